@@ -1,0 +1,50 @@
+"""The ten actions of singles, and sets of them as bits.
+
+    action 0-3   use the move in slot 0-3 of the active Pokémon
+    action 4-9   switch to own team slot 0-5
+
+Sets of actions (legal masks, candidates of a censored choice) are 16-bit integers: bit a stands for
+action a. No bit at all means "not recorded", since a decision without any legal action cannot exist.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOVES = 4
+TEAM = 6
+ACTIONS = MOVES + TEAM
+NO_LABEL = -1
+"""Value of the `action` column where nobody saw what was chosen."""
+
+ALL_ACTIONS = (1 << ACTIONS) - 1
+ACTION_NAMES = tuple(f"move {slot}" for slot in range(MOVES)) + tuple(f"switch {slot}" for slot in range(TEAM))
+
+LABELS = ("observed", "censored", "none")
+"""How much of a choice was seen: the action itself, only which ones it may have been, or nothing."""
+
+GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
+"""What was chosen together with a move; the `gimmick` column holds the index."""
+
+_POWERS_A = (1 << np.arange(ACTIONS)).astype(np.uint16)
+
+
+def pack_actions(open_NA: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    """Booleans [N, 10] -> bits [N].
+
+    >>> pack_actions(np.eye(10, dtype=bool)[[0, 9]]).tolist()
+    [1, 512]
+    """
+    packed: NDArray[np.uint16] = (open_NA.astype(np.uint16) * _POWERS_A).sum(axis=1, dtype=np.uint16)
+    return packed
+
+
+def unpack_actions(bits_N: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Bits [N] -> booleans [N, 10].
+
+    >>> unpack_actions(np.array([512], dtype=np.uint16))[0].nonzero()[0].tolist()
+    [9]
+    """
+    unpacked: NDArray[np.bool_] = (bits_N[:, None] & _POWERS_A) != 0
+    return unpacked

@@ -1,0 +1,44 @@
+"""How deep a JSON text nests, told without parsing it.
+
+A parser that meets brackets without end runs out of stack: pyarrow's dies with the process, and Python's gives up
+at a depth that depends on who called it. So there is one limit for every reader, checked before any of them.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+DEEPEST = 64
+"""Brackets open at once; a trajectory needs five."""
+
+_SKELETON = b'{}[]NI"\\'
+_NOT_SKELETON = bytes(set(range(256)) - set(_SKELETON))
+_STRING = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"')
+
+
+def skeleton(text: bytes) -> bytes:
+    r"""The characters ``{}[]NI`` outside strings, and a quote where a string does not end.
+
+    N and I because they are NaN and Infinity, which are not JSON.
+
+    >>> skeleton(b'{"a]": [1, NaN], "\\"N": {}}')
+    b'{[NN]{}}'
+    """
+    bare = text.translate(None, _NOT_SKELETON)
+    escapes = b"\\" in bare and b'\\"' in text
+    bare = bare.replace(b"\\", b"").replace(b'""', b"")  # what strings without any of these characters leave
+    if escapes or b'"' in bare:
+        bare = _STRING.sub(b"", text).translate(None, _NOT_SKELETON)
+    return bare
+
+
+def nesting(skeleton: bytes) -> int:
+    """Most brackets open at once.
+
+    >>> nesting(b"{[{}{}]}")
+    3
+    """
+    opens = np.frombuffer(skeleton.translate(None, b'NI"\\'), np.uint8) & 2  # set in { and [, not in } and ]
+    return int(np.cumsum(opens.astype(np.int8) - 1, dtype=np.int64).max(initial=0))

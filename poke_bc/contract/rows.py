@@ -1,0 +1,77 @@
+"""Contract 3: the columns of a shard.
+
+A shard is an Arrow IPC file, uncompressed, with one record batch and no nulls: one row a decision. Fields
+of one kind lie side by side in one packed matrix because a training sample is one row: a gather from one
+packed [N, 64] matrix ran 21x faster than from 64 columns.
+
+    N rows   C category columns   K number columns
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from poke_bc.contract.schema import Schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FORMAT_VERSION = 1
+"""Of shards and manifest together; raised whenever an older reader would misread them."""
+
+CATEGORY, NUMBER = "category", "number"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One scalar column: its numpy dtype and what it means."""
+
+    name: str
+    dtype: str
+    doc: str
+
+
+SCALARS = (
+    Column("legal", "uint16", "bit a: action a was open; 0: not recorded"),
+    Column("candidates", "uint16", "bit a: the unseen choice may have been a; 0 unless censored"),
+    Column("action", "int8", "0-3 move slot, 4-9 switch to team slot; -1: no label"),
+    Column("gimmick", "uint8", "chosen with the move: 0 none, 1 mega, 2 z, 3 dynamax, 4 tera"),
+    Column("done", "uint8", "1: the battle ended with this decision"),
+    Column("weight", "float32", "how much the row counts in the loss"),
+    Column("reward", "float32", "as in the trajectory"),
+    Column("return", "float32", "total_reward minus the rewards before this row: what is still to come"),
+    Column("battle", "uint64", "xxh3_64 of replay_id; both views of a battle share it"),
+    Column("trajectory", "uint32", "place of the trajectory in the data set, from 0"),
+    Column("step", "uint16", "place of the decision in its trajectory, from 0"),
+)
+
+MAX_STEPS = 1 << 16
+"""Steps of one trajectory: `step` is a uint16."""
+
+
+def row_dtypes(schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Column name -> (dtype, shape of one row), in file order. Matrices of width 0 are left out."""
+    matrices = {CATEGORY: ("uint16", schema.category_width), NUMBER: ("float16", schema.number_width)}
+    layout = {name: (np.dtype(dtype), (width,)) for name, (dtype, width) in matrices.items() if width}
+    return layout | {column.name: (np.dtype(column.dtype), ()) for column in SCALARS}
+
+
+def row_bytes(schema: Schema) -> int:
+    """Bytes of one row over all columns."""
+    return sum(dtype.itemsize * int(np.prod(shape, dtype=int)) for dtype, shape in row_dtypes(schema).values())
+
+
+def arrow_schema(schema: Schema) -> pa.Schema:
+    """The Arrow schema of a shard: FixedSizeList for the matrices, plain columns for the rest."""
+    import pyarrow as pa
+
+    fields = []
+    for name, (dtype, shape) in row_dtypes(schema).items():
+        plain = pa.from_numpy_dtype(dtype)
+        kind = pa.list_(pa.field("item", plain, nullable=False), shape[0]) if shape else plain
+        fields.append(pa.field(name, kind, nullable=False))
+    metadata = {"poke_bc.format": str(FORMAT_VERSION), "poke_bc.schema": schema.hash}
+    return pa.schema(fields, metadata=metadata)
