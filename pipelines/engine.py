@@ -1,0 +1,64 @@
+"""Tasks over processes, results in the order of the tasks, memory bounded.
+
+Processes are spawned: forking after Arrow or Polars started their threads deadlocks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+import pyarrow as pa
+
+from poke_bc.contract.errors import InputError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -> Generator[R]:
+    """`job(number, task)` for each task; results come in order.
+
+    With one worker everything happens here; otherwise at most two tasks a worker are under way, so a long list
+    of tasks that carry their data costs no memory.
+    """
+    if workers <= 1:
+        _calm_threads()
+        for number, task in enumerate(tasks):
+            yield job(number, task)
+        return
+    pending: deque[Future[R]] = deque()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    try:
+        for number, task in enumerate(tasks):
+            pending.append(pool.submit(job, number, task))
+            if len(pending) >= 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise InputError("a worker process died (killed, or out of memory)",
+                         hint="run the same command again with fewer --workers: finished blocks are kept") from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def default_workers() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _calm_threads()
+
+
+def _calm_threads() -> None:
+    """One thread a process: parallel is what the processes are."""
+    pa.set_cpu_count(1)

@@ -1,0 +1,225 @@
+"""split: which battle is in which part. No battle is ever in two.
+
+    by battle   a hash of (seed, replay_id): stable while the data grows
+    by player   a hash of (seed, player_id): no player of val or test is seen in train. Where a train player met
+                a val player the battle belongs to val, and the train player's view of it is left out.
+    by date     the latest battles are test, those before val, all earlier ones train
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from pipelines.sources import STDIN, check_readable, open_text
+from poke_bc.contract.errors import InputError, ShardError, UsageError
+from poke_bc.contract.files import atomic_write, digest
+from poke_bc.contract.manifest import Manifest
+from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, Split, place_by_hash, write_split
+from poke_bc.contract.trajectory import battle_hash
+
+WAYS = ("battle", "player", "date")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+MAX_BAD = 0.001
+"""Share of a JSONL file's lines that may be unreadable; they go into no part."""
+
+
+@dataclass(frozen=True)
+class SplitDone:
+    """What a split made."""
+
+    counts: dict[str, dict[str, int]]
+    """Part -> battles, trajectories, decisions."""
+    files: tuple[Path, ...]
+    unreadable: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return self.counts | ({"unreadable_lines": self.unreadable} if self.unreadable else {})
+
+
+def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
+          by: str = "battle") -> SplitDone:
+    """Split shards (a folder) or a JSONL file.
+
+    Args:
+        path: a folder of shards: writes split.json beside the manifest. Or a JSONL file (.gz, .zst too): writes
+            FILE.train.jsonl, FILE.val.jsonl and, with a test ratio, FILE.test.jsonl beside it.
+        val_ratio, test_ratio: expected share of the battles, at least 0, together below 1.
+        seed: of the hash.
+        by: "battle", "player" or "date".
+
+    Raises UsageError, ShardError, InputError.
+    """
+    if by not in WAYS:
+        raise UsageError(f"--by {by}: no such way to split", hint=f"one of {', '.join(WAYS)}")
+    if not (min(val_ratio, test_ratio) >= 0 and val_ratio + test_ratio < 1):  # NaN neither
+        raise UsageError(f"--val-ratio {val_ratio:g} and --test-ratio {test_ratio:g} leave nothing to train on",
+                         hint="both at least 0, together below 1")
+    path = Path(path)
+    if path.is_dir():
+        return split_shards(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    if not path.exists():
+        raise ShardError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
+    return split_file(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+
+
+def split_shards(folder: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
+                 by: str = "battle") -> SplitDone:
+    """Write split.json and split.parts beside the manifest."""
+    manifest = Manifest.read(folder)
+    views = pl.concat([read_views(folder / shard.trajectories.name) for shard in manifest.shards])
+    parts_T = assign(views, str(folder), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    counts = count(views, parts_T, by)
+    _refuse_empty(counts, str(folder), val_ratio, test_ratio)
+    write_split(folder, Split(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio, data=manifest.identity,
+                              parts_xxh3=digest(parts_T.tobytes()), counts=counts), parts_T)
+    return SplitDone(counts, (folder / "split.json",))
+
+
+def read_views(path: Path) -> pl.DataFrame:
+    """A shard's trajectories: battle (hash), player_id, date, rows. Raises ShardError."""
+    try:
+        table = pl.read_ipc(path, columns=["replay_id", "player_id", "date", "rows"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ShardError(f"{path}: cannot be read ({error})", hint=f"poke-bc verify {path.parent}") from None
+    return table.with_columns(_battles(table["replay_id"].to_list())).drop("replay_id")
+
+
+def _battles(replay_ids: list[str]) -> pl.Series:
+    return pl.Series("battle", [battle_hash(id_) for id_ in replay_ids], dtype=pl.UInt64)
+
+
+def assign(views: pl.DataFrame, where: str, *, val_ratio: float, test_ratio: float, seed: int,
+           by: str) -> NDArray[np.uint8]:
+    """Part of each view [T], in the order of `views` (battle, player_id, date). Raises UsageError."""
+    if by == "battle":
+        return place_by_hash(views["battle"].to_numpy(), seed, val_ratio, test_ratio)
+    key = "player_id" if by == "player" else "date"
+    if views[key].null_count():
+        raise UsageError(f"{where}: --by {by} needs {key!r} in every trajectory, {views[key].null_count():,} lack it",
+                         hint="split --by battle, or write the key when converting")
+    if by == "player":
+        return _by_player(views, seed, val_ratio, test_ratio)
+    odd = next((date for date in views["date"].unique(maintain_order=True) if not _ISO_DATE.match(date)), None)
+    if odd is not None:
+        raise UsageError(f"{where}: --by date needs dates as YYYY-MM-DD..., found {odd!r}",
+                         hint="split --by battle, or write ISO dates when converting")
+    return _by_date(views, val_ratio, test_ratio)
+
+
+def _by_player(views: pl.DataFrame, seed: int, val_ratio: float, test_ratio: float) -> NDArray[np.uint8]:
+    own = place_by_hash(np.array([battle_hash(name) for name in views["player_id"]], np.uint64),
+                        seed, val_ratio, test_ratio)
+    placed = views.select("battle", own=pl.Series(own))
+    latest = placed.select(pl.col("own").max().over("battle")).to_series().to_numpy()
+    return np.where(own == latest, own, LEFT_OUT).astype(np.uint8)
+
+
+def _by_date(views: pl.DataFrame, val_ratio: float, test_ratio: float) -> NDArray[np.uint8]:
+    """Battles of one date stay together: the part of a date is that of its first battle in order."""
+    dated = views.select("battle", pl.col("date").min().over("battle"))
+    earlier = (dated.unique().group_by("date").len().sort("date")
+               .select("date", before=pl.col("len").cum_sum() - pl.col("len"), all=pl.col("len").sum()))
+    place = dated.join(earlier, on="date", how="left", maintain_order="left").select(
+        pl.col("before") / pl.col("all")).to_series().to_numpy()
+    return np.where(place >= 1 - test_ratio, TEST, np.where(place >= 1 - test_ratio - val_ratio, VAL, TRAIN)) \
+        .astype(np.uint8)
+
+
+def count(views: pl.DataFrame, parts_T: NDArray[np.uint8], by: str) -> dict[str, dict[str, int]]:
+    """Part -> battles, trajectories, decisions. `left_out` only where a split by player left some out."""
+    found = (views.with_columns(part=pl.Series(parts_T)).group_by("part")
+             .agg(battles=pl.col("battle").n_unique(), trajectories=pl.len(), decisions=pl.col("rows").sum()))
+    rows = {PARTS[row.pop("part")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
+    nothing = {"battles": 0, "trajectories": 0, "decisions": 0}
+    return {part: rows.get(part, dict(nothing)) for part in PARTS[: 4 if by == "player" else 3]}
+
+
+def _refuse_empty(counts: dict[str, dict[str, int]], where: str, val_ratio: float, test_ratio: float) -> None:
+    for part, ratio in (("train", 1.0), ("val", val_ratio), ("test", test_ratio)):
+        if ratio > 0 and not counts[part]["decisions"]:
+            battles = sum(each["battles"] for each in counts.values())
+            raise UsageError(f"{where}: {part} would be empty ({battles:,} battles, --val-ratio {val_ratio:g})",
+                             hint="raise the ratio, add battles, or try another --seed")
+
+
+def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
+               by: str = "battle") -> SplitDone:
+    """Write each trajectory's line, byte for byte, into the file of its part; two passes, nothing kept but keys."""
+    if str(path) == STDIN:
+        raise UsageError("split reads its file twice, so it cannot be standard input", hint="give a file")
+    check_readable(str(path))
+    views, unreadable = _views_of_file(path)
+    parts_T = assign(views, str(path), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    counts = count(views, parts_T, by)
+    _refuse_empty(counts, str(path), val_ratio, test_ratio)
+    wanted = [part for part, ratio in ((TRAIN, 1.0), (VAL, val_ratio), (TEST, test_ratio)) if ratio > 0]
+    targets = {part: path.with_name(f"{_stem(path)}.{PARTS[part]}.jsonl") for part in wanted}
+    with contextlib.ExitStack() as stack:
+        files = {part: stack.enter_context(atomic_write(target)) for part, target in targets.items()}
+        for (line, _), part in zip(_readable(path), parts_T, strict=True):
+            if part in files:
+                files[part].write(line + b"\n")
+    return SplitDone(counts, tuple(targets.values()), unreadable)
+
+
+def _stem(path: Path) -> str:
+    """raw.jsonl.zst -> raw."""
+    name = path.name
+    for ending in (".gz", ".zst", ".jsonl", ".ndjson", ".json"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _views_of_file(path: Path) -> tuple[pl.DataFrame, int]:
+    skipped = [0]
+    rows = [(battle_hash(value["replay_id"]), value.get("player_id"), value.get("date"), len(value["steps"]))
+            for _, value in _readable(path, skipped)]
+    if skipped[0] > MAX_BAD * (len(rows) + skipped[0]):
+        raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are no trajectories",
+                         hint=f"poke-bc preprocess {path} --max-bad 1 names each in quarantine.jsonl")
+    if not rows:
+        raise InputError(f"{path}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
+    return pl.DataFrame(rows, orient="row", schema={"battle": pl.UInt64, "player_id": pl.String, "date": pl.String,
+                                                    "rows": pl.UInt32}), skipped[0]
+
+
+def _readable(path: Path, skipped: list[int] | None = None) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """(line, trajectory) of every line with a replay_id and steps; counts the others in `skipped`."""
+    with open_text(str(path)) as file:
+        for line in _lines(file):
+            if not line.strip():
+                continue
+            try:
+                value = json.loads(line)
+                keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
+                "".join(keys).encode()  # fails where one is no text, or holds half a surrogate pair
+                if keys[0] and isinstance(value["steps"], list):
+                    yield line, value
+                    continue
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                pass
+            if skipped is not None:
+                skipped[0] += 1
+
+
+def _lines(file: Any) -> Iterator[bytes]:
+    """Lines without their newline; a compressed Arrow stream has no readline."""
+    rest = b""
+    while piece := bytes(file.read(1 << 20)):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
