@@ -1,0 +1,86 @@
+"""Packed columns, narrow as they lie in the shard -> what a network can compute with.
+
+    B decisions   C category columns   K number columns   E width of an embedding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from poke_bc.contract.schema import Schema
+
+UNKNOWN_ROW = 0
+"""Row of the table that stays zero: ids that training never saw, and ids beyond the table."""
+
+
+class PackedEmbedding(nn.Module):
+    """Ids [B, C] -> vectors [B, C, E], by one look-up in one table for all columns.
+
+    Columns of one vocabulary share its rows. `row_of_id` leads from a raw id to its row; it is part of the
+    saved weights, since which ids were seen is a fact of the training.
+    """
+
+    first_C: Tensor
+    beyond_C: Tensor
+    row_of_id: Tensor
+
+    def __init__(self, schema: Schema, width: int) -> None:
+        super().__init__()
+        rows: list[int] = []  # row_of_id, vocabulary after vocabulary, each with one entry for ids beyond it
+        first: dict[str, int] = {}
+        next_row = UNKNOWN_ROW + 1
+        for name, vocabulary in schema.vocabularies.items():
+            first[name] = len(rows)
+            rows += [*range(next_row, next_row + vocabulary.size), UNKNOWN_ROW]
+            next_row += vocabulary.size
+        columns = [field.vocab for field in schema.categories for _ in range(field.width)]
+        self.register_buffer("row_of_id", torch.tensor(rows, dtype=torch.int64))
+        self.register_buffer("first_C", torch.tensor([first[vocab] for vocab in columns], dtype=torch.int64),
+                             persistent=False)
+        self.register_buffer("beyond_C", torch.tensor([schema.vocabularies[vocab].size for vocab in columns],
+                                                      dtype=torch.int64), persistent=False)
+        self.table = nn.Embedding(next_row, width, padding_idx=UNKNOWN_ROW)
+        # The usual N(0, 1) drowns the numbers beside it and invites learning teams by heart: on 20,000 decisions
+        # the validation NLL was 1.629 with 0.3 and 1.620 with 0.1 (1.622 with 0.02).
+        nn.init.normal_(self.table.weight, std=0.1)
+        with torch.no_grad():
+            self.table.weight[UNKNOWN_ROW].zero_()
+
+    def forward(self, category_BC: Tensor) -> Tensor:
+        """Ids [B, C] of any integer type -> [B, C, E]."""
+        vectors_BCE: Tensor = self.table(self.row_of_id[self._places(category_BC)])
+        return vectors_BCE
+
+    def _places(self, category_BC: Tensor) -> Tensor:
+        """Where in `row_of_id` each id stands [B, C]."""
+        return torch.minimum(category_BC.to(torch.int64), self.beyond_C) + self.first_C
+
+    @torch.no_grad()
+    def note_seen(self, categories: Iterable[Tensor]) -> None:
+        """Ids [n, C] of all training rows, in pieces; every other id is unknown from now on."""
+        seen = torch.zeros(len(self.row_of_id), dtype=torch.bool, device=self.row_of_id.device)
+        for category_BC in categories:
+            seen[self._places(category_BC.to(seen.device))] = True
+        self.row_of_id[~seen] = UNKNOWN_ROW
+
+
+class ScaledNumbers(nn.Module):
+    """Numbers [B, K] in the schema's units -> float32 with `low` at 0 and `scale` (or else `high`) at 1."""
+
+    low_K: Tensor
+    span_K: Tensor
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__()
+        fields = [field for field in schema.numbers for _ in range(field.width)]
+        tops = [field.high if field.scale is None else field.scale for field in fields]
+        low_K = torch.tensor([field.low for field in fields], dtype=torch.float32)
+        self.register_buffer("low_K", low_K, persistent=False)
+        self.register_buffer("span_K", torch.tensor(tops, dtype=torch.float32) - low_K, persistent=False)
+
+    def forward(self, number_BK: Tensor) -> Tensor:
+        """[B, K] -> [B, K] float32."""
+        return (number_BK.float() - self.low_K) / self.span_K

@@ -1,0 +1,142 @@
+"""A policy as a folder: what people share.
+
+    config.json          which network with which options, versions, digests of the files beside it
+    policy.safetensors   the weights, and which ids training saw
+    schema.json          the schema, whole
+    vocabularies.json    size and names of each vocabulary
+    README.md            the model card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from poke_bc import __version__
+from poke_bc.contract.errors import PokeBCError, RunError
+from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest_file, write_json
+from poke_bc.contract.manifest import Manifest
+from poke_bc.contract.schema import Schema, schema_from_dict
+from poke_bc.policy.base import Policy
+from poke_bc.policy.card import model_card
+from poke_bc.policy.registry import create_policy
+
+POLICY_FORMAT = 1
+"""Raised whenever an older reader would misread the folder."""
+
+CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
+    "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
+HINT = "give a policy folder, or a run folder that `poke-bc train` made"
+
+
+def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = None) -> None:
+    """Write `policy` into `folder`, which is made if needed.
+
+    Args:
+        policy: what to save.
+        folder: its files are replaced one by one; config.json comes last and names the others' digests.
+        card: facts for the model card, see `card.model_card`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / WEIGHTS) as file:
+        file.write(safetensors.torch.save({name: tensor.detach().cpu().contiguous()
+                                           for name, tensor in policy.state_dict().items()}))
+    write_json(folder / SCHEMA, policy.schema.to_dict())
+    write_json(folder / VOCABULARIES, {name: {"size": vocabulary.size, "names": vocabulary.names}
+                                       for name, vocabulary in policy.schema.vocabularies.items()})
+    with atomic_write(folder / CARD) as file:
+        file.write(model_card(policy, card or {}).encode())
+    write_json(folder / CONFIG, checksummed({
+        "format": POLICY_FORMAT,
+        "producer": __version__,
+        "policy": policy.name,
+        "options": policy.options,
+        "schema": {"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
+        "files": {name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)},
+    }))
+
+
+def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpoint: str = "best") -> Policy:
+    """A saved policy, ready to act (in eval mode).
+
+    Args:
+        path: a policy folder, a checkpoint folder, or a run folder.
+        device: where its weights go.
+        checkpoint: in a run folder: "best" ("last" where no evaluation chose one), "last", or "step-00000500".
+
+    Raises RunError where there is none, it is damaged, or it is of another format version.
+    """
+    folder = policy_folder(path, checkpoint)
+    config = _read_config(folder)
+    for name, expected in config["files"].items():
+        if not (folder / name).is_file() or digest_file(folder / name) != expected:
+            raise RunError(f"{folder / name}: missing or damaged, its digest does not hold",
+                           hint="take another checkpoint, or copy the policy again")
+    try:
+        policy = create_policy(config["policy"], _read_schema(folder), **config["options"])
+        policy.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
+        raise RunError(f"{folder}: made by poke-bc {config['producer']}, cannot be built by {__version__} "
+                       f"({str(error).splitlines()[0]})", hint=f"pip install poke-bc=={config['producer']}") from None
+    return policy.to(device).eval()
+
+
+def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
+    """Where the policy lies that `path` (a policy, checkpoint or run folder) leads to. Raises RunError."""
+    path = Path(path)
+    named = [checkpoint, f"checkpoints/{checkpoint}", *(["last"] if checkpoint == "best" else [])]
+    for inside in (".", "policy", *(f"{name}/policy" for name in named)):
+        if (path / inside / CONFIG).is_file():
+            return path / inside
+    if not path.exists():
+        raise RunError(f"{path}: does not exist", hint=HINT)
+    raise RunError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=HINT)
+
+
+def check_fits(policy: Policy, manifest: Manifest) -> None:
+    """Raises RunError when the policy was made for observations of another schema than these shards'."""
+    mine, theirs = policy.schema, manifest.schema
+    if mine.hash != theirs.hash:
+        raise RunError(f"the policy reads {_named(mine)}, the shards hold {_named(theirs)}",
+                       hint=f"make shards of its schema: poke-bc preprocess RAW.jsonl --schema {mine.name}")
+
+
+def _named(schema: Schema) -> str:
+    return f"schema {schema.name} version {schema.version} ({schema.hash})"
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    config = _read_json(path)
+    if config.get("format") != POLICY_FORMAT:
+        raise RunError(f"{path}: policy format {config.get('format')}, this poke-bc reads {POLICY_FORMAT}",
+                       hint="use the poke-bc that wrote it, or train again")
+    if not checksum_holds(config):
+        raise RunError(f"{path}: damaged, its digest does not hold", hint="take another checkpoint")
+    return config
+
+
+def _read_schema(folder: Path) -> Schema:
+    """The schema with its vocabularies' sizes; the digests of both files have been checked."""
+    schema = schema_from_dict(_read_json(folder / SCHEMA), str(folder / SCHEMA))
+    sizes = _read_json(folder / VOCABULARIES)
+    return Schema(schema.name, schema.version, schema.fields,
+                  {name: vocabulary.with_size(sizes[name]["size"]) for name, vocabulary in schema.vocabularies.items()})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check the path and its rights") from None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: damaged, not JSON", hint="take another checkpoint")
+    return value

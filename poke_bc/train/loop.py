@@ -1,0 +1,281 @@
+"""Training, from shards to the best policy: evaluate, log, save, step. `train` is the table of contents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from poke_bc.contract.errors import TrainingError
+from poke_bc.contract.files import write_json
+from poke_bc.data.batch import Batch
+from poke_bc.data.feed import BatchFeeder
+from poke_bc.metrics import score_policy
+from poke_bc.policy import Policy, PolicyOutput, create_policy
+from poke_bc.train.checkpoint import Checkpoints, Progress, writing
+from poke_bc.train.clock import Clock, Mark
+from poke_bc.train.config import TrainConfig
+from poke_bc.train.loss import imitation_loss, value_loss
+from poke_bc.train.schedule import Plan, learning_rate
+from poke_bc.train.setup import check_folder, identity, make_optimizer, open_part, pick_device, pieces
+from poke_bc.train.terminal import Display, InterruptRequest, warn
+from poke_bc.train.trackers import Trackers, drop_after
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What came of a run."""
+
+    steps: int
+    samples: int
+    seconds: float
+    """Over all sessions of the run, with evaluation and saving."""
+    samples_per_s: float
+    """Of the last session, while it trained."""
+    input_wait_fraction: float
+    """Share of that time in which the step waited for its batch."""
+    train_loss: float | None
+    """Mean over the steps of the last line of metrics."""
+    val: dict[str, float] | None
+    """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation part."""
+    run: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `poke-bc train --json` prints it."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, run: Path) -> TrainResult | None:
+        """The result of a finished run; None before that, or where the file is damaged: the run can make it again."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return cls(**json.loads((run / RESULT_FILE).read_bytes()))
+        return None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after the step has ended and the run has been saved; `str()` says how to go on."""
+
+
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train a policy; the run's folder holds everything that comes of it.
+
+    Args:
+        config: what to do.
+        resume: go on from the run's last checkpoint: on a CPU, with as many threads as before, to the same bits.
+            A finished run returns its result again.
+        progress: show a progress bar on stderr.
+
+    Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite;
+    the last checkpoint is from before that), and Interrupted.
+    """
+    checkpoints = Checkpoints(config.run, config.keep)
+    check_folder(config, checkpoints, resume=resume)
+    if resume and (result := TrainResult.read(config.run)):
+        warn(f"{config.run}: this run is finished, nothing to resume")
+        return result
+    trainer = Trainer(config, checkpoints, resume=resume)
+    with (
+        Display(trainer.plan.total, trainer.start, shown=progress) as display,
+        contextlib.closing(Trackers.of(config, trainer.start)) as trackers,
+        trainer.feed() as feeder,
+        InterruptRequest() as interrupt,
+    ):
+        while True:
+            if trainer.at_new_step:
+                if trainer.is_report_due:
+                    trainer.report(trackers, display)
+                if trainer.is_save_due or interrupt.made:
+                    trainer.save()
+            if trainer.is_done or interrupt.made:
+                break
+            trainer.step(next(feeder))
+            display.advance(trainer.progress.step)
+        if not trainer.is_done:
+            raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.plan.total}; "
+                              f"go on with: poke-bc train --run {config.run} --resume")
+        return trainer.finish()
+
+
+class Trainer:
+    """The state of a run, and what is done with it.
+
+    Args:
+        config: what to do.
+        checkpoints: of the run.
+        resume: take the state from the last of them.
+    """
+
+    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
+        self.config, self.checkpoints = config, checkpoints
+        self.device = pick_device(config.device)
+        self.data = open_part(config, "train", censored=config.censored == "marginal")
+        self.val = open_part(config, "val")
+        self.trained_on = identity(self.data)
+        self.plan = Plan.of(config, len(self.data))
+
+        torch.manual_seed(config.seed)
+        self.policy = create_policy(
+            config.policy, self.data.manifest.schema, width=config.width, blocks=config.blocks,
+            dropout=config.dropout, embedding=config.embedding, value_head=config.value_head).to(self.device)
+        self.optimizer = make_optimizer(self.policy, config)
+        self.window = torch.zeros(3, dtype=torch.float64, device=self.device)
+        """Sums since the last line of metrics, on the device: loss, gradient norm, steps."""
+        self.progress = Progress()
+        if resume and checkpoints.any():
+            self.progress = checkpoints.load(self.policy, self.optimizer, self.window, self.trained_on)
+        else:
+            self._begin()
+        with writing(config.run):
+            drop_after(config.run, self.progress.step)
+        self.start = self.progress.step
+        self._finite_until = self.start
+        self._val: dict[str, Any] | None = None
+        self._clock = Clock(self.progress.seconds)
+        self._reported = Mark(self.progress.samples)
+        self._bfloat16 = config.precision == "bfloat16" or (
+            config.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported())
+
+    def _begin(self) -> None:
+        """A run from its start: tell the policy which ids it will see, and write down what is to be done."""
+        if not len(self.val):
+            warn(f"{self.config.shards}: the val part has no decision; training goes on without evaluation")
+        self.policy.note_seen(self.data.batch(places).category for places in pieces(len(self.data)))
+        with writing(self.config.run):
+            self.checkpoints.prepare()
+            self.config.write(self.config.run)
+
+    def feed(self) -> BatchFeeder:
+        """The batches from here to the end of the run."""
+        self._feeder = BatchFeeder(
+            self.data, self.config.batch_size, seed=self.config.seed, device=self.device,
+            start=self.progress.samples, stop=self.plan.total * self.config.batch_size)
+        return self._feeder
+
+    @property
+    def at_new_step(self) -> bool:
+        """False until the first step of this session: what was due there has been done before."""
+        return self.progress.step > self.start
+
+    @property
+    def is_report_due(self) -> bool:
+        """Whether this step's figures are wanted."""
+        return self.plan.logs(self.progress.step)
+
+    @property
+    def is_save_due(self) -> bool:
+        """Whether this step is to be a checkpoint."""
+        return self.plan.saves(self.progress.step)
+
+    @property
+    def is_done(self) -> bool:
+        """All steps done, or no better evaluation for too long."""
+        patience = self.config.patience
+        return self.progress.step >= self.plan.total or (patience is not None and self.progress.stale >= patience)
+
+    def step(self, batch: Batch) -> None:
+        """One update."""
+        rate = self._rate(self.progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.window += train_step(self.policy, self.optimizer, batch, self.config, bfloat16=self._bfloat16)
+        self.progress.step += 1
+        self.progress.samples = batch.position
+        self._val = None
+
+    def report(self, trackers: Trackers, display: Display) -> None:
+        """One line of metrics, with an evaluation where one is due."""
+        loss, norm, steps = self._finite_window()
+        now = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds)
+        self.progress.train_loss = loss / steps
+        line: dict[str, Any] = {
+            "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
+            "loss": loss / steps, "lr": self._rate(self.progress.step - 1), "grad_norm": norm / steps,
+            "seconds": self._clock.total(), **now.since(self._reported)}
+        if self.plan.evaluates(self.progress.step) and len(self.val):
+            with self._clock.pause():
+                line["val"] = self._evaluate()
+        trackers.log(self.progress.step, line)
+        display.report(self.progress.step, line)
+        self._reported = now
+        self.window.zero_()
+
+    def _evaluate(self) -> dict[str, Any]:
+        """Figures on the validation part; remembers the best, and how long ago it was."""
+        self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+        best = self.progress.best_val
+        if best is None or val["nll"] < best["nll"]:
+            self.progress.best_step, self.progress.best_val, self.progress.stale = self.progress.step, val, 0
+        else:
+            self.progress.stale += 1
+        return val
+
+    def save(self) -> None:
+        """A checkpoint of this step; never of weights that are not finite."""
+        self._finite_window()
+        with self._clock.pause(), writing(self.config.run):
+            if not all(weight.isfinite().all() for weight in self.policy.parameters()):
+                raise self._not_finite()
+            self.progress.seconds = self._clock.total()
+            self.checkpoints.save(
+                self.progress, self.policy, self.optimizer, self.window, trained_on=self.trained_on,
+                card={"shards": self.trained_on, "step": self.progress.step, "samples": self.progress.samples,
+                      "training loss": self.progress.train_loss,
+                      "validation": self._val or "not evaluated at this step",
+                      "configuration": self.config.to_dict()})
+
+    def finish(self) -> TrainResult:
+        """The result, also written into the run: from now on it is finished."""
+        whole = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds).since(
+            Mark(self.start * self.config.batch_size))
+        result = TrainResult(
+            steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(), **whole,
+            train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run))
+        with writing(self.config.run):
+            write_json(self.config.run / RESULT_FILE, result.to_dict())
+        return result
+
+    def _rate(self, step: int) -> float:
+        config = self.config
+        return learning_rate(step, total=self.plan.total, peak=config.lr, warmup=config.warmup,
+                             min_ratio=config.min_lr_ratio)
+
+    def _finite_window(self) -> list[float]:
+        """The window's sums, waiting for the device. Raises TrainingError when a step was not finite."""
+        sums: list[float] = self.window.tolist()
+        if not all(map(math.isfinite, sums)):
+            raise self._not_finite()
+        self._finite_until = self.progress.step
+        return sums
+
+    def _not_finite(self) -> TrainingError:
+        saved = "there is no checkpoint yet"
+        if self.checkpoints.any():
+            saved = f"the last good checkpoint is {self.checkpoints.last().name} in {self.config.run}"
+        return TrainingError(
+            f"loss, gradient or weights are not finite, since a step from {self._finite_until + 1} to "
+            f"{self.progress.step}; {saved}", hint="try a lower --lr in a new --run")
+
+
+def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
+    """One update; returns [3] float64 that stays on the device: loss, gradient norm before clipping, 1."""
+    with torch.autocast(batch.number.device.type, torch.bfloat16, enabled=bfloat16):
+        output: PolicyOutput = policy(batch.category, batch.number, batch.legal)
+    loss = imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
+                          label_smoothing=config.label_smoothing).mean()
+    if config.value_weight and output.value is not None:
+        loss = loss + config.value_weight * value_loss(output.value, batch.returns, batch.weight).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = clip_grad_norm_(policy.parameters(), config.grad_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return torch.stack([loss.detach(), norm, torch.ones_like(norm)]).double()

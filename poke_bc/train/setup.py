@@ -1,0 +1,86 @@
+"""What a run starts from: the device, the data, the optimizer, and whether the folder may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim import AdamW
+
+from poke_bc.contract.errors import RunError, ShardError, UsageError
+from poke_bc.contract.split import read_split
+from poke_bc.data.dataset import ShardDataset
+from poke_bc.policy import Policy
+from poke_bc.train.checkpoint import Checkpoints
+from poke_bc.train.config import CONFIG_FILE, FREE_ON_RESUME, TrainConfig, read_toml
+
+_PIECE = 1 << 16
+
+
+def pick_device(name: str) -> torch.device:
+    """ "auto" takes a GPU where there is one. Raises UsageError for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {name!r} cannot be used ({str(error).splitlines()[0]})",
+                         hint='"auto" takes a GPU where there is one') from None
+    return device
+
+
+def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
+    """Whether the run's folder may be used.
+
+    Raises UsageError for a new run in the folder of another, and RunError for a resumed one that is not there
+    or would not be the same run any more.
+    """
+    if not resume:
+        if checkpoints.any():
+            raise UsageError(f"{config.run}: there is a run already",
+                             hint="go on with it: --resume, or name another folder: --run")
+        return
+    if not (config.run / CONFIG_FILE).is_file():
+        raise RunError(f"{config.run}: no run to resume", hint="leave --resume out to start one")
+    before = TrainConfig(**read_toml(config.run / CONFIG_FILE)).to_dict()
+    now = config.to_dict()
+    changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted({*before, *now} - FREE_ON_RESUME)
+               if before.get(name) != now.get(name)]
+    if changed:
+        raise RunError(f"{config.run}: cannot go on with another configuration: {'; '.join(changed)}",
+                       hint="take these back, or start a new run: --run")
+
+
+def open_part(config: TrainConfig, part: str, *, censored: bool = False) -> ShardDataset:
+    """The rows of one part; without any, the train part raises ShardError."""
+    data = ShardDataset(config.shards, part, censored=censored)
+    if part == "train" and not len(data):
+        raise ShardError(f"{config.shards}: the train part has no decision to learn from",
+                         hint=f"see what is in it: poke-bc inspect {config.shards}")
+    return data
+
+
+def identity(data: ShardDataset) -> dict[str, Any]:
+    """What a run was trained on; must be the same when it goes on."""
+    split, _ = read_split(data.shards.folder, data.manifest.identity)
+    return {"data": data.manifest.identity, "split": split.parts_xxh3, "decisions": len(data)}
+
+
+def pieces(rows: int) -> Iterator[NDArray[np.int64]]:
+    """The places [0, rows), a bounded number at a time."""
+    for start in range(0, rows, _PIECE):
+        yield np.arange(start, min(rows, start + _PIECE))
+
+
+def make_optimizer(policy: Policy, config: TrainConfig) -> AdamW:
+    """AdamW; weight decay on the matrices of linear layers alone (see TrainConfig.weight_decay)."""
+    decayed = [module.weight for module in policy.modules() if isinstance(module, nn.Linear)]
+    apart = {id(weight) for weight in decayed}
+    others = [weight for weight in policy.parameters() if id(weight) not in apart]
+    return AdamW([{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
+                 lr=config.lr, fused=True)

@@ -1,0 +1,157 @@
+"""Where figures go: metrics.jsonl always, TensorBoard and Weights & Biases when asked.
+
+A tracker that fails is switched off with one warning; it never ends a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from poke_bc.contract.files import atomic_write
+from poke_bc.train.config import TrainConfig
+from poke_bc.train.terminal import warn
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Tracker(Protocol):
+    """One place where figures go."""
+
+    def log(self, step: int, line: Mapping[str, Any]) -> None:
+        """One line of figures; mappings in it group related ones."""
+
+    def close(self) -> None:
+        """Flush and end."""
+
+
+class MetricsFile:
+    """One JSON object a logged step, in metrics.jsonl."""
+
+    def __init__(self, run: Path) -> None:
+        self._file = (run / METRICS_FILE).open("a", encoding="utf-8")
+
+    def log(self, step: int, line: Mapping[str, Any]) -> None:
+        """See Tracker."""
+        self._file.write(json.dumps({"step": step, **line}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """See Tracker."""
+        self._file.close()
+
+
+class TensorBoard:
+    """Event files in RUN/tensorboard."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # purge_step: a resumed run takes back what an earlier one wrote beyond its checkpoint
+        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def log(self, step: int, line: Mapping[str, Any]) -> None:
+        """See Tracker."""
+        for name, value in flat(line).items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """See Tracker."""
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run there; its id is kept in RUN/wandb_id, so that a resumed run goes on in the same one."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        import wandb
+
+        known = config.run / "wandb_id"
+        if not known.exists():
+            with atomic_write(known) as file:
+                file.write(uuid.uuid4().hex[:12].encode())
+        self._run = wandb.init(
+            project=config.wandb_project, dir=config.run, name=config.run.name, id=known.read_text(), resume="allow",
+            config=config.to_dict(), settings=wandb.Settings(silent=True, console="off"))
+
+    def log(self, step: int, line: Mapping[str, Any]) -> None:
+        """See Tracker."""
+        self._run.log(flat(line), step=step)
+
+    def close(self) -> None:
+        """See Tracker."""
+        self._run.finish()
+
+
+class Trackers:
+    """All trackers of a run. Nothing here raises because of one of them."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tracker]]) -> None:
+        self._active: dict[str, Tracker] = {}
+        for name, make in makers.items():
+            self._try(name, partial(self._start, name, make))
+
+    @classmethod
+    def of(cls, config: TrainConfig, step: int) -> Trackers:
+        """The trackers that `config` asks for, of a run that goes on after `step`."""
+        makers: dict[str, Callable[[], Tracker]] = {METRICS_FILE: lambda: MetricsFile(config.run)}
+        if config.tensorboard:
+            makers["tensorboard"] = lambda: TensorBoard(config.run, step)
+        if config.wandb:
+            makers["wandb"] = lambda: WeightsAndBiases(config)
+        return cls(makers)
+
+    def log(self, step: int, line: Mapping[str, Any]) -> None:
+        """See Tracker."""
+        for name, tracker in list(self._active.items()):
+            self._try(name, partial(tracker.log, step, line))
+
+    def close(self) -> None:
+        """See Tracker."""
+        for name, tracker in list(self._active.items()):
+            self._try(name, tracker.close)
+        self._active.clear()
+
+    def _start(self, name: str, make: Callable[[], Tracker]) -> None:
+        self._active[name] = make()
+
+    def _try(self, name: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except Exception as error:  # whatever a tracker's library raises, training goes on
+            missing = f" (pip install 'poke-bc[{name}]')" if isinstance(error, ImportError) else ""
+            warn(f"{name} is switched off: {type(error).__name__}: {error}{missing}")
+            if tracker := self._active.pop(name, None):
+                with contextlib.suppress(Exception):
+                    tracker.close()
+
+
+def flat(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested figures -> {"val/nll": 1.2, ...}.
+
+    >>> flat({"loss": 2.0, "val": {"nll": 1.5}})
+    {'loss': 2.0, 'val/nll': 1.5}
+    """
+    figures: dict[str, float] = {}
+    for name, value in line.items():
+        figures.update(flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return figures
+
+
+def drop_after(run: Path, step: int) -> None:
+    """Take back the lines of metrics.jsonl that a resumed run will write again: those after `step`."""
+    path = run / METRICS_FILE
+    kept = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:  # cut short when the run was killed
+            continue
+    with atomic_write(path) as file:
+        file.writelines(kept)
