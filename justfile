@@ -1,0 +1,46 @@
+# Every recipe sets itself up: a virtual environment in .venv with the pinned packages of constraints.txt.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+python := env("PYTHON", "python3")
+bin := ".venv/bin"
+sample := "data/sample/raw.jsonl.zst"
+
+# list the recipes
+default:
+    @just --list
+
+# make .venv, or bring it up to date with pyproject.toml and constraints.txt
+setup:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    wanted=$(cat pyproject.toml constraints.txt | cksum)
+    if [ -x {{bin}}/poke-bc ] && [ "$(cat .venv/.made-from 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+    [ -x {{bin}}/python ] || {{python}} -m venv .venv
+    {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+    echo "$wanted" > .venv/.made-from
+
+# from raw trajectories to a judged policy, on the sample data
+demo: setup
+    rm -rf data/demo runs/demo
+    {{bin}}/poke-bc preprocess {{sample}} --out data/demo
+    {{bin}}/poke-bc split data/demo
+    {{bin}}/poke-bc train --shards data/demo --run runs/demo --epochs 10
+    {{bin}}/poke-bc evaluate runs/demo
+
+# all tests but soaks and benchmarks; arguments go to pytest
+test *arguments: setup
+    OMP_NUM_THREADS=1 {{bin}}/pytest -n 2 -m 'not soak' {{arguments}}
+
+# style and types
+lint: setup
+    {{bin}}/ruff check .
+    {{bin}}/mypy
+
+# ratios against real peers, interleaved in one run; let nothing else run meanwhile
+bench *names: setup
+    {{bin}}/python -m tests.bench {{names}}
+
+# docs/schema.md and docs/cli.md from what they describe
+docs: setup
+    {{bin}}/python docs/generate.py
