@@ -1,0 +1,119 @@
+"""preprocess against what most projects do: json.loads and a flatten function a row; and its memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from pipelines.preprocess import preprocess
+from poke_bc.contract.schema import load_schema
+from poke_bc.data.shards import Shards
+from tests.bench.common import Line, compare, enlarged_sample
+
+BASIC = load_schema("basic")
+
+
+def flatten_ids(observation: dict[str, Any]) -> list[int]:
+    row: list[int] = []
+    for field in BASIC.categories:
+        value = observation.get(field.name, field.default)
+        row.extend(value) if isinstance(value, list) else row.append(value)
+    return row
+
+
+def flatten_numbers(observation: dict[str, Any]) -> list[float]:
+    row: list[float] = []
+    for field in BASIC.numbers:
+        value = observation.get(field.name, field.default)
+        row.extend(map(float, value)) if isinstance(value, list) else row.append(float(value))
+    return row
+
+
+def common_way(raw: Path, out: Path) -> dict[str, NDArray[Any]]:
+    """json.loads a line, flatten row by row into arrays, stack, save. The same columns as a shard has."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("category", "number", "action", "legal", "reward", "return",
+                                                           "done", "battle", "trajectory", "step")}
+    with open(raw, encoding="utf-8") as file:
+        for trajectory, line in enumerate(file):
+            value = json.loads(line)
+            battle = xxhash.xxh3_64_intdigest(value["replay_id"].encode())
+            to_come = value["total_reward"]
+            for number, step in enumerate(value["steps"]):
+                columns["category"].append(np.array(flatten_ids(step["observation"]), np.uint16))
+                columns["number"].append(np.array(flatten_numbers(step["observation"]), np.float16))
+                columns["action"].append(4 * step["action_type"] + step["action_target"])
+                columns["legal"].append(sum(1 << place for place, open_ in enumerate(step["legal"]) if open_))
+                columns["reward"].append(step["reward"])
+                columns["return"].append(to_come)
+                columns["done"].append(step["done"])
+                columns["battle"].append(battle)
+                columns["trajectory"].append(trajectory)
+                columns["step"].append(number)
+                to_come -= step["reward"]
+    dtypes = {"action": np.int8, "legal": np.uint16, "reward": np.float32, "return": np.float32, "done": np.uint8,
+              "battle": np.uint64, "trajectory": np.uint32, "step": np.uint16}
+    stacked = {name: np.stack(values) if name in ("category", "number") else np.array(values, dtypes[name])
+               for name, values in columns.items()}
+    np.savez(out, **stacked)
+    return stacked
+
+
+def check_equal(raw: Path, folder: Path) -> None:
+    """Both ways must give the same columns, or the comparison means nothing."""
+    preprocess([raw], folder / "check", workers=1)
+    shards = Shards(folder / "check")
+    for name, values in common_way(raw, folder / "check.npz").items():
+        if not np.array_equal(shards.column(name), values):
+            raise AssertionError(f"column {name} differs")
+
+
+def run(folder: Path) -> list[Line]:
+    small, large = folder / "small.jsonl", folder / "large.jsonl"
+    decisions = enlarged_sample(small, 100)
+    many = enlarged_sample(large, 800)
+    check_equal(small, folder)
+    return [
+        compare("preprocess, 1 process : json.loads + flatten a row", "decisions/s", decisions,
+                lambda: preprocess([small], folder / "ours", workers=1),
+                lambda: common_way(small, folder / "theirs.npz"), target=">= 2.5"),
+        compare("preprocess, 2 processes : 1 process", "decisions/s", many,
+                lambda: preprocess([large], folder / "two", workers=2),
+                lambda: preprocess([large], folder / "one", workers=1), target=">= 1.6", rounds=5),
+        *_memory(folder),
+    ]
+
+
+_MEASURE = """
+import resource, sys
+from pipelines.preprocess import preprocess
+if __name__ == "__main__":
+    preprocess([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), shard_bytes=64 << 20)
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print((own + int(sys.argv[3]) * worker * (sys.argv[3] != "1")) / 1024)
+"""
+
+
+def _memory(folder: Path) -> list[Line]:
+    """Peak resident memory of all processes together (an upper bound: each one's own peak, summed)."""
+    lines = []
+    script = folder / "measure.py"
+    script.write_text(_MEASURE)
+    raw = {size: folder / f"memory-{size}.jsonl" for size in (400, 1600)}
+    for size, path in raw.items():
+        enlarged_sample(path, size)
+    for workers in (1, 2):
+        peak = {size: float(subprocess.run([sys.executable, script, path, folder / f"memory-{size}", str(workers)],
+                                           check=True, capture_output=True, text=True).stdout)
+                for size, path in raw.items()}
+        ratio = peak[1600] / peak[400]
+        lines.append(Line(f"peak memory at 1600 MB : at 400 MB of input, {workers} process(es)",
+                          peak[1600], peak[400], "MB", ratio, (ratio, ratio), "<= 1.10, < 1200 MB"))
+    return lines

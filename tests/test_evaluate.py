@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
+
+from poke_bc.contract.errors import RunError, ShardError, UsageError
+from poke_bc.data.dataset import ShardDataset
+from poke_bc.evaluate import baselines, evaluate, render
+from poke_bc.train import TrainResult, train
+
+Run = tuple[Path, TrainResult]
+
+
+@pytest.fixture(scope="module")
+def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:  # noqa: F811
+    run = tmp_path_factory.mktemp("trained") / "run"
+    return run, train(small_config(shards, run, epochs=12, dropout=0.0), progress=False)
+
+
+@pytest.fixture(scope="module")
+def result(trained: Run) -> dict[str, Any]:
+    return evaluate(trained[0], device="cpu")
+
+
+def test_evaluation_finds_what_training_found(trained: Run, result: dict[str, Any]) -> None:
+    assert trained[1].val is not None
+    assert {name: result[name] for name in trained[1].val} == trained[1].val
+
+
+def test_figures_do_not_depend_on_the_batch_size(trained: Run, result: dict[str, Any]) -> None:
+    for batch_size in (1, 7, 100):
+        again = evaluate(trained[0], device="cpu", batch_size=batch_size)
+        assert again["nll"] == pytest.approx(result["nll"], rel=1e-5)
+        assert (again["top1"], again["top3"]) == (result["top1"], result["top3"])
+
+
+def test_every_decision_is_in_one_slice_of_each_kind(result: dict[str, Any], shards: Path) -> None:  # noqa: F811
+    assert result["decisions"] == len(ShardDataset(shards, "val"))
+    assert set(result["slices"]) == {"action", "kind", "legal_actions", "turn"}
+    for groups in result["slices"].values():
+        assert sum(figures["decisions"] for figures in groups.values()) == result["decisions"]
+        for name in ("nll", "top1", "top3"):
+            summed = sum(figures[name] * figures["decisions"] for figures in groups.values())
+            assert summed / result["decisions"] == pytest.approx(result[name], rel=1e-5)
+    assert set(result["slices"]["legal_actions"]) <= {"not recorded", *map(str, range(2, 11))}
+
+
+def test_a_policy_that_learned_beats_every_baseline(result: dict[str, Any]) -> None:
+    for figures in result["baselines"].values():
+        assert result["top1"] > figures["top1"] + 0.1
+        assert result["nll"] < figures["nll"]
+
+
+def test_baselines_equal_a_plain_reference() -> None:
+    random = np.random.default_rng(1)
+    action = random.integers(0, 10, 400).astype(np.int8)
+    legal = (random.integers(1, 1024, 400) | (1 << action.astype(np.int64))).astype(np.uint16)
+    legal[:40] = 0
+    counts = random.integers(0, 30, 10)
+    counts[[2, 3]] = 0  # never seen in training, and alike
+    odds = [(count + 1) / (counts.sum() + 10) for count in counts.tolist()]
+
+    sums = {name: np.zeros(3) for name in ("most_frequent", "uniform_legal", "frequency_legal")}
+    for bits, taken in zip(legal.tolist(), action.tolist(), strict=True):
+        opened = [place for place in range(10) if bits >> place & 1 or not bits]
+        for name, places in (("most_frequent", range(10)), ("frequency_legal", opened)):
+            order = sorted(places, key=lambda place: (-odds[place], place))
+            share = odds[taken] / sum(odds[place] for place in places)
+            sums[name] += [-math.log(share), order[0] == taken, taken in order[:3]]
+        sums["uniform_legal"] += [math.log(len(opened)), 1 / len(opened), min(3, len(opened)) / len(opened)]
+    for name, figures in baselines(action, legal, counts).items():
+        assert figures["decisions"] == 400
+        assert [figures[key] for key in ("nll", "top1", "top3")] == pytest.approx((sums[name] / 400).tolist())
+
+
+def test_a_policy_can_be_judged_apart_from_its_run(trained: Run, result: dict[str, Any], shards: Path,  # noqa: F811
+                                                   tmp_path: Path) -> None:
+    assert evaluate(trained[0] / "best", device="cpu") == result
+    assert evaluate(trained[0] / "best" / "policy", device="cpu") == result
+    copied = (trained[0] / "best" / "policy").resolve().rename(tmp_path / "policy")
+    try:
+        with pytest.raises(UsageError, match="on which shards"):
+            evaluate(copied)
+        assert evaluate(copied, shards, device="cpu") == result
+    finally:
+        copied.rename((trained[0] / "best").resolve() / "policy")
+
+
+def test_other_parts_and_checkpoints_can_be_judged(trained: Run, result: dict[str, Any]) -> None:
+    assert evaluate(trained[0], split="train", device="cpu")["decisions"] > result["decisions"]
+    assert evaluate(trained[0], checkpoint="last", device="cpu")["decisions"] == result["decisions"]
+    with pytest.raises(ShardError, match="test part has no decision"):
+        evaluate(trained[0], split="test", device="cpu")
+    with pytest.raises(RunError, match="step-7"):
+        evaluate(trained[0], checkpoint="step-7", device="cpu")
+
+
+def test_ids_beyond_the_policy_s_tables_are_unknown_to_it(trained: Run, tmp_path: Path) -> None:
+    other = make_shards(tmp_path / "other", battles=10, seed=9, val_ratio=0.5, species=40)
+    assert evaluate(trained[0], other, device="cpu")["decisions"] > 0
+
+
+def test_the_tables_name_the_policy_and_its_baselines(result: dict[str, Any]) -> None:
+    console = Console(record=True, width=120, file=io.StringIO())
+    console.print(render(result))
+    text = console.export_text()
+    for words in ("the policy", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
+        assert words in text

@@ -1,0 +1,56 @@
+"""Policies learn: on the sample, and on real human battles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from human_battles import write_human_battles
+
+from pipelines.preprocess import preprocess
+from pipelines.split import split
+from poke_bc.evaluate import evaluate
+from poke_bc.train import resolve, train
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample"
+
+
+def judged(raw: Path, folder: Path, seed: int, **settings: Any) -> dict[str, Any]:
+    """Preprocess, split, train, evaluate."""
+    if not (folder / "shards").exists():
+        preprocess([raw], folder / "shards", workers=1)
+    split(folder / "shards", val_ratio=0.2, seed=seed)
+    run = folder / f"run-{seed}"
+    config = settings.pop("config", None)
+    train(resolve({"shards": folder / "shards", "run": run, **settings}, config), progress=False)
+    return evaluate(run)
+
+
+def lead(result: dict[str, Any]) -> float:
+    """Top-1 over the best baseline's."""
+    return float(result["top1"] - max(baseline["top1"] for baseline in result["baselines"].values()))
+
+
+def test_on_the_sample_loss_falls_and_every_baseline_is_beaten(tmp_path: Path) -> None:
+    results = [judged(SAMPLE / "raw.jsonl.zst", tmp_path, seed, config=SAMPLE / "train.toml") for seed in (1, 2, 3)]
+    assert all(lead(result) > 0.01 for result in results)
+    assert sum(map(lead, results)) / 3 > 0.02
+    assert all(result["nll"] < min(baseline["nll"] for baseline in result["baselines"].values()) for result in results)
+    for seed in (1, 2, 3):
+        lines = [json.loads(line) for line in (tmp_path / f"run-{seed}" / "metrics.jsonl").read_text().splitlines()]
+        epochs = [line["loss"] for line in lines if "val" in line]
+        assert epochs[0] > epochs[len(epochs) // 2] > epochs[-1]
+
+
+def test_on_human_battles_every_baseline_is_beaten(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """2,000 real battles; the default network, nothing tuned."""
+    raw = tmp_path / "human.jsonl"
+    assert write_human_battles(shared_data("resim/gen9randombattle.jsonl.zst"), raw, 2000) > 3900
+    result = judged(raw, tmp_path, 42, epochs=3)
+    assert result["decisions"] > 15_000
+    assert lead(result) > 0.02
+    assert result["top1"] == pytest.approx(
+        sum(part["top1"] * part["decisions"] for part in result["slices"]["kind"].values()) / result["decisions"])

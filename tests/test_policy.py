@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_fixtures import shards  # noqa: F401 - a fixture
+
+from poke_bc.contract.actions import ALL_ACTIONS
+from poke_bc.contract.errors import RunError, UsageError
+from poke_bc.contract.schema import Field, Schema, load_schema
+from poke_bc.contract.vocabulary import Vocabulary
+from poke_bc.data.dataset import ShardDataset
+from poke_bc.policy import Policy, check_fits, create_policy, load_policy, save_policy
+from poke_bc.policy.inputs import UNKNOWN_ROW
+
+FIELDS = (
+    Field(name="own", kind="category", vocab="species", low=0, high=65535),
+    Field(name="seen", kind="category", vocab="species", width=2, low=0, high=65535),
+    Field(name="item", kind="category", vocab="item", low=0, high=3),
+    Field(name="turn", kind="integer", low=0, high=1000, scale=50),
+    Field(name="boost", kind="number", low=-6, high=6),
+)
+SCHEMA = Schema("toy", 1, FIELDS, {"species": Vocabulary("species", None, 9),
+                                   "item": Vocabulary.closed("item", ("leftovers", "berry"))})
+
+
+def make(schema: Schema = SCHEMA, **options: object) -> Policy:
+    torch.manual_seed(0)
+    return create_policy("mlp", schema, **{"width": 16, "blocks": 1, "embedding": 4, **options})
+
+
+def some(rows: int = 64, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(seed)
+    return (torch.from_numpy(random.integers(0, 4, (rows, 4)).astype(np.uint16)),
+            torch.from_numpy(random.random((rows, 2)).astype(np.float16)),
+            torch.from_numpy(random.integers(1, ALL_ACTIONS + 1, rows).astype(np.int16)))
+
+
+def test_illegal_actions_have_no_probability_and_unrecorded_masks_open_all_ten() -> None:
+    category, number, legal = some()
+    legal[0] = 0
+    logits = make()(category, number, legal).logits
+    bits = torch.where(legal == 0, ALL_ACTIONS, legal.int())
+    assert logits.dtype == torch.float32
+    for action in range(10):
+        assert torch.equal(logits[:, action] == -torch.inf, (bits >> action) & 1 == 0)
+
+
+def test_an_untrained_policy_gives_nearly_equal_odds() -> None:
+    category, number, legal = some()
+    odds = make()(category, number, torch.zeros_like(legal)).logits.softmax(dim=1)
+    assert (odds - 0.1).abs().max() < 0.02
+
+
+def test_fields_of_one_vocabulary_share_its_embeddings_and_others_do_not() -> None:
+    policy = make()
+    own, seen1, seen2, item = policy.ids(torch.tensor([[3, 3, 3, 3]]))[0]
+    assert torch.equal(own, seen1)
+    assert torch.equal(own, seen2)
+    assert not torch.equal(own, item)
+
+
+def test_unseen_ids_are_one_unknown_that_stays_zero_in_training() -> None:
+    policy = make()
+    policy.note_seen([torch.tensor([[1, 2, 2, 0]]), torch.tensor([[2, 1, 1, 3]])])
+    category = torch.tensor([[1, 5, 9, 0], [2, 0, 65535, 2]])  # 9 and 65535 are beyond the table
+    vectors = policy.ids(category)
+    unknown = torch.tensor([[False, True, True, False], [False, True, True, True]])
+    assert torch.equal((vectors == 0).all(dim=2), unknown)
+
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1)
+    for _ in range(3):
+        policy(category, torch.rand(2, 2), torch.zeros(2)).logits.square().sum().backward()
+        optimizer.step()
+    assert not policy.ids.table.weight[UNKNOWN_ROW].any()
+    assert not policy.ids(category)[unknown].any()
+
+
+def test_what_training_sees_comes_from_the_shards(shards: Path) -> None:  # noqa: F811
+    data = ShardDataset(shards, "train")
+    policy = make(data.manifest.schema)
+    policy.note_seen([data.batch(np.arange(len(data))).category])
+    known = policy.ids(torch.arange(20)[:, None].expand(-1, 18))[:, 0].any(dim=1)
+    seen = np.union1d(np.union1d(data.field("active_species_id"), data.field("opp_active_species_id")),
+                      data.field("opp_team_revealed"))
+    assert known.nonzero().flatten().tolist() == seen.tolist()
+
+
+def test_numbers_are_scaled_by_their_range() -> None:
+    scaled = make().numbers(torch.tensor([[50.0, 0.0], [0.0, -6.0], [100.0, 6.0]], dtype=torch.float16))
+    assert scaled.tolist() == [[1.0, 0.5], [0.0, 0.0], [2.0, 1.0]]
+
+
+@pytest.mark.parametrize("fields", [FIELDS[:3], FIELDS[3:]], ids=["categories only", "numbers only"])
+def test_a_schema_may_lack_a_kind_of_field_or_any_known_id(fields: tuple[Field, ...]) -> None:
+    names = {field.vocab for field in fields if field.vocab}
+    schema = Schema("part", 1, fields, {name: Vocabulary(name, None, 0) for name in sorted(names)})
+    output = make(schema)(torch.ones(5, schema.category_width, dtype=torch.uint16),
+                          torch.ones(5, schema.number_width), torch.zeros(5))
+    assert output.logits.isfinite().all()
+
+
+def test_the_value_head_is_optional() -> None:
+    assert make()(*some()).value is None
+    assert make(value_head=True)(*some()).value.shape == (64,)
+
+
+def test_bfloat16_still_gives_masked_float32_logits() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = make(value_head=True)(*some())
+    assert output.logits.dtype == output.value.dtype == torch.float32
+
+
+def test_act_takes_only_legal_actions_and_ignores_dropout() -> None:
+    policy = make(dropout=0.5).train()
+    category, number, legal = some(500)
+    best = policy.act(category, number, legal, sample=False)
+    assert torch.equal(best, policy.act(category, number, legal, sample=False))
+    for temperature in (0.01, 1.0, 100.0):
+        taken = policy.act(category, number, legal, temperature=temperature)
+        assert ((legal.int() >> taken) & 1).all()
+    assert torch.equal(policy.act(category, number, legal, temperature=1e-9), best)
+    assert policy.training
+    with pytest.raises(ValueError, match="temperature"):
+        policy.act(category, number, legal, temperature=0.0)
+
+
+def test_sampling_follows_the_odds_and_its_generator() -> None:
+    policy = make().eval()
+    category, number, legal = (tensor[:1].expand(20_000, *tensor.shape[1:]) for tensor in some())
+    taken = [policy.act(category, number, legal, generator=torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*taken)
+    odds = policy(category[:1], number[:1], legal[:1]).logits[0].softmax(dim=0)
+    shares = torch.bincount(taken[0], minlength=10) / 20_000
+    assert (shares - odds).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("name", "options", "words"), [
+    ("mpl", {}, "'mpl'"), ("mlp", {"widht": 8}, "'widht'"),
+])
+def test_unknown_names_are_refused(name: str, options: dict[str, int], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        create_policy(name, SCHEMA, **options)
+
+
+def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
+    policy = make(value_head=True)
+    policy.note_seen([torch.tensor([[1, 2, 3, 0]])])
+    save_policy(policy, tmp_path / "policy", card={"decisions": 12, "val": {"nll": 1.25}})
+    again = load_policy(tmp_path / "policy")
+    assert not again.training
+    assert again.schema == policy.schema
+    assert again.options == policy.options
+    assert torch.equal(again(*some()).logits, policy.eval()(*some()).logits)
+    card = (tmp_path / "policy" / "README.md").read_text()
+    assert "nll: 1.25" in card
+    assert "load_policy" in card
+    assert SCHEMA.hash in card
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_policy(make(), tmp_path / "policy")
+    return tmp_path / "policy"
+
+
+@pytest.mark.parametrize("name", ["config.json", "policy.safetensors", "schema.json", "vocabularies.json"])
+def test_a_flipped_bit_or_a_missing_file_is_named(saved: Path, name: str) -> None:
+    content = bytearray((saved / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (saved / name).write_bytes(content)
+    with pytest.raises(RunError, match=name):
+        load_policy(saved)
+    (saved / name).unlink()
+    with pytest.raises(RunError, match="no policy here" if name == "config.json" else name):
+        load_policy(saved)
+
+
+def test_another_format_version_is_named(saved: Path) -> None:
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(RunError, match="format 99"):
+        load_policy(saved)
+
+
+def test_a_missing_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="does not exist"):
+        load_policy(tmp_path / "nothing")
+
+
+def test_a_policy_is_found_from_its_run_and_its_checkpoint(saved: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "step-00000007"
+    shutil.copytree(saved, checkpoint / "policy")
+    (tmp_path / "run" / "last").symlink_to("checkpoints/step-00000007")
+    for path in (checkpoint, tmp_path / "run", tmp_path / "run" / "last"):
+        assert load_policy(path).name == "mlp"
+    assert load_policy(tmp_path / "run", checkpoint="step-00000007").name == "mlp"
+    with pytest.raises(RunError, match="step-00000008"):
+        load_policy(tmp_path / "run", checkpoint="step-00000008")
+
+
+def test_shards_of_another_schema_are_refused_by_name(shards: Path) -> None:  # noqa: F811
+    manifest = ShardDataset(shards).manifest
+    check_fits(make(manifest.schema), manifest)
+    check_fits(make(load_schema("basic")), replace(manifest))  # vocabulary sizes may differ
+    with pytest.raises(RunError, match=r"schema toy version 1 .* schema basic version 1"):
+        check_fits(make(), manifest)

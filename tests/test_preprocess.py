@@ -1,0 +1,357 @@
+"""preprocess: shards equal a plain reading, row for row, whatever the files, blocks and workers."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from bad_lines import BAD, LONG
+from command_line import run_cli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_reading import read_plainly, read_shards_with_polars
+from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text, write_raw
+
+from pipelines.preprocess import preprocess
+from poke_bc.contract.errors import InputError, SchemaError, UsageError
+from poke_bc.contract.manifest import Manifest
+from poke_bc.verify import verify
+
+RAWS = make_trajectories(30)
+SMALL = {"block_bytes": 6000, "shard_bytes": 4000, "workers": 1}
+"""Some ten blocks and five shards."""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def shard_files(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in files(folder).items() if name.startswith("shard-")}
+
+
+def assert_equal_rows(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert list(found) == list(expected)
+    for name, column in expected.items():
+        assert found[name].dtype == column.dtype, name
+        assert found[name].shape == column.shape, name
+        np.testing.assert_array_equal(found[name], column, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_raw(tmp_path_factory.mktemp("raw") / "raw.jsonl", RAWS)
+
+
+@pytest.fixture(scope="module")
+def reference(raw: Path) -> Path:
+    """Shards of `raw` in small pieces, made by one process."""
+    preprocess([raw], raw.parent / "reference", **SMALL)
+    return raw.parent / "reference"
+
+
+# --- the rows -----------------------------------------------------------------------------------------------
+
+
+def test_shards_equal_a_plain_reading_row_for_row(raw: Path, reference: Path) -> None:
+    assert len(Manifest.read(reference).shards) > 3
+    assert_equal_rows(read_shards_with_polars(reference), read_plainly(raw.read_bytes()))
+
+
+def test_shards_of_real_input_equal_a_plain_reading_row_for_row(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    path = shared_data("basic/trajectories.jsonl")
+    done = preprocess([path], tmp_path, workers=1)
+    assert_equal_rows(read_shards_with_polars(tmp_path), read_plainly(path.read_bytes()))
+    counts = done.manifest.counts
+    assert (counts.trajectories, counts.battles, counts.duplicates, counts.decisions) == (200, 99, 2, 3921)
+    assert (done.manifest.legal_masks, counts.observed, counts.quarantined) == ("none", 3921, {})
+
+
+@settings(max_examples=20)
+@given(battles=st.lists(st.integers(0, 8), min_size=1, max_size=12), shard=st.integers(1, 6000), block=st.integers(3000, 9000))
+def test_any_order_of_battles_in_any_pieces_equals_a_plain_reading(tmp_path_factory: pytest.TempPathFactory, battles: list[int],
+                                                                  shard: int, block: int) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    raws = [make_trajectory(battle, "p1" if battle % 2 else "p2", 1 + battle % 4) for battle in battles]
+    path = write_raw(folder / "raw.jsonl", raws)
+    done = preprocess([path], folder / "out", shard_bytes=shard, block_bytes=block, workers=1)
+    assert_equal_rows(read_shards_with_polars(folder / "out"), read_plainly(path.read_bytes()))
+    assert done.manifest.counts.duplicates == len(battles) - len(set(battles))
+    assert done.manifest.counts.battles == len(set(battles))
+
+
+def test_shards_are_cut_only_between_battles(raw: Path, tmp_path: Path) -> None:
+    for shard_bytes in (1, 700, 2500):
+        out = tmp_path / str(shard_bytes)
+        manifest = preprocess([raw], out, block_bytes=5000, shard_bytes=shard_bytes, workers=1).manifest
+        battles = [set(pl.read_ipc(out / shard.rows.name)["battle"]) for shard in manifest.shards]
+        assert len(battles) > 1
+        assert sum(map(len, battles)) == len(set.union(*battles)) == 30
+
+
+def test_a_shard_knows_the_trajectories_of_its_rows_and_where_they_were_read(raw: Path, reference: Path) -> None:
+    tables = pl.concat([pl.read_ipc(reference / shard.trajectories.name) for shard in Manifest.read(reference).shards])
+    lines = raw.read_bytes().splitlines()
+    assert tables["line"].to_list() == list(range(1, len(RAWS) + 1))
+    for row in tables.to_dicts():
+        source = json.loads(lines[row["line"] - 1])
+        assert row["rows"] == len(source["steps"])
+        assert row["source"] == 0
+        for key in ("replay_id", "player", "rating", "winner", "date", "player_id", "gen"):
+            assert row[key] == source.get(key)
+
+
+def test_a_shard_is_one_record_batch_without_nulls(reference: Path) -> None:
+    for path in reference.glob("shard-?????-????????.arrow"):
+        with pa.memory_map(str(path)) as mapped:
+            file = pa.ipc.open_file(mapped)
+            assert file.num_record_batches == 1
+            batch = file.get_batch(0)
+            batch.validate(full=True)
+            assert all(column.null_count == 0 for column in batch.columns)
+
+
+# --- the same bytes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_bytes_do_not_depend_on_the_number_of_workers(raw: Path, reference: Path, workers: int, tmp_path: Path) -> None:
+    preprocess([raw], tmp_path, **SMALL | {"workers": workers})
+    assert files(tmp_path) == files(reference)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_compressed_files_give_the_same_shards(raw: Path, reference: Path, ending: str, tmp_path: Path) -> None:
+    text = raw.read_bytes()
+    packed = tmp_path / f"raw.jsonl{ending}"
+    packed.write_bytes(gzip.compress(text) if ending == ".gz" else pa.compress(text, codec="zstd", asbytes=True))
+    for workers in (1, 2):
+        done = preprocess([packed], tmp_path / f"out{workers}", **SMALL | {"workers": workers})
+        assert shard_files(tmp_path / f"out{workers}") == shard_files(reference)
+        source, expected = done.manifest.sources[0], Manifest.read(reference).sources[0]
+        assert (source.bytes, source.lines, source.xxh3) == (expected.bytes, expected.lines, expected.xxh3)
+
+
+def test_standard_input_gives_the_same_shards(raw: Path, reference: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(raw.read_bytes())))
+    preprocess(["-"], tmp_path, **SMALL)
+    assert shard_files(tmp_path) == shard_files(reference)
+
+
+def test_standard_input_works_from_the_command_line(raw: Path, tmp_path: Path) -> None:
+    done = run_cli("preprocess", "-", "--out", tmp_path / "out", "--json", stdin=raw.read_bytes())
+    assert done.code == 0, done.stderr
+    preprocess([raw], tmp_path / "plain", workers=1)
+    assert shard_files(tmp_path / "out") == shard_files(tmp_path / "plain")
+
+
+def test_several_files_globs_and_folders_are_one_input(reference: Path, tmp_path: Path) -> None:
+    parts = {"a.jsonl": RAWS[:20], "b.jsonl": RAWS[20:33], "c.jsonl": RAWS[33:]}
+    for name, raws in parts.items():
+        write_raw(tmp_path / name, raws)
+    (tmp_path / "notes.txt").write_text("not for us")
+    expected = read_shards_with_polars(reference)
+    for number, inputs in enumerate([[tmp_path / name for name in parts], [tmp_path / "*.jsonl"], [tmp_path],
+                                     [tmp_path / "a.jsonl", tmp_path / "[bc].jsonl"]]):
+        manifest = preprocess(inputs, tmp_path / f"out{number}", **SMALL).manifest
+        assert_equal_rows(read_shards_with_polars(tmp_path / f"out{number}"), expected)
+        assert [(Path(source.name).name, source.lines) for source in manifest.sources] == [
+            (name, len(raws)) for name, raws in parts.items()]
+
+
+def test_the_same_input_gives_the_same_manifest(raw: Path, reference: Path, tmp_path: Path) -> None:
+    preprocess([raw], tmp_path, **SMALL)
+    assert (tmp_path / "manifest.json").read_bytes() == (reference / "manifest.json").read_bytes()
+
+
+# --- limit, schema, counts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit", [1, 17, 60, 1000])
+def test_a_limit_takes_the_first_trajectories(raw: Path, limit: int, workers: int, tmp_path: Path) -> None:
+    manifest = preprocess([raw], tmp_path, limit=limit, **SMALL | {"workers": workers}).manifest
+    assert manifest.counts.trajectories == min(limit, len(RAWS))
+    assert manifest.limit == limit
+    assert_equal_rows(read_shards_with_polars(tmp_path), read_plainly(to_text(RAWS[:limit])))
+
+
+def test_a_limit_leaves_out_what_is_wrong_later(tmp_path: Path) -> None:
+    lines = [to_line(RAWS[0]), BAD["garbage"].line, to_line(RAWS[1]), BAD["garbage"].line, BAD["garbage"].line]
+    (tmp_path / "raw.jsonl").write_bytes(b"\n".join(lines))
+    manifest = preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", limit=2, max_bad=0.5, workers=1).manifest
+    assert sum(manifest.counts.quarantined.values()) == 1
+
+
+@pytest.mark.parametrize("masks", ["all", "none", "some"])
+def test_the_manifest_says_which_decisions_have_legal_masks(masks: str, tmp_path: Path) -> None:
+    raws = make_trajectories(5, masks=masks)
+    done = preprocess([write_raw(tmp_path / "raw.jsonl", raws)], tmp_path / "out", workers=1)
+    assert done.to_dict()["legal_masks"] == done.manifest.legal_masks == masks
+    with_mask = sum("legal" in step for raw in raws for step in raw["steps"])
+    assert done.manifest.counts.with_legal == with_mask
+    assert int((read_shards_with_polars(tmp_path / "out")["legal"] != 0).sum()) == with_mask
+
+
+def test_trajectories_that_are_there_twice_are_kept_and_counted(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "raw.jsonl", [*RAWS[:4], RAWS[1], RAWS[1]])
+    counts = preprocess([path], tmp_path / "out", workers=1).manifest.counts
+    assert (counts.trajectories, counts.battles, counts.duplicates) == (6, 2, 2)
+
+
+def test_labels_of_all_three_kinds_are_counted(reference: Path) -> None:
+    labels = [step.get("label") or "observed" for raw in RAWS for step in raw["steps"]]
+    counts = Manifest.read(reference).counts
+    assert (counts.observed, counts.censored, counts.unlabelled) == tuple(
+        map(labels.count, ("observed", "censored", "none")))
+    assert counts.decisions == len(labels)
+
+
+def test_unknown_keys_and_the_share_of_known_ones_are_counted(reference: Path) -> None:
+    counts = Manifest.read(reference).counts
+    observations = [step["observation"] for raw in RAWS for step in raw["steps"]]
+    assert counts.unknown_keys == {
+        "$.source": sum("source" in raw for raw in RAWS),
+        "$.steps[].comment": sum("comment" in step for raw in RAWS for step in raw["steps"]),
+        "$.steps[].observation.mood": sum(each.get("mood") is not None for each in observations)}
+    assert counts.present["turn"] == sum(each.get("turn") is not None for each in observations)
+
+
+def test_unknown_keys_without_end_stay_few_in_the_manifest(tmp_path: Path) -> None:
+    plain = make_trajectories(150, most_steps=1)
+    raws: list[Raw] = [raw | {f"key {number}": 1, "\ud800" * (number % 2): 1, "often": 1, "x" * 1000: 1}
+                       for number, raw in enumerate(plain)]
+    (tmp_path / "raw.jsonl").write_text("\n".join(map(json.dumps, raws)))
+    unknown = preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, block_bytes=40_000).manifest.counts.unknown_keys
+    assert len(unknown) <= 101
+    assert (unknown["$.often"], unknown["$." + "x" * 198], unknown["$.\\ud800"]) == (300, 300, 150)
+    before = preprocess([write_raw(tmp_path / "raw.jsonl", plain)], tmp_path / "out", workers=1).manifest.counts.unknown_keys
+    assert sum(unknown.values()) == sum(before.values()) + 4 * 300
+
+
+def test_vocabularies_are_as_large_as_the_data_needs(reference: Path) -> None:
+    ids = read_shards_with_polars(reference)["category"]
+    sizes = {name: vocabulary.size for name, vocabulary in Manifest.read(reference).schema.vocabularies.items()}
+    assert sizes["team"] == ids[:, 17].max() + 1
+    assert sizes["species"] == ids[:, [0, 8, *range(9, 15)]].max() + 1
+
+
+def test_a_schema_of_ones_own_is_used(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nversion = 1\n[[field]]\nname = "mood"\nkind = "number"\nhigh = 9\n')
+    path = write_raw(tmp_path / "raw.jsonl", RAWS)
+    manifest = preprocess([path], tmp_path / "out", schema=tmp_path / "mine.toml", workers=1).manifest
+    moods = [step["observation"].get("mood") or 0.0 for raw in RAWS for step in raw["steps"]]
+    rows = read_shards_with_polars(tmp_path / "out")
+    assert "category" not in rows
+    assert rows["number"].ravel().tolist() == moods
+    assert manifest.schema.name == "mine"
+
+
+def test_a_schema_that_does_not_describe_the_data_is_refused(tmp_path: Path) -> None:
+    raw = make_trajectory(1)
+    for step in raw["steps"]:
+        step["observation"] = {"hp": 1, "foe": 2}
+    with pytest.raises(SchemaError, match=r"observations hold foe, hp"):
+        preprocess([write_raw(tmp_path / "raw.jsonl", [raw])], tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("first", [{"mood": 1}, {}, "turn", None, ["turn"]])
+def test_an_odd_first_observation_does_not_decide_over_the_file(first: object, tmp_path: Path) -> None:
+    odd = make_trajectory(99)
+    odd["steps"][0]["observation"] = first
+    path = write_raw(tmp_path / "raw.jsonl", [odd, *RAWS])
+    assert preprocess([path], tmp_path / "out", workers=1, max_bad=0.1).manifest.counts.trajectories >= len(RAWS)
+
+
+# --- bad lines ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
+    """Every bad line there is between good ones, one longer than a block, in two files; and their line numbers from 1."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    lines: list[bytes] = []
+    bad: list[int] = []
+    good = [to_line(raw) for raw in make_trajectories(60, most_steps=2)]
+    for number, each in enumerate([*BAD.values(), None]):
+        lines += [good[number], each.line if each else LONG * 3]
+        bad.append(len(lines))
+    (folder / "raw.jsonl").write_bytes(b"\n".join(lines))
+    (folder / "clean.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[::2]))
+    return folder / "raw.jsonl", bad
+
+
+def test_every_bad_line_is_quarantined_with_file_line_byte_path_and_reason(spoilt: tuple[Path, list[int]], tmp_path: Path) -> None:
+    path, bad = spoilt
+    manifest = preprocess([path.with_name("clean.jsonl"), path], tmp_path, workers=1, max_bad=1, block_bytes=12_000).manifest
+    named = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_bytes().splitlines()]
+    text = path.read_bytes()
+    assert [each["line"] for each in named] == bad
+    for each, expected in zip(named, BAD.values(), strict=False):
+        assert each["file"] == str(path)
+        assert text[each["byte"]:].startswith(expected.line + b"\n")
+        assert each["path"] == expected.path
+        assert expected.reason in each["reason"]
+    assert text[named[-1]["byte"]:] == LONG * 3
+    assert "longer than a block" in named[-1]["reason"]
+    assert sum(manifest.counts.quarantined.values()) == len(bad)
+
+
+@pytest.mark.parametrize("block_bytes", [6000, 12_000, 8 << 20])
+def test_good_rows_are_byte_equal_to_those_of_the_file_without_the_bad_lines(spoilt: tuple[Path, list[int]], block_bytes: int,
+                                                                           tmp_path: Path) -> None:
+    path, _ = spoilt
+    shards = {name: preprocess([path.with_name(name)], tmp_path / name, workers=1, max_bad=1, block_bytes=block_bytes,
+                               limit=len(BAD) + 1).manifest.shards for name in ("raw.jsonl", "clean.jsonl")}
+    assert [shard.rows for shard in shards["raw.jsonl"]] == [shard.rows for shard in shards["clean.jsonl"]]
+
+
+def test_too_many_bad_lines_are_an_error_and_no_data_set(spoilt: tuple[Path, list[int]], tmp_path: Path) -> None:
+    path, bad = spoilt
+    with pytest.raises(InputError, match=rf"{len(bad)} of {2 * len(bad)} lines are no trajectories.*--max-bad 0.4") as caught:
+        preprocess([path], tmp_path / "out", workers=1, max_bad=0.4, block_bytes=12_000)
+    assert str(tmp_path / "out" / "quarantine.jsonl") in caught.value.hint
+    assert [each for each in files(tmp_path / "out")] == ["quarantine.jsonl"]
+    assert len((tmp_path / "out" / "quarantine.jsonl").read_bytes().splitlines()) == len(bad)
+
+
+def test_as_many_bad_lines_as_allowed_are_no_error(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_bytes(to_text(RAWS[:9]) + BAD["garbage"].line + b"\n")
+    assert preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=0.1).manifest.counts.trajectories == 9
+    with pytest.raises(InputError, match="1 of 10 lines"):
+        preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=0.099)
+
+
+def test_a_quarantine_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_bytes(to_text(RAWS[:9]) + BAD["garbage"].line)
+    preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=1)
+    assert "quarantine.jsonl" in files(tmp_path / "out")
+    preprocess([write_raw(tmp_path / "raw.jsonl", RAWS)], tmp_path / "out", workers=1)
+    assert "quarantine.jsonl" not in files(tmp_path / "out")
+    assert verify(tmp_path / "out").differences == []
+
+
+@pytest.mark.parametrize("text", [b"", b"\n\n", b"\r\n  \n"])
+def test_empty_input_is_an_error_and_leaves_nothing(text: bytes, tmp_path: Path) -> None:
+    for name, content in (("raw.jsonl", text), ("raw.jsonl.gz", gzip.compress(text))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="empty, not one trajectory"):
+            preprocess([tmp_path / name], tmp_path / "out", workers=1)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"max_bad": -0.1}, {"max_bad": 2}, {"max_bad": float("nan")}, {"limit": 0}])
+def test_options_that_cannot_be_meant_are_refused(raw: Path, options: dict[str, float], tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        preprocess([raw], tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()

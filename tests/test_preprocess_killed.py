@@ -1,0 +1,269 @@
+"""preprocess, killed: the folder holds the data set it held before or the new one, and the next run gives the same bytes."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest import mock
+
+import pytest
+from bad_lines import BAD
+from command_line import environment, run_python
+from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
+
+from pipelines.part import PartStore
+from pipelines.preprocess import PARTS, preprocess
+from poke_bc.contract.errors import InputError, ShardError, UsageError
+from poke_bc.contract.files import TEMPORARY
+from poke_bc.contract.manifest import MANIFEST, Manifest
+from poke_bc.verify import verify
+
+OPTIONS: dict[str, Any] = {"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}
+TEXT = to_text(make_trajectories(15)) + BAD["garbage"].line + b"\n" + to_text(make_trajectories(15)[20:])
+
+RUN_AND_DIE = """
+import importlib, json, os, signal, sys
+from unittest import mock
+
+target, nth, when, raw, out, options = sys.argv[1:]
+module, _, path = target.partition(":")
+owner, name = importlib.import_module(module), path.split(".")[-1]
+for step in path.split(".")[:-1]:
+    owner = getattr(owner, step)
+before, calls = getattr(owner, name), 0
+
+def dying(*arguments, **keywords):
+    global calls
+    calls += 1
+    if calls == int(nth) and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = before(*arguments, **keywords)
+    if calls == int(nth):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+from pipelines.preprocess import preprocess
+with mock.patch.object(owner, name, dying):
+    preprocess([raw], out, workers=1, **json.loads(options))
+print("not killed")
+"""
+
+STAGES = [
+    ("pipelines.preprocess:write_json", 1, "before"), ("pipelines.preprocess:write_json", 1, "after"),
+    ("pipelines.part:PartStore.make", 1, "before"), ("pipelines.part:PartStore.make", 4, "after"),
+    ("pipelines.part:PartStore._write_rows", 3, "after"), ("pipelines.part:PartStore._write_table", 3, "after"),
+    ("pipelines.part:PartStore._write_bad", 7, "after"), ("os:replace", 5, "before"),
+    ("pipelines.preprocess:_quarantine", 1, "before"), ("poke_bc.contract.files:fsync_folder", 2, "before"),
+    ("pipelines.preprocess:plan_shards", 1, "after"), ("pipelines.assemble:_write_empty", 2, "after"),
+    ("pipelines.assemble:_write_at", 40, "before"), ("pipelines.assemble:_seal", 1, "before"),
+    ("pipelines.assemble:_seal", 4, "after"), ("pipelines.assemble:_write_trajectories", 2, "before"),
+    ("pipelines.preprocess:Manifest.write", 1, "before"), ("pipelines.preprocess:Manifest.write", 1, "after"),
+    ("shutil:rmtree", 1, "before"), ("shutil:rmtree", 1, "after"),
+]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def receipts(out: Path) -> int:
+    return len(list((out / PARTS).glob("[0-9]*.json")))
+
+
+def run_counting(raw: Path, out: Path, **options: Any) -> int:
+    """Run to the end; how many blocks had to be made."""
+    with mock.patch.object(PartStore, "make", autospec=True, side_effect=PartStore.make) as make:
+        preprocess([raw], out, **OPTIONS | {"workers": 1} | options)
+    return make.call_count
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("killed") / "raw.jsonl"
+    path.write_bytes(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(raw: Path) -> dict[str, bytes]:
+    preprocess([raw], raw.parent / "reference", workers=1, **OPTIONS)
+    return files(raw.parent / "reference")
+
+
+@pytest.fixture(scope="module")
+def blocks(raw: Path, reference: dict[str, bytes]) -> int:
+    """How many blocks there are to make."""
+    assert reference
+    return run_counting(raw, raw.parent / "counted")
+
+
+def with_old_data(folder: Path) -> str:
+    """A committed data set of other battles; its identity."""
+    old = write_raw(folder.parent / "old.jsonl", [make_trajectory(battle) for battle in range(70, 90)])
+    return preprocess([old], folder, workers=1, **OPTIONS).manifest.identity
+
+
+@pytest.fixture
+def stopped_before_assembly(raw: Path, tmp_path: Path) -> Path:
+    """All blocks are made, and nothing is committed."""
+    with mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(("target", "nth", "when"), STAGES, ids=[f"{stage[0].split(':')[1]}-{stage[1]}-{stage[2]}" for stage in STAGES])
+def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes(
+        target: str, nth: int, when: str, raw: Path, reference: dict[str, bytes], blocks: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    old = with_old_data(out)
+    killed = run_python(RUN_AND_DIE, target, str(nth), when, raw, out, '{"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}')
+    assert killed.code == -signal.SIGKILL, (killed.stdout, killed.stderr)
+    committed = Manifest.read(out).identity != old
+    assert committed == (target == "shutil:rmtree" or (target, when) == ("pipelines.preprocess:Manifest.write", "after"))
+    assert verify(out).differences == []
+    finished = receipts(out)
+    made = run_counting(raw, out)
+    assert made == blocks - finished
+    assert files(out) == reference
+
+
+def test_killed_at_random_moments_with_several_workers_a_rerun_gives_equal_bytes(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(250))
+    code = ("import sys; from pipelines.preprocess import preprocess\n"
+            "if __name__ == '__main__': preprocess([sys.argv[1]], sys.argv[2], workers=2, block_bytes=6000, shard_bytes=20000)")
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    preprocess([raw], tmp_path / "reference", workers=1, block_bytes=6000, shard_bytes=20000)
+    random, out, died = Random(1), tmp_path / "out", 0
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, script, raw, out], env=environment(), start_new_session=True)
+        time.sleep(random.uniform(0.5, 1.5))
+        os.killpg(process.pid, signal.SIGKILL)
+        died += process.wait() == -signal.SIGKILL
+        if (out / MANIFEST).exists():
+            assert verify(out).differences == []
+            break
+    assert died
+    preprocess([raw], out, workers=1, block_bytes=6000, shard_bytes=20000)
+    assert files(out) == files(tmp_path / "reference")
+
+
+def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int, tmp_path: Path) -> None:
+    grown = tmp_path / "raw.jsonl"
+    grown.write_bytes(TEXT)
+    with mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        preprocess([grown], tmp_path / "out", workers=1, **OPTIONS)
+    grown.write_bytes(TEXT + to_line(make_trajectory(99)))
+    assert 1 <= run_counting(grown, tmp_path / "out") <= 2
+    preprocess([grown], tmp_path / "fresh", workers=1, **OPTIONS)
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("ending", ["rows", "table", "bad", "json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
+def test_a_damaged_part_is_noticed_and_made_again(ending: str, damage: str, raw: Path, reference: dict[str, bytes],
+                                                  stopped_before_assembly: Path) -> None:
+    out = stopped_before_assembly
+    part = sorted(path for path in (out / PARTS).glob(f"[0-9]*.{ending}") if path.stat().st_size)[-1]
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "remove":
+        part.unlink()
+    else:
+        part.write_bytes({"flip": content, "cut": content[:-9], "empty": b""}[damage])
+    assert run_counting(raw, out) == 1
+    assert files(out) == reference
+
+
+def test_changed_text_is_noticed_and_its_block_made_again(stopped_before_assembly: Path, raw: Path, tmp_path: Path) -> None:
+    changed = TEXT.replace(b'"turn": 2', b'"turn": 9', 1)
+    raw_before = raw.read_bytes()
+    try:
+        raw.write_bytes(changed)
+        assert run_counting(raw, stopped_before_assembly) == 1
+        preprocess([raw], tmp_path / "fresh", workers=1, **OPTIONS)
+        assert files(stopped_before_assembly) == files(tmp_path / "fresh")
+    finally:
+        raw.write_bytes(raw_before)
+
+
+def test_parts_of_another_plan_are_not_used(stopped_before_assembly: Path, raw: Path, blocks: int) -> None:
+    assert run_counting(raw, stopped_before_assembly, block_bytes=6001) > blocks // 2
+    assert verify(stopped_before_assembly).differences == []
+
+
+@pytest.mark.parametrize("limit", [1, 20])
+def test_finished_blocks_serve_a_run_with_a_limit_and_one_without(limit: int, raw: Path, reference: dict[str, bytes],
+                                                                 stopped_before_assembly: Path, tmp_path: Path) -> None:
+    preprocess([raw], stopped_before_assembly, workers=1, limit=limit, **OPTIONS)
+    preprocess([raw], tmp_path / "fresh", workers=1, limit=limit, **OPTIONS)
+    assert files(stopped_before_assembly) == files(tmp_path / "fresh")
+    preprocess([raw], stopped_before_assembly, workers=1, **OPTIONS)
+    assert files(stopped_before_assembly) == reference
+
+
+def test_new_data_replaces_old_data_and_leaves_nothing_of_it(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    with_old_data(tmp_path / "out")
+    preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
+    assert files(tmp_path / "out") == reference
+
+
+def test_a_run_that_fails_leaves_the_old_data_as_it_was(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    old = with_old_data(out)
+    before = {name: content for name, content in files(out).items() if name != "quarantine.jsonl"}
+    (tmp_path / "bad.jsonl").write_bytes(BAD["garbage"].line * 3)
+    with pytest.raises(InputError):
+        preprocess([tmp_path / "bad.jsonl"], out, workers=1)
+    assert {name: content for name, content in files(out).items() if name != "quarantine.jsonl"} == before
+    assert Manifest.read(out).identity == old
+
+
+def test_leftovers_of_killed_runs_are_swept_away(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (f"{TEMPORARY}shard-00000.arrow", "shard-00009-deadbeef.arrow", "shard-00009-deadbeef.trajectories.arrow"):
+        (out / name).write_bytes(b"half")
+    (out / "notes.txt").write_text("mine")
+    preprocess([raw], out, workers=1, **OPTIONS)
+    assert files(out) == reference | {"notes.txt": b"mine"}
+
+
+def test_two_runs_never_write_to_one_folder(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / PARTS).mkdir()
+    with (tmp_path / PARTS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another preprocess is writing here"):
+            preprocess([raw], tmp_path, workers=1, **OPTIONS)
+    preprocess([raw], tmp_path, workers=1, **OPTIONS)
+
+
+def test_a_killed_worker_is_an_error_and_finished_blocks_are_kept(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(200))
+
+    def kill_the_workers(*_: object) -> None:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGKILL)
+
+    with pytest.raises(InputError, match="a worker process died"):
+        preprocess([raw], tmp_path / "out", workers=2, block_bytes=6000, progress=kill_the_workers)
+    assert receipts(tmp_path / "out") >= 1
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    full = OSError(28, "No space left on device", "somewhere")
+    with mock.patch("pipelines.assemble.os.pwrite", side_effect=full), pytest.raises(ShardError, match="No space left on device"):
+        preprocess([raw], tmp_path, workers=1, **OPTIONS)
+    assert {name.split("/")[0] for name in files(tmp_path)} == {PARTS, "quarantine.jsonl"}
+    assert run_counting(raw, tmp_path) == 0
+    assert files(tmp_path) == reference

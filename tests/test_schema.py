@@ -1,0 +1,179 @@
+"""Schemas: one table of fields, from TOML, with errors that name the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trajectories import FULL
+
+from poke_bc.contract.errors import SchemaError
+from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes
+from poke_bc.contract.schema import Field, FieldValueError, Schema, load_schema, schema_from_dict
+
+MINE = """
+name = "mine"
+version = 3
+
+[[field]]
+name = "hp"
+kind = "number"
+width = 2
+high = 100
+default = 50.0
+
+[[field]]
+name = "species"
+kind = "category"
+vocab = "species"
+default = 1
+
+[[field]]
+name = "level"
+kind = "integer"
+low = 1
+high = 100
+default = 100
+
+[[field]]
+name = "shiny"
+kind = "flag"
+
+[vocabulary]
+species = ["abra", "zubat"]
+"""
+
+
+def from_toml(folder: Path, text: str) -> Schema:
+    path = folder / "mine.toml"
+    path.write_text(text, "utf-8")
+    return load_schema(path)
+
+
+def test_the_basic_schema_has_the_21_keys_that_existing_converters_write() -> None:
+    basic = load_schema("basic")
+    assert len(basic.fields) == 21
+    assert basic.field_names == set(FULL)
+    assert (basic.category_width, basic.number_width) == (18, 23)
+
+
+def test_columns_of_one_kind_lie_side_by_side_in_the_order_of_the_table() -> None:
+    basic = load_schema("basic")
+    for group, width in ((basic.categories, basic.category_width), (basic.numbers, basic.number_width)):
+        assert [place for field in group for place in range(width)[basic.columns[field.name]]] == list(range(width))
+
+
+def test_a_row_costs_the_bytes_of_its_columns() -> None:
+    basic = load_schema("basic")
+    assert row_bytes(basic) == 2 * 18 + 2 * 23 + sum(dtype.itemsize for dtype, shape in row_dtypes(basic).values()
+                                                     if not shape)
+    assert arrow_schema(basic).names == list(row_dtypes(basic))
+
+
+def test_a_schema_file_is_read_as_it_stands(tmp_path: Path) -> None:
+    mine = from_toml(tmp_path, MINE)
+    assert (mine.name, mine.version, [field.name for field in mine.fields]) == ("mine", 3, ["hp", "species", "level", "shiny"])
+    assert mine.vocabularies["species"].ids["zubat"] == 3
+    assert schema_from_dict(mine.to_dict(), "again") == mine
+
+
+def test_missing_and_null_keys_take_their_default(tmp_path: Path) -> None:
+    mine = from_toml(tmp_path, MINE)
+    assert mine.pack({}) == ([1], [50.0, 50.0, 100.0, 0.0])
+    assert mine.pack(dict.fromkeys(mine.field_names)) == mine.pack({})
+
+
+def test_names_become_ids_unknown_ones_0_and_none_1(tmp_path: Path) -> None:
+    mine = from_toml(tmp_path, MINE)
+    assert [mine.pack({"species": name})[0] for name in ("abra", "zubat", "mew", "", "none")] == [[2], [3], [0], [0], [1]]
+
+
+def test_a_schema_without_categories_or_without_numbers_has_no_such_matrix(tmp_path: Path) -> None:
+    head = 'name = "mine"\nversion = 1\n[[field]]\nname = "x"\n'
+    assert "category" not in row_dtypes(from_toml(tmp_path, head + 'kind = "number"\n'))
+    assert "number" not in row_dtypes(from_toml(tmp_path, head + 'kind = "category"\nvocab = "x"\n'))
+
+
+def test_the_hash_is_the_same_in_every_process_and_on_every_day() -> None:
+    assert load_schema("basic").hash == load_schema("basic").hash == "06db1293914786b9"
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("width = 2", "width = 3"), ("high = 100\ndefault = 50.0", "high = 101\ndefault = 50.0"), ("50.0", "51.0"),
+    ("version = 3", "version = 4"), ('"abra", "zubat"', '"zubat", "abra"'), ('"shiny"', '"shinier"'),
+    ('kind = "flag"', 'kind = "number"'),
+])
+def test_the_hash_changes_with_every_part_of_a_field(tmp_path: Path, old: str, new: str) -> None:
+    assert old in MINE
+    assert from_toml(tmp_path, MINE).hash != from_toml(tmp_path, MINE.replace(old, new)).hash
+
+
+def test_the_hash_does_not_change_with_the_sizes_found_in_the_data() -> None:
+    basic = load_schema("basic")
+    sized = {name: vocabulary.with_size(100) for name, vocabulary in basic.vocabularies.items()}
+    assert Schema(basic.name, basic.version, basic.fields, sized).hash == basic.hash
+
+
+@pytest.mark.parametrize(("old", "new", "names"), [
+    ('kind = "flag"', 'kind = "bit"', ["shiny", "bit"]),
+    ("width = 2", "width = 0", ["hp", "width"]),
+    ("width = 2", 'width = "2"', ["hp", "width"]),
+    ("width = 2", "widht = 2", ["hp", "widht"]),
+    ('vocab = "species"', "", ["species", "vocab"]),
+    ('kind = "flag"', 'kind = "flag"\nvocab = "x"', ["shiny", "vocab"]),
+    ("default = 50.0", "default = 500.0", ["hp", "default"]),
+    ("default = 50.0", 'default = "full"', ["hp"]),
+    ("low = 1\nhigh = 100", "low = 1\nhigh = 5000", ["level", "2048"]),
+    ("high = 100\ndefault = 50.0", "high = 1e6\ndefault = 50.0", ["hp", "float16"]),
+    ("high = 100\ndefault = 50.0", "high = 100\nlow = 100\ndefault = 100.0", ["hp", "low < high"]),
+    ("high = 100\ndefault = 50.0", "high = 100\nscale = -1\ndefault = 50.0", ["hp", "scale"]),
+    ('name = "level"', 'name = "hp"', ["each name once"]),
+    ('"abra", "zubat"', '"abra", "abra"', ["'species'", "repeats a name"]),
+    ('["abra", "zubat"]', '"abra"', ["list of names"]),
+    ('"abra", "zubat"', '"abra", "none"', ["'species'", "repeats a name"]),
+    ('name = "mine"', "", ["name"]),
+    ("version = 3", 'version = "three"', ["version"]),
+    ("[vocabulary]", "[vocabulary", ["TOML"]),
+])
+def test_an_error_in_a_schema_file_names_the_file_and_the_field(tmp_path: Path, old: str, new: str,
+                                                                names: list[str]) -> None:
+    assert old in MINE
+    with pytest.raises(SchemaError) as caught:
+        from_toml(tmp_path, MINE.replace(old, new, 1))
+    assert all(name in caught.value.what for name in ["mine.toml", *names]), caught.value.what
+
+
+@pytest.mark.parametrize("table", [{}, {"name": "x", "version": 1}, {"name": "x", "version": 1, "field": []},
+                                   {"name": "x", "version": 1, "field": [{}]}, {"name": "x", "version": 1, "field": 3},
+                                   {"name": "x", "version": 1, "field": [3]},
+                                   {"name": "x", "version": 1, "field": [{"name": 3, "kind": "flag"}]},
+                                   {"name": "x", "version": 1, "field": [{"name": "a", "kind": "flag"}], "vocabulary": 3}])
+def test_a_table_that_is_no_schema_is_a_schema_error(table: dict[str, object]) -> None:
+    with pytest.raises(SchemaError):
+        schema_from_dict(table, "here")
+
+
+def test_a_schema_that_is_not_there_is_a_schema_error(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"no such schema"):
+        load_schema("bsic")
+    with pytest.raises(SchemaError, match=r"not a readable TOML file"):
+        load_schema(tmp_path)
+
+
+@given(value=st.one_of(st.floats(), st.integers(), st.integers(10**300, 10**400), st.booleans(), st.text(), st.none(),
+                       st.lists(st.integers())),
+       field=st.sampled_from([Field(name="x", kind="number", high=5.0), Field(name="x", kind="integer", high=5.0),
+                              Field(name="x", kind="flag"), Field(name="x", kind="category", high=65535, vocab="x")]))
+def test_a_value_is_stored_in_its_range_or_refused(value: object, field: Field) -> None:
+    try:
+        stored = field.check(value, "x")
+    except FieldValueError as error:
+        assert error.path == "x"
+        return
+    assert stored == value
+    assert field.low <= stored <= field.high
+    assert field.kind == "number" or stored == int(stored)
+    assert str(stored) != "-0.0"
+    assert (type(value) is bool) == (field.kind == "flag")

@@ -1,0 +1,197 @@
+"""Splits: no battle in two parts, for shards and for JSONL files alike."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trajectories import Raw, make_trajectories, to_line, write_raw
+
+from pipelines.preprocess import preprocess
+from pipelines.split import assign, split, split_file
+from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
+from poke_bc.contract.manifest import Manifest
+from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, read_split
+from poke_bc.verify import verify
+
+WAYS = ("battle", "player", "date")
+RATIOS = {"val_ratio": 0.3, "test_ratio": 0.2}
+
+
+@pytest.fixture(scope="module")
+def raws() -> list[Raw]:
+    """40 battles, not sorted by date; both views one after the other, but a few come late."""
+    raws = make_trajectories(40, most_steps=3)
+    return [*raws[3:], *raws[:3]]
+
+
+@pytest.fixture(scope="module")
+def shards(raws: list[Raw], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("split")
+    preprocess([write_raw(folder / "raw.jsonl", raws)], folder / "shards", workers=1, shard_bytes=4000)
+    return folder / "shards"
+
+
+views = st.lists(st.tuples(st.integers(0, 12), st.sampled_from("abcdefgh"), st.integers(1, 28)), min_size=1, max_size=40).map(
+    lambda rows: pl.DataFrame([(battle, player, f"2024-01-{date:02}", 1) for battle, player, date in rows], orient="row",
+                              schema={"battle": pl.UInt64, "player_id": pl.String, "date": pl.String, "rows": pl.UInt32}))
+
+
+@pytest.mark.parametrize("by", WAYS)
+@given(views=views, seed=st.integers(0, 99), val=st.floats(0, 0.5), test=st.floats(0, 0.4))
+def test_no_battle_is_ever_in_two_parts(by: str, views: pl.DataFrame, seed: int, val: float, test: float) -> None:
+    parts = assign(views, "here", val_ratio=val, test_ratio=test, seed=seed, by=by)
+    used = parts != LEFT_OUT
+    of_battle: dict[int, int] = {}
+    for battle, part in zip(views["battle"].to_numpy()[used], parts[used], strict=True):
+        assert of_battle.setdefault(int(battle), int(part)) == part
+    assert by == "player" or used.all()
+
+
+@given(views=views, seed=st.integers(0, 99), val=st.floats(0, 0.5), test=st.floats(0, 0.4))
+def test_no_player_is_ever_in_two_parts_of_a_split_by_player(views: pl.DataFrame, seed: int, val: float, test: float) -> None:
+    parts = assign(views, "here", val_ratio=val, test_ratio=test, seed=seed, by="player")
+    used = parts != LEFT_OUT
+    of_player: dict[str, int] = {}
+    for player, part in zip(views["player_id"].to_numpy()[used], parts[used], strict=True):
+        assert of_player.setdefault(player, int(part)) == part
+
+
+@given(views=views, val=st.floats(0, 0.5), test=st.floats(0, 0.4))
+def test_a_split_by_date_trains_on_the_past_and_tests_on_the_future(views: pl.DataFrame, val: float, test: float) -> None:
+    parts = assign(views, "here", val_ratio=val, test_ratio=test, seed=0, by="date")
+    first = views.select(pl.col("date").min().over("battle")).to_series().to_numpy()
+    for earlier, later in ((TRAIN, VAL), (VAL, TEST), (TRAIN, TEST)):
+        if (parts == earlier).any() and (parts == later).any():
+            assert max(first[parts == earlier]) < min(first[parts == later])
+
+
+def test_a_split_by_date_has_about_the_shares_that_were_asked_for() -> None:
+    views = pl.DataFrame({"battle": np.arange(200, dtype=np.uint64), "date": [f"2024-01-01 {n // 60:02}:{n % 60:02}" for n in range(200)]})
+    parts = assign(views, "here", val_ratio=0.2, test_ratio=0.1, seed=0, by="date")
+    assert [int((parts == part).sum()) for part in (TRAIN, VAL, TEST)] == [140, 40, 20]
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_a_jsonl_file_is_split_as_its_shards_are(by: str, raws: list[Raw], shards: Path, tmp_path: Path) -> None:
+    of_shards = split(shards, by=by, seed=3, **RATIOS)
+    path = write_raw(tmp_path / "raw.jsonl", raws)
+    of_file = split(path, by=by, seed=3, **RATIOS)
+    assert of_file.counts == of_shards.counts
+    _, parts = read_split(shards, Manifest.read(shards).identity)
+    for part, name in enumerate(PARTS[:3]):
+        expected = [to_line(raw) for raw, place in zip(raws, parts, strict=True) if place == part]
+        assert (tmp_path / f"raw.{name}.jsonl").read_bytes() == b"".join(line + b"\n" for line in expected)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_what_a_split_says_is_what_is_in_its_parts(by: str, raws: list[Raw], shards: Path) -> None:
+    counts = split(shards, by=by, seed=3, **RATIOS).counts
+    _, parts = read_split(shards, Manifest.read(shards).identity)
+    for name, said in counts.items():
+        inside = [raw for raw, part in zip(raws, parts, strict=True) if PARTS[part] == name]
+        assert said == {"battles": len({raw["replay_id"] for raw in inside}), "trajectories": len(inside),
+                        "decisions": sum(len(raw["steps"]) for raw in inside)}
+    assert set(counts) == set(PARTS if by == "player" else PARTS[:3])
+
+
+def test_lines_are_copied_byte_for_byte_whatever_their_style(tmp_path: Path) -> None:
+    lines = [b'{ "replay_id":"b%d" ,\t"player":"p1", "steps":[1,2] , "x": 1e0}  \r' % battle for battle in range(30)]
+    path = tmp_path / "odd.name.jsonl.gz"
+    path.write_bytes(gzip.compress(b"\n\n".join(lines)))
+    done = split_file(path, val_ratio=0.3)
+    assert [each.name for each in done.files] == ["odd.name.train.jsonl", "odd.name.val.jsonl"]
+    parts = [each.read_bytes().split(b"\n")[:-1] for each in done.files]
+    assert [line for line in lines if line in parts[0]] + [line for line in lines if line in parts[1]] == parts[0] + parts[1]
+    assert sorted(parts[0] + parts[1]) == sorted(lines)
+
+
+def test_splitting_again_gives_the_same_split_and_another_seed_another(shards: Path) -> None:
+    def parts(seed: int) -> list[int]:
+        split(shards, seed=seed, val_ratio=0.5)
+        return read_split(shards, Manifest.read(shards).identity)[1].tolist()
+
+    assert parts(1) == parts(1) != parts(2)
+
+
+def test_a_split_leaves_the_shards_as_they_were(shards: Path) -> None:
+    before = {path.name: path.read_bytes() for path in shards.glob("shard-*")}
+    split(shards, val_ratio=0.2)
+    assert {path.name: path.read_bytes() for path in shards.glob("shard-*")} == before
+    assert verify(shards).differences == []
+
+
+def test_unreadable_lines_go_into_no_part_and_are_counted(tmp_path: Path) -> None:
+    raws = make_trajectories(1400, most_steps=1)
+    bad = [b"garbage", to_line(raws[0] | {"player_id": 7}), b'{"replay_id": "\\ud800", "steps": []}']
+    path = tmp_path / "raw.jsonl"
+    path.write_bytes(b"\n".join([bad[0], *map(to_line, raws), *bad[1:]]) + b"\n")
+    with pytest.raises(InputError, match=r"3 of 2,803 lines"):
+        split(path)
+    path.write_bytes(b"\n".join([bad[0], *map(to_line, raws)]) + b"\n")
+    done = split(path)
+    assert done.unreadable == 1
+    assert done.to_dict()["unreadable_lines"] == 1
+    assert sum(len(each.read_bytes().splitlines()) for each in done.files) == 2800
+
+
+@pytest.mark.parametrize(("changes", "error", "words"), [
+    ({"by": "rating"}, UsageError, "no such way"),
+    ({"val_ratio": 1.0}, UsageError, "nothing to train on"),
+    ({"val_ratio": -0.1}, UsageError, "nothing to train on"),
+    ({"val_ratio": 0.5, "test_ratio": 0.5}, UsageError, "nothing to train on"),
+    ({"val_ratio": float("nan")}, UsageError, "nothing to train on"),
+    ({"val_ratio": 1e-9}, UsageError, "val would be empty"),
+    ({"test_ratio": 1e-9}, UsageError, "test would be empty"),
+])
+def test_a_split_that_cannot_be_meant_is_refused(shards: Path, changes: dict[str, object], error: type[PokeBCError],
+                                                 words: str) -> None:
+    with pytest.raises(error, match=words):
+        split(shards, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("by", ["player", "date"])
+def test_a_split_by_a_key_that_is_missing_is_refused(by: str, tmp_path: Path) -> None:
+    raws = [{key: value for key, value in raw.items() if key not in ("player_id", "date")} for raw in make_trajectories(9)]
+    with pytest.raises(UsageError, match=r"18 lack it"):
+        split(write_raw(tmp_path / "raw.jsonl", raws), by=by)
+
+
+def test_a_split_by_date_wants_iso_dates(tmp_path: Path) -> None:
+    raws = [raw | {"date": "May 1st"} for raw in make_trajectories(9)]
+    with pytest.raises(UsageError, match=r"found 'May 1st'"):
+        split(write_raw(tmp_path / "raw.jsonl", raws), by="date")
+
+
+def test_nothing_to_split_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match=r"no such folder or file"):
+        split(tmp_path / "nowhere")
+    with pytest.raises(ShardError, match=r"no shards here"):
+        split(tmp_path)
+    (tmp_path / "empty.jsonl").write_bytes(b"\n")
+    with pytest.raises(InputError, match=r"empty"):
+        split(tmp_path / "empty.jsonl")
+
+
+def test_a_refused_split_writes_nothing(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "raw.jsonl", make_trajectories(3))
+    with pytest.raises(UsageError):
+        split(path, val_ratio=1e-9)
+    assert [each.name for each in tmp_path.iterdir()] == ["raw.jsonl"]
+
+
+def test_a_split_of_other_shards_is_not_used(raws: list[Raw], tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    preprocess([write_raw(tmp_path / "raw.jsonl", raws)], out, workers=1)
+    split(out, val_ratio=0.3)
+    preprocess([write_raw(tmp_path / "raw.jsonl", raws[:-1])], out, workers=1)
+    with pytest.raises(ShardError, match=r"other shards") as caught:
+        read_split(out, Manifest.read(out).identity)
+    assert caught.value.hint == f"poke-bc split {out}"
+    assert json.loads((out / "split.json").read_bytes())["seed"] == 42

@@ -1,0 +1,471 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
+
+import poke_bc.train.checkpoint as checkpoint
+import poke_bc.train.loop as loop
+from poke_bc.contract.errors import PokeBCError, RunError, ShardError, TrainingError, UsageError
+from poke_bc.data.dataset import ShardDataset
+from poke_bc.metrics import Scores
+from poke_bc.policy import create_policy, load_policy
+from poke_bc.train import Interrupted, TrainConfig, resolve, train
+from poke_bc.train.checkpoint import damage
+from poke_bc.train.schedule import Plan, learning_rate
+from poke_bc.train.setup import make_optimizer
+from poke_bc.train.trackers import MetricsFile
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def untimed(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items()
+            if name not in ("seconds", "samples_per_s", "input_wait_fraction")}
+
+
+def weights(run: Path, link: str = "last") -> dict[str, torch.Tensor]:
+    return load_file(run / link / "policy" / "policy.safetensors")
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """The same weights bit by bit, the same figures, the same best checkpoint."""
+    for link in ("last", "best"):
+        assert (one / link).readlink() == (other / link).readlink()
+        first, second = weights(one, link), weights(other, link)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [untimed(line) for line in metrics(one)] == [untimed(line) for line in metrics(other)]
+
+
+@pytest.fixture(scope="module")
+def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """A run that nothing disturbed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(small_config(shards, run), progress=False)
+    return run
+
+
+# Learning
+
+
+def test_loss_falls_and_the_result_is_the_best_checkpoint_s(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    result = train(small_config(shards, tmp_path / "run", epochs=15, dropout=0.0, label_smoothing=0.0), progress=False)
+    val = [line["val"] for line in metrics(tmp_path / "run") if "val" in line]
+    assert val[-1]["nll"] < 0.8 * val[0]["nll"]
+    assert metrics(tmp_path / "run")[-1]["loss"] < 0.7 * metrics(tmp_path / "run")[0]["loss"]
+    assert result.val == min(val, key=lambda figures: figures["nll"])
+    assert set(result.to_dict()) == {"steps", "samples", "seconds", "samples_per_s", "input_wait_fraction",
+                                     "train_loss", "val", "run"}
+    assert set(val[0]) == {"nll", "top1", "top3", "ece", "decisions"}
+    assert result.samples == result.steps * 64
+
+
+def test_one_batch_can_be_memorised(shards: Path) -> None:  # noqa: F811
+    data = ShardDataset(shards, "train")
+    config = small_config(shards, Path("unused"), dropout=0.0, label_smoothing=0.0, lr=1e-2)
+    torch.manual_seed(0)
+    policy = create_policy("mlp", data.manifest.schema, width=64, blocks=1, dropout=0.0)
+    optimizer = make_optimizer(policy, config)
+    batch = data.batch(np.arange(256))
+    for _ in range(100):
+        loop.train_step(policy, optimizer, batch, config, bfloat16=False)
+    taken = policy.act(batch.category, batch.number, batch.legal, sample=False)
+    assert (taken == batch.action).float().mean() > 0.99
+
+
+def test_censored_choices_and_the_value_head_train_when_asked(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = small_config(shards, tmp_path / "run", epochs=1, censored="marginal", value_head=True, value_weight=0.5)
+    result = train(config, progress=False)
+    assert result.val is not None
+    assert result.val["decisions"] == len(ShardDataset(shards, "val"))
+    assert len(ShardDataset(shards, "train", censored=True)) > len(ShardDataset(shards, "train"))
+    assert load_policy(tmp_path / "run").options["value_head"]
+
+
+def test_bfloat16_trains_on_the_cpu_too(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    assert train(small_config(shards, tmp_path / "run", steps=3, precision="bfloat16"), progress=False).steps == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_a_gpu_learns_as_on_the_cpu(shards: Path, whole: Path, tmp_path: Path) -> None:  # noqa: F811
+    train(small_config(shards, tmp_path / "run", device="cuda"), progress=False)
+    assert metrics(tmp_path / "run")[-1]["loss"] == pytest.approx(metrics(whole)[-1]["loss"], rel=0.1)
+
+
+def test_weight_decay_is_on_the_matrices_of_linear_layers_alone(shards: Path) -> None:  # noqa: F811
+    policy = create_policy("mlp", ShardDataset(shards).manifest.schema, width=16, blocks=2)
+    decayed, others = make_optimizer(policy, small_config(shards, Path("unused"))).param_groups
+    assert all(weight.ndim == 2 for weight in decayed["params"])
+    assert decayed["weight_decay"] > 0 == others["weight_decay"]
+    assert any(weight is policy.ids.table.weight for weight in others["params"])
+    assert len(decayed["params"]) + len(others["params"]) == len(list(policy.parameters()))
+
+
+# The calendar
+
+
+def test_learning_rate_warms_up_and_ends_at_its_floor() -> None:
+    rates = [learning_rate(step, total=100, peak=2.0, warmup=0.1, min_ratio=0.05) for step in range(100)]
+    assert np.argmax(rates) == 9
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == pytest.approx(2.0)
+    assert rates[-1] == pytest.approx(0.1)
+    assert np.all(np.diff(rates[9:]) < 0)
+    assert rates[:10] == [learning_rate(step, total=100, peak=2.0, warmup=10, min_ratio=0.05) for step in range(10)]
+
+
+def test_a_plan_covers_the_epochs_asked_for() -> None:
+    plan = Plan.of(TrainConfig(epochs=2.5, batch_size=100, log_every=7), rows=1001)
+    assert plan.total == 26
+    assert [step for step in range(30) if plan.evaluates(step)] == [11, 22, 26, 27, 28, 29]
+    assert [step for step in range(12) if plan.logs(step)] == [7, 11]
+    plan = Plan.of(TrainConfig(steps=5, save_every=2), rows=10**9)
+    assert plan.total == 5
+    assert [step for step in range(6) if plan.saves(step)] == [2, 4, 5]
+
+
+# Resuming
+
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+from training_fixtures import small_config
+import poke_bc.train.checkpoint as checkpoint
+import poke_bc.train.loop as loop
+from poke_bc.train import train
+
+shards, run, where, count = sys.argv[1:]
+homes = {"train_step": loop, "write_json": checkpoint, "fsync_folder": checkpoint,
+         "_link": checkpoint.Checkpoints, "_remove": checkpoint}
+home, calls = homes[where], 0
+original = getattr(home, where)
+
+def deadly(*args, **kwargs):
+    global calls
+    calls += 1
+    result = original(*args, **kwargs)
+    if calls == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(home, where, deadly)
+resume = Path(run, "config.toml").exists()
+train(small_config(Path(shards), Path(run), save_every=4, keep=1), resume=resume, progress=False)
+"""
+
+
+def test_killed_anywhere_and_resumed_a_run_is_bit_equal(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    train(small_config(shards, tmp_path / "whole", save_every=4, keep=1), progress=False)
+    run = tmp_path / "killed"
+    # before the first checkpoint; before it has a link; in a step; while a checkpoint is written; between the moves
+    # of `last` and `best`; after an old one was removed
+    for where, count in (("train_step", 2), ("fsync_folder", 1), ("train_step", 7), ("write_json", 4), ("_link", 1),
+                         ("_remove", 2)):
+        died = subprocess.run([sys.executable, "-c", KILLER, str(shards), str(run), where, str(count)], check=False,
+                              env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True)
+        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    result = train(small_config(shards, run, save_every=4, keep=1), resume=True, progress=False)
+    assert_equal_runs(tmp_path / "whole", run)
+    assert result.steps == metrics(run)[-1]["step"]
+    assert not [path for path in run.rglob("*") if path.name.startswith(".tmp-") and path.is_dir()]
+
+
+def test_the_order_of_samples_goes_on_where_it_was(shards: Path, tmp_path: Path,  # noqa: F811
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    original = loop.train_step
+
+    def watched(policy: Any, optimizer: Any, batch: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        seen.append(batch.number.double().sum(dim=1).tolist())
+        if interrupt_at == len(seen):
+            signal.raise_signal(signal.SIGINT)
+        return original(policy, optimizer, batch, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    interrupt_at = None
+    train(small_config(shards, tmp_path / "whole"), progress=False)
+    undisturbed = seen.copy()
+    seen.clear()
+    interrupt_at = 13
+    with pytest.raises(Interrupted, match="after step 13"):
+        train(small_config(shards, tmp_path / "run"), progress=False)
+    train(small_config(shards, tmp_path / "run"), resume=True, progress=False)
+    assert seen == undisturbed
+    assert_equal_runs(tmp_path / "whole", tmp_path / "run")
+
+
+def test_ctrl_c_ends_the_step_saves_and_gives_the_handler_back(shards: Path, tmp_path: Path,  # noqa: F811
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    at_step(monkeypatch, 3, lambda: signal.raise_signal(signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="--resume") as caught:
+        train(small_config(shards, tmp_path / "run"), progress=False)
+    assert isinstance(caught.value, KeyboardInterrupt)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (tmp_path / "run" / "last").readlink().name == "step-00000003"
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_second_ctrl_c_stops_at_once(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    at_step(monkeypatch, 3, lambda: [signal.raise_signal(signal.SIGINT) for _ in range(2)])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(small_config(shards, tmp_path / "run"), progress=False)
+    assert not isinstance(caught.value, Interrupted)
+    assert not (tmp_path / "run" / "last").exists()
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
+    """Do something in the middle of a step."""
+    original, calls = loop.train_step, []
+
+    def disturbed(*args: Any, **kwargs: Any) -> torch.Tensor:
+        calls.append(1)
+        result = original(*args, **kwargs)
+        if len(calls) == step:
+            action()
+        return result
+
+    monkeypatch.setattr(loop, "train_step", disturbed)
+
+
+def test_a_finished_run_returns_its_result_again(shards: Path, whole: Path,  # noqa: F811
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    before = (whole / "metrics.jsonl").read_bytes()
+    again = train(small_config(shards, whole), resume=True, progress=False)
+    assert again.to_dict() == json.loads((whole / "result.json").read_text())
+    assert "finished" in capsys.readouterr().err
+    assert (whole / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa: F811
+    with pytest.raises(UsageError, match="there is a run already") as caught:
+        train(small_config(shards, whole), progress=False)
+    assert "--resume" in caught.value.hint
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"seed": 1}, "seed was 42, is 1"), ({"batch_size": 32}, "batch_size was 64, is 32"),
+    ({"width": 16}, "width was 32, is 16"), ({"epochs": 9}, "epochs was 3.0, is 9.0"),
+])
+def test_a_run_goes_on_only_as_what_it_was(shards: Path, whole: Path, change: dict[str, int],  # noqa: F811
+                                           words: str) -> None:
+    with pytest.raises(RunError, match=words):
+        train(small_config(shards, whole, **change), resume=True, progress=False)
+
+
+def test_what_does_not_touch_the_weights_may_change_on_resume(shards: Path, whole: Path) -> None:  # noqa: F811
+    train(small_config(shards, whole, keep=9, save_every=2), resume=True, progress=False)
+
+
+@pytest.fixture
+def stopped(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+    """A run that was interrupted at its third step."""
+    at_step(monkeypatch, 3, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(Interrupted):
+        train(small_config(shards, tmp_path / "run"), progress=False)
+    return tmp_path / "run"
+
+
+def test_a_run_does_not_go_on_with_other_data(stopped: Path, tmp_path: Path) -> None:
+    other = make_shards(tmp_path / "other", battles=20, seed=5)
+    with pytest.raises(RunError, match="other data: data was"):
+        train(small_config(other, stopped), resume=True, progress=False)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_resumed(shards: Path, stopped: Path) -> None:  # noqa: F811
+    for name in ("training_state/tensors.pt", "policy/policy.safetensors", "digests.json"):
+        path = stopped / "last" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
+        assert len(damage((stopped / "last").resolve())) == 1
+        with pytest.raises(RunError, match=name):
+            train(small_config(shards, stopped), resume=True, progress=False)
+        path.write_bytes(whole)
+    assert not damage((stopped / "last").resolve())
+
+
+def test_resuming_nothing_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    with pytest.raises(RunError, match="no run to resume"):
+        train(small_config(shards, tmp_path / "nothing"), resume=True, progress=False)
+
+
+# Stopping
+
+
+def score_in_turn(monkeypatch: pytest.MonkeyPatch, nlls: list[float]) -> None:
+    """Let the evaluations find these losses, one after the other."""
+    left = iter(nlls)
+    monkeypatch.setattr(loop, "score_policy", lambda *_, **__: Scores(
+        np.array([next(left)], np.float32), np.array([0]), np.array([0.5], np.float32)))
+
+
+def test_early_stopping_waits_for_its_patience(shards: Path, tmp_path: Path,  # noqa: F811
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    score_in_turn(monkeypatch, [3, 2, 4, 1, 5, 5, 5])
+    result = train(small_config(shards, tmp_path / "run", steps=50, eval_every=2, patience=2), progress=False)
+    assert result.steps == 12
+    assert result.val is not None
+    assert result.val["nll"] == 1
+    assert (tmp_path / "run" / "best").readlink().name == "step-00000008"
+
+
+def test_the_newest_the_last_and_the_best_checkpoints_are_kept(shards: Path, tmp_path: Path,  # noqa: F811
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    score_in_turn(monkeypatch, [3, 1, 2, 2, 2, 2])
+    train(small_config(shards, tmp_path / "run", steps=12, eval_every=2, keep=2), progress=False)
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["step-00000004", "step-00000010", "step-00000012"]
+    assert (tmp_path / "run" / "best").readlink() == Path("checkpoints/step-00000004")
+    assert (tmp_path / "run" / "last").readlink() == Path("checkpoints/step-00000012")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
+        shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    original = loop.imitation_loss
+
+    def spoilt(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        loss = original(*args, **kwargs)
+        return loss._replace(total=loss.total * float("nan")) if len(calls) == 6 else loss
+
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "imitation_loss", spoilt)
+    with pytest.raises(TrainingError, match=r"a step from 6 to 8; the last good checkpoint is step-00000004"):
+        train(small_config(shards, tmp_path / "run", save_every=4), progress=False)
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
+
+
+def test_without_a_validation_part_a_run_trains_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_shards(tmp_path / "shards", battles=10, val_ratio=0.0)
+    result = train(small_config(folder, tmp_path / "run", steps=4), progress=False)
+    assert result.val is None
+    assert "without evaluation" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "best").exists()
+    assert load_policy(tmp_path / "run").name == "mlp"
+
+
+def test_shards_without_anything_to_learn_are_refused(tmp_path: Path) -> None:
+    folder = make_shards(tmp_path / "shards", battles=10, forced=True)
+    with pytest.raises(ShardError, match="no decision to learn from"):
+        train(small_config(folder, tmp_path / "run"), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_named(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match="cannot be written"):
+        train(small_config(shards, tmp_path / "file" / "run"), progress=False)
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint_whole(shards: Path, tmp_path: Path,  # noqa: F811
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = checkpoint.save_policy, []
+
+    def full(*args: Any) -> None:
+        original(*args)
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint, "save_policy", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        train(small_config(shards, tmp_path / "run", save_every=4), progress=False)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
+    assert not damage((tmp_path / "run" / "last").resolve())
+    assert train(small_config(shards, tmp_path / "run", save_every=4), resume=True, progress=False).steps > 8
+
+
+# Trackers
+
+
+def test_a_failing_tracker_warns_once_and_the_run_goes_on(shards: Path, tmp_path: Path,  # noqa: F811
+                                                          monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(MetricsFile, "log", fail)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert train(small_config(shards, tmp_path / "run", wandb=True), progress=False).val is not None
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    assert "the disk is full" in warnings[1]
+    assert "poke-bc[wandb]" in warnings[0]
+
+
+def test_tensorboard_and_wandb_files_appear(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    code = """
+import sys
+from pathlib import Path
+from training_fixtures import small_config
+from poke_bc.train import train
+train(small_config(Path(sys.argv[1]), Path(sys.argv[2]), steps=6, tensorboard=True, wandb=True), progress=False)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(shards), str(tmp_path / "run")], check=True,
+                          capture_output=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "WANDB_MODE": "offline"})
+    assert b"switched off" not in done.stderr
+    assert list((tmp_path / "run" / "tensorboard").glob("events.out.*"))
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_progress_goes_to_stderr_alone(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    train(small_config(shards, tmp_path / "run", steps=6))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "val nll" in shown.err
+
+
+# Configuration
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('lr = 1\nbatch_size = 8\nrun = "elsewhere"\n')
+    config = resolve({"batch_size": 16, "epochs": None}, file)
+    assert (config.lr, config.batch_size, config.run, config.epochs) == (1.0, 16, Path("elsewhere"), 10.0)
+
+
+def test_the_configuration_of_a_run_is_what_it_was_made_with(whole: Path, shards: Path) -> None:  # noqa: F811
+    assert resolve({}, whole / "config.toml") == small_config(shards, whole)
+    assert resolve({"run": whole}, resume=True) == small_config(shards, whole)
+
+
+@pytest.mark.parametrize(("text", "words", "hint"), [
+    ("batchsize = 8", "unknown key 'batchsize'", "'batch_size'"),
+    ('lr = "fast"', "expected float, got str", "--help"),
+    ("epochs = 0", "epochs = 0.0: must be above 0", "--help"),
+    ("label_smoothing = 1.0", "from 0 to below 1", "--help"),
+    ("lr = nan", "must be above 0", "--help"),
+    ("value_weight = 1.0", "no value head", "value_head"),
+    ('censored = "guess"', "one of skip, marginal", "--help"),
+    ("lr = ", "not a readable TOML file", "lr"),
+])
+def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(PokeBCError, match=words) as caught:
+        resolve({}, tmp_path / "mine.toml")
+    assert isinstance(caught.value, UsageError)
+    assert hint in caught.value.hint
+
+
+def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    with pytest.raises(UsageError, match="cannot be used"):
+        train(small_config(shards, tmp_path / "run", device="cuda:99"), progress=False)
