@@ -24,8 +24,8 @@ setup:
 demo: setup
     rm -rf data/demo runs/demo
     {{bin}}/poke-bc preprocess {{sample}} --out data/demo
-    {{bin}}/poke-bc split data/demo
-    {{bin}}/poke-bc train --shards data/demo --run runs/demo --epochs 10
+    {{bin}}/poke-bc split data/demo --val-ratio 0.2
+    {{bin}}/poke-bc train --shards data/demo --run runs/demo --config data/sample/train.toml
     {{bin}}/poke-bc evaluate runs/demo
 
 # all tests but soaks and benchmarks; arguments go to pytest

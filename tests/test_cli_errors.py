@@ -1,0 +1,251 @@
+"""A user's mistake through the real command line: two lines, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bad_lines import BAD
+from command_line import Finished, assert_told_in_two_lines, run_cli
+from trajectories import make_trajectories, make_trajectory, to_text, write_raw
+
+from pipelines.preprocess import preprocess
+from pipelines.split import split
+from poke_bc.contract.files import checksummed
+from poke_bc.contract.manifest import MANIFEST
+
+SCHEMA = 'name = "mine"\nversion = 1\n[[field]]\nname = "turn"\nkind = "number"\nhigh = 1000\n'
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_raw(tmp_path_factory.mktemp("errors") / "raw.jsonl", make_trajectories(200))
+
+
+@pytest.fixture(scope="module")
+def shards(raw: Path) -> Path:
+    preprocess([raw], raw.parent / "shards", workers=1)
+    split(raw.parent / "shards", val_ratio=0.3)
+    return raw.parent / "shards"
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# --- raw input ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "content"), [("raw.jsonl", b""), ("raw.jsonl", b"\n\r\n"), ("raw.jsonl.gz", gzip.compress(b""))])
+def test_empty_input(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert_told_in_two_lines(run_cli("preprocess", tmp_path / name, "--out", tmp_path / "out"), name, "empty")
+    assert everything(tmp_path) == [name]
+
+
+def test_empty_standard_input(tmp_path: Path) -> None:
+    assert_told_in_two_lines(run_cli("preprocess", "-", "--out", tmp_path / "out"), "empty")
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("given", ["nowhere.jsonl", "*.jsonl", "nowhere/raw.jsonl", "a\nb.jsonl", ""])
+def test_a_missing_file(given: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert_told_in_two_lines(run_cli("preprocess", given, "--out", "out", cwd=tmp_path / "folder"))
+    assert everything(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("command", [["split", "nowhere"], ["inspect", "nowhere"], ["verify", "nowhere"],
+                                     ["train", "--shards", "nowhere"], ["evaluate", "nowhere"]])
+def test_a_missing_folder(command: list[str], tmp_path: Path) -> None:
+    assert_told_in_two_lines(run_cli(*command, cwd=tmp_path), "nowhere")
+    assert everything(tmp_path) == []
+
+
+def test_a_folder_without_anything_to_read(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "notes.txt").write_text("nothing")
+    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw", "--out", tmp_path / "out"), "no .jsonl")
+    for command in ("split", "inspect", "verify"):
+        assert_told_in_two_lines(run_cli(command, tmp_path / "raw"), str(tmp_path / "raw"))
+    assert everything(tmp_path) == ["raw", "raw/notes.txt"]
+
+
+def test_input_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "file").write_text("")
+    for given in (tmp_path / "loop.jsonl", tmp_path / "file" / "raw.jsonl"):
+        assert_told_in_two_lines(run_cli("preprocess", given, "--out", tmp_path / "out"), str(given))
+    assert everything(tmp_path) == ["file", "loop.jsonl"]
+
+
+def test_compressed_input_that_is_cut_off(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl.gz").write_bytes(gzip.compress(raw.read_bytes())[:-20])
+    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw.jsonl.gz", "--out", tmp_path / "out"), "raw.jsonl.gz")
+    assert everything(tmp_path) == ["raw.jsonl.gz"]
+    assert_told_in_two_lines(run_cli("split", tmp_path / "raw.jsonl.gz"), "raw.jsonl.gz")
+    assert everything(tmp_path) == ["raw.jsonl.gz"]
+
+
+def test_too_many_bad_lines(tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_bytes(to_text(make_trajectories(3)) + BAD["garbage"].line)
+    done = run_cli("preprocess", tmp_path / "raw.jsonl", "--out", tmp_path / "out")
+    assert_told_in_two_lines(done, "1 of 7 lines are no trajectories", "--max-bad 0.001")
+    assert str(tmp_path / "out" / "quarantine.jsonl") in done.stderr
+    assert not list((tmp_path / "out").glob("shard-*"))
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+# --- schemas ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("schema", "words"), [
+    ("bsic", "bsic"), ("missing.toml", "missing.toml"), ("broken.toml", "broken.toml"), ("odd.toml", "'turn'"), (".", "."),
+    ("other.toml", "observations hold"),
+])
+def test_a_wrong_schema(schema: str, words: str, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.toml").write_text("name = [\n\n")
+    (tmp_path / "odd.toml").write_text(SCHEMA.replace("number", "nubmer"))
+    (tmp_path / "other.toml").write_text(SCHEMA.replace("turn", "turm"))
+    assert_told_in_two_lines(run_cli("preprocess", raw, "--schema", schema, "--out", "out", cwd=tmp_path), words)
+    assert everything(tmp_path) == ["broken.toml", "odd.toml", "other.toml"]
+
+
+# --- where to write -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/nowhere", "/dev/null/shards"])
+def test_a_folder_that_cannot_be_written(out: str, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert_told_in_two_lines(run_cli("preprocess", raw, "--out", out, cwd=tmp_path), out)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert everything(tmp_path) == ["file"]
+
+
+WITH_SMALL_FILES = (sys.executable, "-c", "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+                                          "os.execv(sys.argv[1], sys.argv[1:])")
+"""Every write beyond 20,000 bytes of a file fails, as it does on a full disk."""
+
+
+def no_data_set(names: list[str]) -> bool:
+    return not any(name.startswith("shard-") or name == MANIFEST or name.startswith(".tmp-") for name in names)
+
+
+def test_a_disk_without_room_by_file_size(raw: Path, tmp_path: Path) -> None:
+    done = run_cli("preprocess", raw, "--out", tmp_path / "out", "--workers", "1", prefix=WITH_SMALL_FILES)
+    assert_told_in_two_lines(done, "File too large")
+    assert no_data_set(everything(tmp_path / "out") if (tmp_path / "out").exists() else [])
+    done = run_cli("preprocess", raw, "--out", tmp_path / "out")
+    assert done.code == 0, done.stderr
+
+
+def test_a_disk_without_room_for_a_split_file(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw.jsonl").write_bytes(raw.read_bytes())
+    assert_told_in_two_lines(run_cli("split", tmp_path / "raw.jsonl", prefix=WITH_SMALL_FILES), "File too large")
+    assert everything(tmp_path) == ["raw.jsonl"]
+
+
+def run_on_small_disk(folder: Path, size: str, *command: object) -> tuple[Finished, list[str]]:
+    """With a file system of `size` mounted at `folder`, in a mount namespace of its own; and what was left there."""
+    unshare = ("unshare", "--mount", "--map-root-user")
+    mount = f"mount -t tmpfs -o size={size} tmpfs {folder}"
+    tried = subprocess.run([*unshare, "sh", "-c", mount], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"A FULL DISK IS NOT TESTED HERE: no tmpfs can be mounted ({tried.stderr.strip()})")
+    listing = folder.with_name("listing")
+    script = f'{mount} && "$@"; code=$?; find {folder} -type f -printf "%P\\n" > {listing}; exit $code'
+    done = run_cli(*map(str, command), prefix=(*unshare, "sh", "-c", script, "sh"))
+    return done, listing.read_text().splitlines()
+
+
+@pytest.mark.parametrize("size", ["4k", "100k", "180k"])
+def test_a_full_disk(size: str, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    for workers in ("1", "2"):
+        done, left = run_on_small_disk(tmp_path / "disk", size, "preprocess", raw, "--out", tmp_path / "disk" / "out", "--workers", workers)
+        assert_told_in_two_lines(done, "No space left on device")
+        assert no_data_set([Path(name).name for name in left]), left
+
+
+# --- shards and runs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def of_another_format(raw: Path) -> Path:
+    folder = raw.parent / "format-2"
+    preprocess([raw], folder, workers=1, limit=20)
+    value = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 2})))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["split", "inspect", "verify", "train"])
+def test_shards_of_another_format_version(command: str, of_another_format: Path, tmp_path: Path) -> None:
+    before = everything(of_another_format)
+    options = ["--shards", of_another_format, "--run", tmp_path / "run"] if command == "train" else [of_another_format]
+    assert_told_in_two_lines(run_cli(command, *options), MANIFEST, "format 2, this poke-bc reads format 1")
+    assert everything(of_another_format) == before
+    assert everything(tmp_path) == []
+
+
+def test_shards_of_another_format_version_are_replaced_by_the_command_that_the_hint_names(raw: Path, of_another_format: Path) -> None:
+    assert run_cli("preprocess", raw, "--out", of_another_format).code == 0
+    assert run_cli("verify", of_another_format).code == 0
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path) -> Path:
+    """A policy for the basic schema, trained for two steps."""
+    done = run_cli("train", "--shards", shards, "--run", shards.parent / "run", "--steps", "2", "--batch-size", "32", "--device", "cpu",
+                   "--json")
+    assert done.code == 0, done.stderr
+    return shards.parent / "run"
+
+
+def test_a_run_whose_policy_does_not_fit_the_shards(run: Path, raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(SCHEMA)
+    preprocess([raw], tmp_path / "mine", schema=tmp_path / "mine.toml", workers=1, max_bad=1)
+    split(tmp_path / "mine", val_ratio=0.3)
+    before, run_before = everything(tmp_path), everything(run)
+    assert_told_in_two_lines(run_cli("evaluate", run, "--shards", tmp_path / "mine"), "schema basic", "schema mine")
+    assert (everything(tmp_path), everything(run)) == (before, run_before)
+
+
+def test_a_run_that_fits_is_evaluated(run: Path) -> None:
+    done = run_cli("evaluate", run, "--json")
+    assert (done.code, done.stderr) == (0, "")
+    assert {"nll", "top1", "top3", "ece", "decisions", "slices", "baselines"} <= set(done.json)
+
+
+def test_shards_that_are_not_split(raw: Path, tmp_path: Path) -> None:
+    preprocess([raw], tmp_path / "shards", workers=1, limit=4)
+    assert_told_in_two_lines(run_cli("train", "--shards", tmp_path / "shards", "--run", tmp_path / "run"), "not split")
+    assert everything(tmp_path / "shards") == sorted(path.name for path in (tmp_path / "shards").iterdir())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_shard(raw: Path, tmp_path: Path) -> None:
+    preprocess([raw], tmp_path / "shards", workers=1, limit=4)
+    path = next((tmp_path / "shards").glob("shard-?????-????????.arrow"))
+    path.write_bytes(path.read_bytes()[:100])
+    assert_told_in_two_lines(run_cli("inspect", tmp_path / "shards"), path.name, "100 bytes")
+
+
+@pytest.mark.parametrize("command", [["split", "--val-ratio", "1.5"], ["split", "--by", "rating"], ["split", "--val-ratio", "nan"],
+                                     ["split", "--val-ratio", "0.0000001"]])
+def test_a_split_that_cannot_be_meant(command: list[str], shards: Path) -> None:
+    before = everything(shards)
+    assert_told_in_two_lines(run_cli(command[0], shards, *command[1:]))
+    assert everything(shards) == before
+
+
+def test_a_trajectory_that_fits_no_schema(tmp_path: Path) -> None:
+    raw = make_trajectory(1)
+    for step in raw["steps"]:
+        step["observation"] = {"hp": 1}
+    assert_told_in_two_lines(run_cli("preprocess", write_raw(tmp_path / "raw.jsonl", [raw]), "--out", tmp_path / "out"), "hp")
+    assert everything(tmp_path) == ["raw.jsonl"]
