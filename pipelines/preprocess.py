@@ -134,8 +134,8 @@ def _working_alone(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{out}: another preprocess is writing here", hint="wait for it, or choose another --out") \
-                from None
+            raise UsageError(f"{out}: another preprocess is writing here",
+                             hint="wait for it, or choose another --out") from None
         try:
             yield
         except PokeBCError:

@@ -79,7 +79,9 @@ BAD: dict[str, BadLine] = {
     "leading zero": BadLine(with_text('"turn": 3', '"turn": 03'), "$", "not JSON"),
     "NaN": BadLine(with_text('"active_hp": 0.37', '"active_hp": NaN'), "$", "NaN is not JSON"),
     "Infinity": BadLine(with_text('"reward": 0.0', '"reward": Infinity'), "$", "Infinity is not JSON"),
-    "minus Infinity": BadLine(with_text('"total_reward": 1.0', '"total_reward": -Infinity'), "$", "-Infinity is not JSON"),
+    "minus Infinity": BadLine(
+        with_text('"total_reward": 1.0', '"total_reward": -Infinity'), "$", "-Infinity is not JSON"
+    ),
     "NaN under an unknown key": BadLine(with_text('"winner"', '"mood": [NaN], "winner"'), "$", "NaN is not JSON"),
     "two objects on a line": BadLine(LINE + LINE, "$", "more than one value"),
     "two objects and a space": BadLine(LINE + b" " + LINE, "$", "more than one value"),
@@ -89,18 +91,26 @@ BAD: dict[str, BadLine] = {
     "duplicate key": BadLine(with_text('"player"', '"player": "p1", "player"'), "$", "duplicate key 'player'"),
     "duplicate key, once null": BadLine(with_text('"turn": 3', '"turn": null, "turn": 3'), "$", "duplicate key 'turn'"),
     "duplicate key in a step": BadLine(with_text('"done"', '"done": false, "done"'), "$", "duplicate key 'done'"),
-    "duplicate key by escape": BadLine(with_text('"turn": 3', '"turn": 3, "t\\u0075rn": 3'), "$", "duplicate key 'turn'"),
-    "duplicate unknown key": BadLine(with_text('"winner"', '"x": {"a": 1, "a": 1}, "winner"'), "$", "duplicate key 'a'"),
-    "nested without end": BadLine(with_text('"winner"', f'"x": {"[" * 5000}{"]" * 5000}, "winner"'), "$", "nested deeper"),
+    "duplicate key by escape": BadLine(
+        with_text('"turn": 3', '"turn": 3, "t\\u0075rn": 3'), "$", "duplicate key 'turn'"
+    ),
+    "duplicate unknown key": BadLine(
+        with_text('"winner"', '"x": {"a": 1, "a": 1}, "winner"'), "$", "duplicate key 'a'"
+    ),
+    "nested without end": BadLine(
+        with_text('"winner"', f'"x": {"[" * 5000}{"]" * 5000}, "winner"'), "$", "nested deeper"
+    ),
     # what is JSON, but no trajectory
     "empty object": BadLine(b"{}", "$.replay_id", "missing"),
     "no steps": BadLine(spoilt(lambda raw, *_: raw.pop("steps")), "$.steps", "missing"),
     "empty steps": _top("steps", [], "empty"),
     "steps as an object": _top("steps", {}, "expected an array, got object"),
-    "a step that is a list": BadLine(spoilt(lambda raw, *_: raw["steps"].__setitem__(STEP, [])), f"$.steps[{STEP}]",
-                                     "expected an object, got array"),
-    "a step that is null": BadLine(spoilt(lambda raw, *_: raw["steps"].__setitem__(STEP, None)), f"$.steps[{STEP}]",
-                                   "expected an object, got null"),
+    "a step that is a list": BadLine(
+        spoilt(lambda raw, *_: raw["steps"].__setitem__(STEP, [])), f"$.steps[{STEP}]", "expected an object, got array"
+    ),
+    "a step that is null": BadLine(
+        spoilt(lambda raw, *_: raw["steps"].__setitem__(STEP, None)), f"$.steps[{STEP}]", "expected an object, got null"
+    ),
     "empty replay_id": _top("replay_id", "", "empty"),
     "replay_id as a number": _top("replay_id", 7, "expected a string, got integer"),
     "half a surrogate pair": BadLine(with_text("gen9ou-7", "gen\\udc00"), "$.replay_id", "half a surrogate pair"),
@@ -125,7 +135,9 @@ BAD: dict[str, BadLine] = {
     "nothing legal": _step("legal", [False] * 10, "no action is open"),
     "legal as numbers": _step("legal", [1] * 10, "expected true or false, got integer", "[0]"),
     "null in legal": _step("legal", [True, True, True, None, *[True] * 6], "expected true or false, got null", "[3]"),
-    "candidates outside legal": _step("candidates", [*[False] * 9, True], "not legal", label="censored", legal=TWO_OPEN),
+    "candidates outside legal": _step(
+        "candidates", [*[False] * 9, True], "not legal", label="censored", legal=TWO_OPEN
+    ),
     "candidates too short": _step("candidates", [], "expected 10 values, got 0", label="censored"),
     "an unknown label": _step("label", "guessed", "none of observed, censored, none"),
     "an unknown gimmick": _step("gimmick", "mega evolution", "none of none, mega"),
@@ -140,7 +152,9 @@ BAD: dict[str, BadLine] = {
     "below the range": _observed("turn", -1, "outside [0, 1000]"),
     "an id beyond uint16": _observed("team_id", 65536, "outside [0, 65535]"),
     "an integer of 400 digits": _observed("turn", 10**400, "outside [0, 1000]"),
-    "1e400": BadLine(with_text('"turn": 3', '"turn": 1e400'), f"$.steps[{STEP}].observation.turn", "expected an integer"),
+    "1e400": BadLine(
+        with_text('"turn": 3', '"turn": 1e400'), f"$.steps[{STEP}].observation.turn", "expected an integer"
+    ),
     "a boolean for a number": _observed("active_hp", True, "expected number, got boolean"),
     "a number for a flag": _observed("own_sticky_web", 1, "expected true or false, got integer"),
     "list too short": _observed("team_hp", [1.0] * 5, "expected 6 values, got 5"),

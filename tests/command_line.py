@@ -26,7 +26,9 @@ class Finished:
         return json.loads(self.stdout)
 
 
-def run_cli(*arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, prefix: tuple[str, ...] = ()) -> Finished:
+def run_cli(
+    *arguments: str | Path, stdin: bytes = b"", cwd: Path | None = None, prefix: tuple[str, ...] = ()
+) -> Finished:
     """`poke-bc ARGUMENTS`, to its end. `prefix`: a command that starts it, such as `unshare --mount`."""
     done = subprocess.run([*prefix, sys.executable, "-m", "poke_bc", *map(str, arguments)], input=stdin,
                           cwd=cwd, env=environment(), capture_output=True, timeout=120, check=False)
@@ -42,8 +44,15 @@ def run_python(code: str, *arguments: str | Path) -> Finished:
 
 def environment() -> dict[str, str]:
     """This checkout first, one thread, no colours, wide lines."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200", "PYTHONUTF8": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "COLUMNS": "200",
+        "PYTHONUTF8": "1",
+    }
 
 
 def assert_told_in_two_lines(done: Finished, *words: str) -> None:

@@ -19,7 +19,7 @@ sys.path.insert(0, str(TESTS))
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """Path of real data that is not in the repository, such as "basic/trajectories.jsonl"; skips where it is not there."""
+    """Path of real data outside the repository, such as "basic/trajectories.jsonl"; skips where it is not there."""
     def find(name: str) -> Path:
         path = TESTS.parent.parent / "shared" / name
         if not path.exists():
@@ -27,3 +27,20 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same 80 trajectories in "one" shard and in "several", split alike into train and val."""
+    from trajectories import make_trajectories, write_raw
+
+    from pipelines.preprocess import preprocess
+    from pipelines.split import split
+
+    folder = tmp_path_factory.mktemp("shards")
+    raw = write_raw(folder / "raw.jsonl", make_trajectories(40))
+    for name, size in (("one", 1 << 30), ("several", 4000)):
+        done = preprocess([raw], folder / name, workers=1, shard_bytes=size)
+        assert (len(done.manifest.shards) > 5) == (name == "several")
+        split(folder / name, val_ratio=0.3)
+    return {name: folder / name for name in ("one", "several")}

@@ -56,16 +56,32 @@ def test_the_front_page_names_every_command() -> None:
 
 def test_preprocess_tells_its_result_as_json(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "raw.jsonl").write_bytes(raw.read_bytes() + BAD["garbage"].line)
-    done = run_cli("preprocess", tmp_path / "raw.jsonl", "--out", tmp_path / "out", "--max-bad", "0.5", "--workers", "1", "--json")
+    done = run_cli(
+        "preprocess", tmp_path / "raw.jsonl", "--out", tmp_path / "out", "--max-bad", "0.5", "--workers", "1", "--json"
+    )
     assert (done.code, done.stderr) == (0, "")
-    assert list(done.json) == ["trajectories", "decisions", "labelled", "duplicates", "quarantined", "seconds", "decisions_per_s",
-                               "shards", "bytes", "bytes_per_decision", "schema", "legal_masks"]
+    assert list(done.json) == [
+        "trajectories",
+        "decisions",
+        "labelled",
+        "duplicates",
+        "quarantined",
+        "seconds",
+        "decisions_per_s",
+        "shards",
+        "bytes",
+        "bytes_per_decision",
+        "schema",
+        "legal_masks",
+    ]
     counts = Manifest.read(tmp_path / "out").counts
     assert done.json["trajectories"] == counts.trajectories == 60
     assert (done.json["decisions"], done.json["labelled"]) == (counts.decisions, counts.observed)
     assert (done.json["duplicates"], done.json["quarantined"], done.json["shards"]) == (0, 1, 1)
     assert (done.json["schema"], done.json["legal_masks"]) == ("basic", "some")
-    assert done.json["bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").glob("shard-?????-????????.arrow"))
+    assert done.json["bytes"] == sum(
+        path.stat().st_size for path in (tmp_path / "out").glob("shard-?????-????????.arrow")
+    )
 
 
 def test_split_tells_its_result_as_json(raw: Path, shards: Path, tmp_path: Path) -> None:
@@ -76,7 +92,12 @@ def test_split_tells_its_result_as_json(raw: Path, shards: Path, tmp_path: Path)
         assert list(done.json) == ["train", "val", "test"]
         assert all(list(part) == ["battles", "trajectories", "decisions"] for part in done.json.values())
         assert sum(part["battles"] for part in done.json.values()) == 30
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["raw.jsonl", "raw.test.jsonl", "raw.train.jsonl", "raw.val.jsonl"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "raw.jsonl",
+        "raw.test.jsonl",
+        "raw.train.jsonl",
+        "raw.val.jsonl",
+    ]
 
 
 def test_inspect_tells_the_same_of_a_raw_file_and_of_its_shards(raw: Path, shards: Path) -> None:
@@ -167,8 +188,13 @@ def test_ctrl_c_ends_with_130_and_a_rerun_keeps_the_finished_blocks(workers: str
 def test_output_that_nobody_reads_is_no_error(shards: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([sys.executable, "-m", "poke_bc", "inspect", shards, "--json"], env=environment(), stdout=writing,
-                          stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "poke_bc", "inspect", shards, "--json"],
+        env=environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
     os.close(writing)
     assert done.stderr == b""
     assert done.returncode not in (0, 2)

@@ -40,7 +40,9 @@ def everything(folder: Path) -> list[str]:
 # --- raw input ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "content"), [("raw.jsonl", b""), ("raw.jsonl", b"\n\r\n"), ("raw.jsonl.gz", gzip.compress(b""))])
+@pytest.mark.parametrize(
+    ("name", "content"), [("raw.jsonl", b""), ("raw.jsonl", b"\n\r\n"), ("raw.jsonl.gz", gzip.compress(b""))]
+)
 def test_empty_input(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert_told_in_two_lines(run_cli("preprocess", tmp_path / name, "--out", tmp_path / "out"), name, "empty")
@@ -85,7 +87,9 @@ def test_input_that_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_compressed_input_that_is_cut_off(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "raw.jsonl.gz").write_bytes(gzip.compress(raw.read_bytes())[:-20])
-    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw.jsonl.gz", "--out", tmp_path / "out"), "raw.jsonl.gz")
+    assert_told_in_two_lines(
+        run_cli("preprocess", tmp_path / "raw.jsonl.gz", "--out", tmp_path / "out"), "raw.jsonl.gz"
+    )
     assert everything(tmp_path) == ["raw.jsonl.gz"]
     assert_told_in_two_lines(run_cli("split", tmp_path / "raw.jsonl.gz"), "raw.jsonl.gz")
     assert everything(tmp_path) == ["raw.jsonl.gz"]
@@ -103,10 +107,17 @@ def test_too_many_bad_lines(tmp_path: Path) -> None:
 # --- schemas ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("schema", "words"), [
-    ("bsic", "bsic"), ("missing.toml", "missing.toml"), ("broken.toml", "broken.toml"), ("odd.toml", "'turn'"), (".", "."),
-    ("other.toml", "observations hold"),
-])
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("bsic", "bsic"),
+        ("missing.toml", "missing.toml"),
+        ("broken.toml", "broken.toml"),
+        ("odd.toml", "'turn'"),
+        (".", "."),
+        ("other.toml", "observations hold"),
+    ],
+)
 def test_a_wrong_schema(schema: str, words: str, raw: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("name = [\n\n")
     (tmp_path / "odd.toml").write_text(SCHEMA.replace("number", "nubmer"))
@@ -126,8 +137,12 @@ def test_a_folder_that_cannot_be_written(out: str, raw: Path, tmp_path: Path) ->
     assert everything(tmp_path) == ["file"]
 
 
-WITH_SMALL_FILES = (sys.executable, "-c", "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
-                                          "os.execv(sys.argv[1], sys.argv[1:])")
+WITH_SMALL_FILES = (
+    sys.executable,
+    "-c",
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+    "os.execv(sys.argv[1], sys.argv[1:])",
+)
 """Every write beyond 20,000 bytes of a file fails, as it does on a full disk."""
 
 
@@ -166,7 +181,9 @@ def run_on_small_disk(folder: Path, size: str, *command: object) -> tuple[Finish
 def test_a_full_disk(size: str, raw: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     for workers in ("1", "2"):
-        done, left = run_on_small_disk(tmp_path / "disk", size, "preprocess", raw, "--out", tmp_path / "disk" / "out", "--workers", workers)
+        done, left = run_on_small_disk(
+            tmp_path / "disk", size, "preprocess", raw, "--out", tmp_path / "disk" / "out", "--workers", workers
+        )
         assert_told_in_two_lines(done, "No space left on device")
         assert no_data_set([Path(name).name for name in left]), left
 
@@ -192,7 +209,9 @@ def test_shards_of_another_format_version(command: str, of_another_format: Path,
     assert everything(tmp_path) == []
 
 
-def test_shards_of_another_format_version_are_replaced_by_the_command_that_the_hint_names(raw: Path, of_another_format: Path) -> None:
+def test_shards_of_another_format_version_are_replaced_by_the_command_that_the_hint_names(
+    raw: Path, of_another_format: Path
+) -> None:
     assert run_cli("preprocess", raw, "--out", of_another_format).code == 0
     assert run_cli("verify", of_another_format).code == 0
 
@@ -200,8 +219,20 @@ def test_shards_of_another_format_version_are_replaced_by_the_command_that_the_h
 @pytest.fixture(scope="module")
 def run(shards: Path) -> Path:
     """A policy for the basic schema, trained for two steps."""
-    done = run_cli("train", "--shards", shards, "--run", shards.parent / "run", "--steps", "2", "--batch-size", "32", "--device", "cpu",
-                   "--json")
+    done = run_cli(
+        "train",
+        "--shards",
+        shards,
+        "--run",
+        shards.parent / "run",
+        "--steps",
+        "2",
+        "--batch-size",
+        "32",
+        "--device",
+        "cpu",
+        "--json",
+    )
     assert done.code == 0, done.stderr
     return shards.parent / "run"
 
@@ -235,8 +266,15 @@ def test_a_damaged_shard(raw: Path, tmp_path: Path) -> None:
     assert_told_in_two_lines(run_cli("inspect", tmp_path / "shards"), path.name, "100 bytes")
 
 
-@pytest.mark.parametrize("command", [["split", "--val-ratio", "1.5"], ["split", "--by", "rating"], ["split", "--val-ratio", "nan"],
-                                     ["split", "--val-ratio", "0.0000001"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["split", "--val-ratio", "1.5"],
+        ["split", "--by", "rating"],
+        ["split", "--val-ratio", "nan"],
+        ["split", "--val-ratio", "0.0000001"],
+    ],
+)
 def test_a_split_that_cannot_be_meant(command: list[str], shards: Path) -> None:
     before = everything(shards)
     assert_told_in_two_lines(run_cli(command[0], shards, *command[1:]))
@@ -247,5 +285,7 @@ def test_a_trajectory_that_fits_no_schema(tmp_path: Path) -> None:
     raw = make_trajectory(1)
     for step in raw["steps"]:
         step["observation"] = {"hp": 1}
-    assert_told_in_two_lines(run_cli("preprocess", write_raw(tmp_path / "raw.jsonl", [raw]), "--out", tmp_path / "out"), "hp")
+    assert_told_in_two_lines(
+        run_cli("preprocess", write_raw(tmp_path / "raw.jsonl", [raw]), "--out", tmp_path / "out"), "hp"
+    )
     assert everything(tmp_path) == ["raw.jsonl"]

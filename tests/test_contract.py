@@ -1,4 +1,4 @@
-"""The ground floor: actions, vocabularies, manifest, split, errors. (Schemas: test_schema.py; lines: test_trajectory.py.)"""
+"""The ground floor but for schemas and lines: actions, vocabularies, files, errors, manifest, split."""
 
 from __future__ import annotations
 
@@ -59,9 +59,13 @@ def test_an_open_vocabulary_takes_its_size_from_the_data() -> None:
 def test_a_write_that_fails_leaves_the_file_before_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    def stop_halfway() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway()
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("file", b"before")]
 
 
@@ -123,16 +127,19 @@ def test_the_manifest_says_which_decisions_have_a_legal_mask(with_legal: int, ex
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-def test_a_flipped_bit_in_the_manifest_is_refused(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
+def test_a_flipped_bit_in_the_manifest_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
     folder = tmp_path_factory.mktemp("manifest")
     make_manifest().write(folder)
     content = bytearray((folder / MANIFEST).read_bytes())
     content[place % len(content)] ^= 1 << bit
     (folder / MANIFEST).write_bytes(content)
     try:
-        assert Manifest.read(folder) == make_manifest()  # a bit of white space
-    except ShardError as error:
-        assert MANIFEST in error.what
+        found = Manifest.read(folder)
+    except ShardError:
+        return
+    assert found == make_manifest()  # it was a bit of white space
 
 
 def test_a_manifest_of_another_format_version_is_refused_with_the_mending_command(tmp_path: Path) -> None:
@@ -164,7 +171,10 @@ def test_a_folder_without_a_manifest_is_no_data_set(tmp_path: Path) -> None:
 def test_a_battle_keeps_its_part_whatever_else_is_there(battles: np.ndarray, seed: int, val: float, test: float,
                                                         more: np.ndarray) -> None:
     alone = place_by_hash(battles, seed, val, test)
-    assert place_by_hash(np.concatenate([more, battles, battles]), seed, val, test)[len(more):].tolist() == [*alone, *alone]
+    assert place_by_hash(np.concatenate([more, battles, battles]), seed, val, test)[len(more) :].tolist() == [
+        *alone,
+        *alone,
+    ]
 
 
 @given(battles=hashes, seed=st.integers(0, 2**40), vals=st.tuples(ratios, ratios), test=st.floats(0, 0.4))
@@ -188,7 +198,9 @@ def test_parts_have_the_share_of_battles_that_was_asked_for(seed: int, val: floa
 
 def test_another_seed_is_another_split() -> None:
     battles = np.arange(1000, dtype=np.uint64)
-    assert (place_by_hash(battles, 1, 0.5, 0) != place_by_hash(battles, 2, 0.5, 0)).mean() == pytest.approx(0.5, abs=0.1)
+    assert (place_by_hash(battles, 1, 0.5, 0) != place_by_hash(battles, 2, 0.5, 0)).mean() == pytest.approx(
+        0.5, abs=0.1
+    )
 
 
 def make_split(folder: Path) -> None:

@@ -26,16 +26,56 @@ ODD = schema_from_dict({
         {"name": "own_sticky_web", "kind": "flag"}]}, "here")
 
 scalars: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(-3, 11), st.integers(-10**30, 10**30), st.floats(),
-    st.sampled_from([0.0, -0.0, 1.0, 3.0, 3.7, 0.1, 1e5, 1e39, 65504.0, 65535, 65536, 2**63, -2**63, 10**400, 6e-8, 1e-320]),
-    st.sampled_from(["", "a", "ü", "none", "observed", "censored", "p1", "p2", "mega", "2024-01-01 00:00:00", "\0", "\ud800", "N"]),
-    st.text(max_size=4))
-values = st.recursive(scalars, lambda inner: st.one_of(
-    st.lists(inner, max_size=3), st.lists(inner, min_size=6, max_size=6), st.lists(st.booleans(), min_size=10, max_size=10),
-    st.dictionaries(st.sampled_from(["a", "b", "turn", "steps", "", "é", "\udc00"]), inner, max_size=3)), max_leaves=12)
-keys = st.one_of(st.sampled_from([*sorted(FULL), "replay_id", "player", "total_reward", "steps", "observation", "action_type",
-                                  "action_target", "reward", "done", "legal", "label", "candidates", "gimmick", "weight",
-                                  "rating", "gen", "winner", "x", "y"]), st.text(max_size=3))
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 11),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.sampled_from(
+        [0.0, -0.0, 1.0, 3.0, 3.7, 0.1, 1e5, 1e39, 65504.0, 65535, 65536, 2**63, -(2**63), 10**400, 6e-8, 1e-320]
+    ),
+    st.sampled_from(
+        ["", "a", "ü", "none", "observed", "censored", "p1", "p2", "mega", "2024-01-01 00:00:00", "\0", "\ud800", "N"]
+    ),
+    st.text(max_size=4),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, min_size=6, max_size=6),
+        st.lists(st.booleans(), min_size=10, max_size=10),
+        st.dictionaries(st.sampled_from(["a", "b", "turn", "steps", "", "é", "\udc00"]), inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+keys = st.one_of(
+    st.sampled_from(
+        [
+            *sorted(FULL),
+            "replay_id",
+            "player",
+            "total_reward",
+            "steps",
+            "observation",
+            "action_type",
+            "action_target",
+            "reward",
+            "done",
+            "legal",
+            "label",
+            "candidates",
+            "gimmick",
+            "weight",
+            "rating",
+            "gen",
+            "winner",
+            "x",
+            "y",
+        ]
+    ),
+    st.text(max_size=3),
+)
 
 
 @st.composite
@@ -66,7 +106,9 @@ def lines(draw: st.DrawFn) -> bytes:
     if kind == 1:
         return draw(st.sampled_from([b"", b" ", b"\r", b"\t", b"{}", b"[]", b"}", b"{", b"\0", b'{"a":1}']))
     raw = draw(trajectories()) if kind < 9 else make_trajectory(draw(st.integers(0, 60)))
-    text = json.dumps(raw, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([(", ", ": "), (",", ":")])))
+    text = json.dumps(
+        raw, ensure_ascii=draw(st.booleans()), separators=draw(st.sampled_from([(", ", ": "), (",", ":")]))
+    )
     text = draw(st.sampled_from(REWRITES))(text, Random(draw(st.integers(0, 99))))
     line = text.encode("utf-8", "surrogatepass")
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
@@ -76,9 +118,41 @@ def lines(draw: st.DrawFn) -> bytes:
 
 def _change_bytes(draw: st.DrawFn, line: bytes) -> bytes:
     at = draw(st.integers(0, len(line)))
-    piece = draw(st.sampled_from([b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e5", b"\0", b"\n", b"\r",
-                                  b" ", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"N", b"NaN", b"null", b"}{", b"}\n{", b"\\u0041",
-                                  b"\\ud83d", b"\x7f", b"\xe2\x80\xa8", b"\x1e"]))
+    piece = draw(
+        st.sampled_from(
+            [
+                b'"',
+                b"\\",
+                b"{",
+                b"}",
+                b"[",
+                b"]",
+                b",",
+                b":",
+                b"0",
+                b"-",
+                b".",
+                b"e5",
+                b"\0",
+                b"\n",
+                b"\r",
+                b" ",
+                b"\xff",
+                b"\xc3",
+                b"\xef\xbb\xbf",
+                b"N",
+                b"NaN",
+                b"null",
+                b"}{",
+                b"}\n{",
+                b"\\u0041",
+                b"\\ud83d",
+                b"\x7f",
+                b"\xe2\x80\xa8",
+                b"\x1e",
+            ]
+        )
+    )
     removed = draw(st.integers(0, 3))
     return line[:at] + draw(st.sampled_from([piece, b""])) + line[at + removed:]
 
@@ -101,9 +175,22 @@ def _twice(text: str, random: Random) -> str:
 
 def _numbers(text: str, random: Random) -> str:
     """Numbers written in other ways, some of them no JSON."""
-    old, new = random.choice([(": 0", ": -0"), (": 1", ": 1.0"), (": 1,", ": 1e0,"), (": 2", ": 2E+0"), ("0.", "."), (": 3", ": 03"),
-                              (": 0.0", ": -0.0"), (": 1.0", ": 10e-1"), ("0.1", "0.1000000000000000055511151231257827"),
-                              (": 4", ": +4"), (": 0,", ": 0x0,"), (": 1", ": 1.")])
+    old, new = random.choice(
+        [
+            (": 0", ": -0"),
+            (": 1", ": 1.0"),
+            (": 1,", ": 1e0,"),
+            (": 2", ": 2E+0"),
+            ("0.", "."),
+            (": 3", ": 03"),
+            (": 0.0", ": -0.0"),
+            (": 1.0", ": 10e-1"),
+            ("0.1", "0.1000000000000000055511151231257827"),
+            (": 4", ": +4"),
+            (": 0,", ": 0x0,"),
+            (": 1", ": 1."),
+        ]
+    )
     return text.replace(old, new, random.choice([1, 100]))
 
 

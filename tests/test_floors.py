@@ -12,9 +12,17 @@ from command_line import REPOSITORY, run_python
 
 FLOORS = {
     "poke_bc.contract": 0,
-    "poke_bc.data": 1, "poke_bc.policy": 1, "pipelines": 1,
-    "poke_bc.train": 2, "poke_bc.evaluate": 2, "poke_bc.inspect": 2, "poke_bc.verify": 2, "poke_bc.info": 2, "poke_bc.metrics": 2,
-    "poke_bc.cli": 3, "poke_bc.__main__": 4,
+    "poke_bc.data": 1,
+    "poke_bc.policy": 1,
+    "pipelines": 1,
+    "poke_bc.train": 2,
+    "poke_bc.evaluate": 2,
+    "poke_bc.inspect": 2,
+    "poke_bc.verify": 2,
+    "poke_bc.info": 2,
+    "poke_bc.metrics": 2,
+    "poke_bc.cli": 3,
+    "poke_bc.__main__": 4,
 }
 FILES = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path
          for package in ("poke_bc", "pipelines") for path in (REPOSITORY / package).rglob("*.py")}
@@ -88,9 +96,13 @@ def test_a_part_never_names_what_it_must_not_load(part: str, never: set[str]) ->
 def test_what_must_not_be_loaded_is_not(part: str, never: list[str]) -> None:
     wanted = [module for module in FILES for name in part.split()
               if module == name or (module.startswith(f"{name}.") and name != "poke_bc")]
-    done = run_python("import importlib, sys\n"
-                      "for name in sys.argv[1].split(): importlib.import_module(name)\n"
-                      "print([name for name in sys.argv[2].split() if name in sys.modules])", " ".join(wanted), " ".join(never))
+    done = run_python(
+        "import importlib, sys\n"
+        "for name in sys.argv[1].split(): importlib.import_module(name)\n"
+        "print([name for name in sys.argv[2].split() if name in sys.modules])",
+        " ".join(wanted),
+        " ".join(never),
+    )
     assert done.code == 0, done.stderr
     assert done.stdout == "[]\n"
 

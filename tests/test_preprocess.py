@@ -13,25 +13,21 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from bad_lines import BAD, LONG
+from bad_lines import BAD
 from command_line import run_cli
+from file_trees import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_reading import read_plainly, read_shards_with_polars
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text, write_raw
 
 from pipelines.preprocess import preprocess
-from poke_bc.contract.errors import InputError, SchemaError, UsageError
+from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.manifest import Manifest
-from poke_bc.verify import verify
 
 RAWS = make_trajectories(30)
 SMALL = {"block_bytes": 6000, "shard_bytes": 4000, "workers": 1}
 """Some ten blocks and five shards."""
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def shard_files(folder: Path) -> dict[str, bytes]:
@@ -66,7 +62,9 @@ def test_shards_equal_a_plain_reading_row_for_row(raw: Path, reference: Path) ->
     assert_equal_rows(read_shards_with_polars(reference), read_plainly(raw.read_bytes()))
 
 
-def test_shards_of_real_input_equal_a_plain_reading_row_for_row(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+def test_shards_of_real_input_equal_a_plain_reading_row_for_row(
+    shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     path = shared_data("basic/trajectories.jsonl")
     done = preprocess([path], tmp_path, workers=1)
     assert_equal_rows(read_shards_with_polars(tmp_path), read_plainly(path.read_bytes()))
@@ -76,9 +74,14 @@ def test_shards_of_real_input_equal_a_plain_reading_row_for_row(shared_data: Cal
 
 
 @settings(max_examples=20)
-@given(battles=st.lists(st.integers(0, 8), min_size=1, max_size=12), shard=st.integers(1, 6000), block=st.integers(3000, 9000))
-def test_any_order_of_battles_in_any_pieces_equals_a_plain_reading(tmp_path_factory: pytest.TempPathFactory, battles: list[int],
-                                                                  shard: int, block: int) -> None:
+@given(
+    battles=st.lists(st.integers(0, 8), min_size=1, max_size=12),
+    shard=st.integers(1, 6000),
+    block=st.integers(3000, 9000),
+)
+def test_any_order_of_battles_in_any_pieces_equals_a_plain_reading(
+    tmp_path_factory: pytest.TempPathFactory, battles: list[int], shard: int, block: int
+) -> None:
     folder = tmp_path_factory.mktemp("any")
     raws = [make_trajectory(battle, "p1" if battle % 2 else "p2", 1 + battle % 4) for battle in battles]
     path = write_raw(folder / "raw.jsonl", raws)
@@ -231,10 +234,14 @@ def test_unknown_keys_without_end_stay_few_in_the_manifest(tmp_path: Path) -> No
     raws: list[Raw] = [raw | {f"key {number}": 1, "\ud800" * (number % 2): 1, "often": 1, "x" * 1000: 1}
                        for number, raw in enumerate(plain)]
     (tmp_path / "raw.jsonl").write_text("\n".join(map(json.dumps, raws)))
-    unknown = preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, block_bytes=40_000).manifest.counts.unknown_keys
+    unknown = preprocess(
+        [tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, block_bytes=40_000
+    ).manifest.counts.unknown_keys
     assert len(unknown) <= 101
     assert (unknown["$.often"], unknown["$." + "x" * 198], unknown["$.\\ud800"]) == (300, 300, 150)
-    before = preprocess([write_raw(tmp_path / "raw.jsonl", plain)], tmp_path / "out", workers=1).manifest.counts.unknown_keys
+    before = preprocess(
+        [write_raw(tmp_path / "raw.jsonl", plain)], tmp_path / "out", workers=1
+    ).manifest.counts.unknown_keys
     assert sum(unknown.values()) == sum(before.values()) + 4 * 300
 
 
@@ -246,7 +253,9 @@ def test_vocabularies_are_as_large_as_the_data_needs(reference: Path) -> None:
 
 
 def test_a_schema_of_ones_own_is_used(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('name = "mine"\nversion = 1\n[[field]]\nname = "mood"\nkind = "number"\nhigh = 9\n')
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nversion = 1\n[[field]]\nname = "mood"\nkind = "number"\nhigh = 9\n'
+    )
     path = write_raw(tmp_path / "raw.jsonl", RAWS)
     manifest = preprocess([path], tmp_path / "out", schema=tmp_path / "mine.toml", workers=1).manifest
     moods = [step["observation"].get("mood") or 0.0 for raw in RAWS for step in raw["steps"]]
@@ -271,87 +280,3 @@ def test_an_odd_first_observation_does_not_decide_over_the_file(first: object, t
     odd["steps"][0]["observation"] = first
     path = write_raw(tmp_path / "raw.jsonl", [odd, *RAWS])
     assert preprocess([path], tmp_path / "out", workers=1, max_bad=0.1).manifest.counts.trajectories >= len(RAWS)
-
-
-# --- bad lines ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def spoilt(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
-    """Every bad line there is between good ones, one longer than a block, in two files; and their line numbers from 1."""
-    folder = tmp_path_factory.mktemp("spoilt")
-    lines: list[bytes] = []
-    bad: list[int] = []
-    good = [to_line(raw) for raw in make_trajectories(60, most_steps=2)]
-    for number, each in enumerate([*BAD.values(), None]):
-        lines += [good[number], each.line if each else LONG * 3]
-        bad.append(len(lines))
-    (folder / "raw.jsonl").write_bytes(b"\n".join(lines))
-    (folder / "clean.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[::2]))
-    return folder / "raw.jsonl", bad
-
-
-def test_every_bad_line_is_quarantined_with_file_line_byte_path_and_reason(spoilt: tuple[Path, list[int]], tmp_path: Path) -> None:
-    path, bad = spoilt
-    manifest = preprocess([path.with_name("clean.jsonl"), path], tmp_path, workers=1, max_bad=1, block_bytes=12_000).manifest
-    named = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_bytes().splitlines()]
-    text = path.read_bytes()
-    assert [each["line"] for each in named] == bad
-    for each, expected in zip(named, BAD.values(), strict=False):
-        assert each["file"] == str(path)
-        assert text[each["byte"]:].startswith(expected.line + b"\n")
-        assert each["path"] == expected.path
-        assert expected.reason in each["reason"]
-    assert text[named[-1]["byte"]:] == LONG * 3
-    assert "longer than a block" in named[-1]["reason"]
-    assert sum(manifest.counts.quarantined.values()) == len(bad)
-
-
-@pytest.mark.parametrize("block_bytes", [6000, 12_000, 8 << 20])
-def test_good_rows_are_byte_equal_to_those_of_the_file_without_the_bad_lines(spoilt: tuple[Path, list[int]], block_bytes: int,
-                                                                           tmp_path: Path) -> None:
-    path, _ = spoilt
-    shards = {name: preprocess([path.with_name(name)], tmp_path / name, workers=1, max_bad=1, block_bytes=block_bytes,
-                               limit=len(BAD) + 1).manifest.shards for name in ("raw.jsonl", "clean.jsonl")}
-    assert [shard.rows for shard in shards["raw.jsonl"]] == [shard.rows for shard in shards["clean.jsonl"]]
-
-
-def test_too_many_bad_lines_are_an_error_and_no_data_set(spoilt: tuple[Path, list[int]], tmp_path: Path) -> None:
-    path, bad = spoilt
-    with pytest.raises(InputError, match=rf"{len(bad)} of {2 * len(bad)} lines are no trajectories.*--max-bad 0.4") as caught:
-        preprocess([path], tmp_path / "out", workers=1, max_bad=0.4, block_bytes=12_000)
-    assert str(tmp_path / "out" / "quarantine.jsonl") in caught.value.hint
-    assert [each for each in files(tmp_path / "out")] == ["quarantine.jsonl"]
-    assert len((tmp_path / "out" / "quarantine.jsonl").read_bytes().splitlines()) == len(bad)
-
-
-def test_as_many_bad_lines_as_allowed_are_no_error(tmp_path: Path) -> None:
-    (tmp_path / "raw.jsonl").write_bytes(to_text(RAWS[:9]) + BAD["garbage"].line + b"\n")
-    assert preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=0.1).manifest.counts.trajectories == 9
-    with pytest.raises(InputError, match="1 of 10 lines"):
-        preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=0.099)
-
-
-def test_a_quarantine_of_an_earlier_run_does_not_stay(tmp_path: Path) -> None:
-    (tmp_path / "raw.jsonl").write_bytes(to_text(RAWS[:9]) + BAD["garbage"].line)
-    preprocess([tmp_path / "raw.jsonl"], tmp_path / "out", workers=1, max_bad=1)
-    assert "quarantine.jsonl" in files(tmp_path / "out")
-    preprocess([write_raw(tmp_path / "raw.jsonl", RAWS)], tmp_path / "out", workers=1)
-    assert "quarantine.jsonl" not in files(tmp_path / "out")
-    assert verify(tmp_path / "out").differences == []
-
-
-@pytest.mark.parametrize("text", [b"", b"\n\n", b"\r\n  \n"])
-def test_empty_input_is_an_error_and_leaves_nothing(text: bytes, tmp_path: Path) -> None:
-    for name, content in (("raw.jsonl", text), ("raw.jsonl.gz", gzip.compress(text))):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match="empty, not one trajectory"):
-            preprocess([tmp_path / name], tmp_path / "out", workers=1)
-        assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("options", [{"workers": 0}, {"max_bad": -0.1}, {"max_bad": 2}, {"max_bad": float("nan")}, {"limit": 0}])
-def test_options_that_cannot_be_meant_are_refused(raw: Path, options: dict[str, float], tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        preprocess([raw], tmp_path / "out", **options)  # type: ignore[arg-type]
-    assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""preprocess, killed: the folder holds the data set it held before or the new one, and the next run gives the same bytes."""
+"""preprocess, killed: the folder holds the old data set or the new one, and the next run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from unittest import mock
 import pytest
 from bad_lines import BAD
 from command_line import environment, run_python
+from file_trees import files
 from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
 
 from pipelines.part import PartStore
@@ -70,10 +71,6 @@ STAGES = [
 ]
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
 def receipts(out: Path) -> int:
     return len(list((out / PARTS).glob("[0-9]*.json")))
 
@@ -114,20 +111,29 @@ def with_old_data(folder: Path) -> str:
 @pytest.fixture
 def stopped_before_assembly(raw: Path, tmp_path: Path) -> Path:
     """All blocks are made, and nothing is committed."""
-    with mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize(("target", "nth", "when"), STAGES, ids=[f"{stage[0].split(':')[1]}-{stage[1]}-{stage[2]}" for stage in STAGES])
+@pytest.mark.parametrize(
+    ("target", "nth", "when"), STAGES, ids=[f"{stage[0].split(':')[1]}-{stage[1]}-{stage[2]}" for stage in STAGES]
+)
 def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes(
         target: str, nth: int, when: str, raw: Path, reference: dict[str, bytes], blocks: int, tmp_path: Path) -> None:
     out = tmp_path / "out"
     old = with_old_data(out)
-    killed = run_python(RUN_AND_DIE, target, str(nth), when, raw, out, '{"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}')
+    killed = run_python(
+        RUN_AND_DIE, target, str(nth), when, raw, out, '{"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}'
+    )
     assert killed.code == -signal.SIGKILL, (killed.stdout, killed.stderr)
     committed = Manifest.read(out).identity != old
-    assert committed == (target == "shutil:rmtree" or (target, when) == ("pipelines.preprocess:Manifest.write", "after"))
+    assert committed == (
+        target == "shutil:rmtree" or (target, when) == ("pipelines.preprocess:Manifest.write", "after")
+    )
     assert verify(out).differences == []
     finished = receipts(out)
     made = run_counting(raw, out)
@@ -137,29 +143,38 @@ def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes
 
 def test_killed_at_random_moments_with_several_workers_a_rerun_gives_equal_bytes(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(250))
-    code = ("import sys; from pipelines.preprocess import preprocess\n"
-            "if __name__ == '__main__': preprocess([sys.argv[1]], sys.argv[2], workers=2, block_bytes=6000, shard_bytes=20000)")
+    pieces = {"block_bytes": 6000, "shard_bytes": 20000}
     script = tmp_path / "script.py"
-    script.write_text(code)
-    preprocess([raw], tmp_path / "reference", workers=1, block_bytes=6000, shard_bytes=20000)
+    script.write_text(f"""
+from pipelines.preprocess import preprocess
+if __name__ == "__main__":
+    preprocess(["{raw}"], "{tmp_path}/out", workers=2, **{pieces})
+""")
+    preprocess([raw], tmp_path / "reference", workers=1, **pieces)
     random, out, died = Random(1), tmp_path / "out", 0
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, script, raw, out], env=environment(), start_new_session=True)
-        time.sleep(random.uniform(0.5, 1.5))
+        process = subprocess.Popen([sys.executable, script], env=environment(), start_new_session=True)
+        before = receipts(out)
+        while process.poll() is None and receipts(out) <= before:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.4))
         os.killpg(process.pid, signal.SIGKILL)
         died += process.wait() == -signal.SIGKILL
         if (out / MANIFEST).exists():
             assert verify(out).differences == []
             break
     assert died
-    preprocess([raw], out, workers=1, block_bytes=6000, shard_bytes=20000)
+    preprocess([raw], out, workers=1, **pieces)
     assert files(out) == files(tmp_path / "reference")
 
 
 def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int, tmp_path: Path) -> None:
     grown = tmp_path / "raw.jsonl"
     grown.write_bytes(TEXT)
-    with mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+    with (
+        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
         preprocess([grown], tmp_path / "out", workers=1, **OPTIONS)
     grown.write_bytes(TEXT + to_line(make_trajectory(99)))
     assert 1 <= run_counting(grown, tmp_path / "out") <= 2
@@ -183,7 +198,9 @@ def test_a_damaged_part_is_noticed_and_made_again(ending: str, damage: str, raw:
     assert files(out) == reference
 
 
-def test_changed_text_is_noticed_and_its_block_made_again(stopped_before_assembly: Path, raw: Path, tmp_path: Path) -> None:
+def test_changed_text_is_noticed_and_its_block_made_again(
+    stopped_before_assembly: Path, raw: Path, tmp_path: Path
+) -> None:
     changed = TEXT.replace(b'"turn": 2', b'"turn": 9', 1)
     raw_before = raw.read_bytes()
     try:
@@ -210,7 +227,9 @@ def test_finished_blocks_serve_a_run_with_a_limit_and_one_without(limit: int, ra
     assert files(stopped_before_assembly) == reference
 
 
-def test_new_data_replaces_old_data_and_leaves_nothing_of_it(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+def test_new_data_replaces_old_data_and_leaves_nothing_of_it(
+    raw: Path, reference: dict[str, bytes], tmp_path: Path
+) -> None:
     with_old_data(tmp_path / "out")
     preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
     assert files(tmp_path / "out") == reference
@@ -230,7 +249,11 @@ def test_a_run_that_fails_leaves_the_old_data_as_it_was(tmp_path: Path) -> None:
 def test_leftovers_of_killed_runs_are_swept_away(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in (f"{TEMPORARY}shard-00000.arrow", "shard-00009-deadbeef.arrow", "shard-00009-deadbeef.trajectories.arrow"):
+    for name in (
+        f"{TEMPORARY}shard-00000.arrow",
+        "shard-00009-deadbeef.arrow",
+        "shard-00009-deadbeef.trajectories.arrow",
+    ):
         (out / name).write_bytes(b"half")
     (out / "notes.txt").write_text("mine")
     preprocess([raw], out, workers=1, **OPTIONS)
@@ -260,9 +283,14 @@ def test_a_killed_worker_is_an_error_and_finished_blocks_are_kept(tmp_path: Path
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
-def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(
+    raw: Path, reference: dict[str, bytes], tmp_path: Path
+) -> None:
     full = OSError(28, "No space left on device", "somewhere")
-    with mock.patch("pipelines.assemble.os.pwrite", side_effect=full), pytest.raises(ShardError, match="No space left on device"):
+    with (
+        mock.patch("pipelines.assemble.os.pwrite", side_effect=full),
+        pytest.raises(ShardError, match="No space left on device"),
+    ):
         preprocess([raw], tmp_path, workers=1, **OPTIONS)
     assert {name.split("/")[0] for name in files(tmp_path)} == {PARTS, "quarantine.jsonl"}
     assert run_counting(raw, tmp_path) == 0

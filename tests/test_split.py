@@ -38,9 +38,15 @@ def shards(raws: list[Raw], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-views = st.lists(st.tuples(st.integers(0, 12), st.sampled_from("abcdefgh"), st.integers(1, 28)), min_size=1, max_size=40).map(
-    lambda rows: pl.DataFrame([(battle, player, f"2024-01-{date:02}", 1) for battle, player, date in rows], orient="row",
-                              schema={"battle": pl.UInt64, "player_id": pl.String, "date": pl.String, "rows": pl.UInt32}))
+views = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from("abcdefgh"), st.integers(1, 28)), min_size=1, max_size=40
+).map(
+    lambda rows: pl.DataFrame(
+        [(battle, player, f"2024-01-{date:02}", 1) for battle, player, date in rows],
+        orient="row",
+        schema={"battle": pl.UInt64, "player_id": pl.String, "date": pl.String, "rows": pl.UInt32},
+    )
+)
 
 
 @pytest.mark.parametrize("by", WAYS)
@@ -55,7 +61,9 @@ def test_no_battle_is_ever_in_two_parts(by: str, views: pl.DataFrame, seed: int,
 
 
 @given(views=views, seed=st.integers(0, 99), val=st.floats(0, 0.5), test=st.floats(0, 0.4))
-def test_no_player_is_ever_in_two_parts_of_a_split_by_player(views: pl.DataFrame, seed: int, val: float, test: float) -> None:
+def test_no_player_is_ever_in_two_parts_of_a_split_by_player(
+    views: pl.DataFrame, seed: int, val: float, test: float
+) -> None:
     parts = assign(views, "here", val_ratio=val, test_ratio=test, seed=seed, by="player")
     used = parts != LEFT_OUT
     of_player: dict[str, int] = {}
@@ -64,7 +72,9 @@ def test_no_player_is_ever_in_two_parts_of_a_split_by_player(views: pl.DataFrame
 
 
 @given(views=views, val=st.floats(0, 0.5), test=st.floats(0, 0.4))
-def test_a_split_by_date_trains_on_the_past_and_tests_on_the_future(views: pl.DataFrame, val: float, test: float) -> None:
+def test_a_split_by_date_trains_on_the_past_and_tests_on_the_future(
+    views: pl.DataFrame, val: float, test: float
+) -> None:
     parts = assign(views, "here", val_ratio=val, test_ratio=test, seed=0, by="date")
     first = views.select(pl.col("date").min().over("battle")).to_series().to_numpy()
     for earlier, later in ((TRAIN, VAL), (VAL, TEST), (TRAIN, TEST)):
@@ -73,7 +83,12 @@ def test_a_split_by_date_trains_on_the_past_and_tests_on_the_future(views: pl.Da
 
 
 def test_a_split_by_date_has_about_the_shares_that_were_asked_for() -> None:
-    views = pl.DataFrame({"battle": np.arange(200, dtype=np.uint64), "date": [f"2024-01-01 {n // 60:02}:{n % 60:02}" for n in range(200)]})
+    views = pl.DataFrame(
+        {
+            "battle": np.arange(200, dtype=np.uint64),
+            "date": [f"2024-01-01 {n // 60:02}:{n % 60:02}" for n in range(200)],
+        }
+    )
     parts = assign(views, "here", val_ratio=0.2, test_ratio=0.1, seed=0, by="date")
     assert [int((parts == part).sum()) for part in (TRAIN, VAL, TEST)] == [140, 40, 20]
 
@@ -108,7 +123,9 @@ def test_lines_are_copied_byte_for_byte_whatever_their_style(tmp_path: Path) -> 
     done = split_file(path, val_ratio=0.3)
     assert [each.name for each in done.files] == ["odd.name.train.jsonl", "odd.name.val.jsonl"]
     parts = [each.read_bytes().split(b"\n")[:-1] for each in done.files]
-    assert [line for line in lines if line in parts[0]] + [line for line in lines if line in parts[1]] == parts[0] + parts[1]
+    assert [line for line in lines if line in parts[0]] + [line for line in lines if line in parts[1]] == parts[
+        0
+    ] + parts[1]
     assert sorted(parts[0] + parts[1]) == sorted(lines)
 
 
@@ -158,7 +175,9 @@ def test_a_split_that_cannot_be_meant_is_refused(shards: Path, changes: dict[str
 
 @pytest.mark.parametrize("by", ["player", "date"])
 def test_a_split_by_a_key_that_is_missing_is_refused(by: str, tmp_path: Path) -> None:
-    raws = [{key: value for key, value in raw.items() if key not in ("player_id", "date")} for raw in make_trajectories(9)]
+    raws = [
+        {key: value for key, value in raw.items() if key not in ("player_id", "date")} for raw in make_trajectories(9)
+    ]
     with pytest.raises(UsageError, match=r"18 lack it"):
         split(write_raw(tmp_path / "raw.jsonl", raws), by=by)
 

@@ -37,9 +37,17 @@ def test_bytes_of_any_sort_are_refused_not_crashed_on(line: bytes) -> None:
         read_trajectory(line, BASIC)
 
 
-@given(st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-                        st.sampled_from(["replay_id", "player", "steps", "observation", "turn", "team_hp", "x"]), inner)))
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["replay_id", "player", "steps", "observation", "turn", "team_hp", "x"]), inner
+            )
+        ),
+    )
+)
 def test_json_of_any_sort_is_refused_not_crashed_on(value: object) -> None:
     with pytest.raises(BadLine):
         read_trajectory(json.dumps(value).encode(), BASIC)
@@ -80,7 +88,14 @@ def test_what_is_missing_takes_its_default() -> None:
     raw = {"replay_id": "a", "player": "p2", "steps": [{"observation": {}, "action_type": 0, "action_target": 0}]}
     step = read(raw).steps[0]
     assert (step.ids, step.numbers) == BASIC.pack({})
-    assert (step.legal, step.gimmick, step.reward, step.done, step.weight, step.label) == (0, 0, 0.0, False, 1.0, "observed")
+    assert (step.legal, step.gimmick, step.reward, step.done, step.weight, step.label) == (
+        0,
+        0,
+        0.0,
+        False,
+        1.0,
+        "observed",
+    )
 
 
 def test_a_missing_total_reward_is_the_sum_of_the_rewards() -> None:

@@ -119,7 +119,8 @@ class BatchFeeder:
         while self._stop is None or position < self._stop:
             count = self.batch_size if self._stop is None else min(self.batch_size, self._stop - position)
             if len(ahead) < count:
-                more = max(_ORDER_CHUNK, count)
+                left = _ORDER_CHUNK if self._stop is None else self._stop - position
+                more = max(count, min(_ORDER_CHUNK, left))
                 ahead = np.concatenate([ahead, rows_at(position + len(ahead), more, len(self.dataset),
                                                        seed=self._seed, shuffle=self._shuffle)])
             position += count

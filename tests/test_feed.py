@@ -1,0 +1,129 @@
+"""BatchFeeder: the order's rows from any position on, one thread, errors where they belong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from batches import same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poke_bc.data.batch import Batch
+from poke_bc.data.dataset import ShardDataset
+from poke_bc.data.feed import BatchFeeder
+from poke_bc.data.order import rows_at
+
+
+@pytest.fixture(scope="module")
+def dataset(folders: dict[str, Path]) -> ShardDataset:
+    return ShardDataset(folders["one"], "train")
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("poke-bc")] == []
+
+
+def fed(dataset: ShardDataset, *, start: int = 0, stop: int, size: int = 16, **options: object) -> list[Batch]:
+    with BatchFeeder(dataset, size, start=start, stop=stop, seed=3, **options) as feeder:  # type: ignore[arg-type]
+        return [batch.clone() for batch in feeder]
+
+
+@settings(max_examples=25)
+@given(size=st.integers(1, 70), start=st.integers(0, 400), length=st.integers(0, 400))
+def test_a_feeder_gives_the_rows_of_the_order_from_any_position(
+    dataset: ShardDataset, size: int, start: int, length: int
+) -> None:
+    batches = fed(dataset, start=start, stop=start + length, size=size)
+    assert sum(map(len, batches)) == length
+    assert all(len(batch) == size for batch in batches[:-1])
+    at = start
+    for batch in batches:
+        rows = rows_at(at, len(batch), len(dataset), seed=3)
+        assert same(batch, dataset.batch(rows))
+        at += len(batch)
+        assert batch.position == at
+
+
+@settings(max_examples=10)
+@given(stopped_after=st.integers(1, 20))
+def test_a_feeder_started_where_another_stopped_goes_on_exactly(dataset: ShardDataset, stopped_after: int) -> None:
+    whole = fed(dataset, stop=500)
+    with BatchFeeder(dataset, 16, seed=3, stop=500) as feeder:
+        position = [next(feeder).position for _ in range(stopped_after)][-1]
+    rest = fed(dataset, start=position, stop=500)
+    assert [batch.position for batch in rest] == [batch.position for batch in whole[stopped_after:]]
+    assert all(same(left, right) for left, right in zip(rest, whole[stopped_after:], strict=True))
+
+
+@pytest.mark.parametrize("name", ["one", "several"])
+@pytest.mark.parametrize("resident", [True, False])
+def test_resident_and_gathered_batches_are_the_same(
+    folders: dict[str, Path], dataset: ShardDataset, name: str, resident: bool
+) -> None:
+    expected = fed(dataset, stop=300)
+    found = fed(ShardDataset(folders[name], "train"), stop=300, resident=resident)
+    assert all(same(left, right) for left, right in zip(found, expected, strict=True))
+
+
+def test_without_shuffling_rows_come_once_in_their_order(dataset: ShardDataset) -> None:
+    with BatchFeeder(dataset, 16, shuffle=False) as feeder:
+        action = torch.cat([batch.action.clone() for batch in feeder])
+    assert torch.equal(action, dataset.batch(np.arange(len(dataset))).action)
+
+
+def test_a_batch_larger_than_the_data_runs_on_over_epochs(dataset: ShardDataset) -> None:
+    size = 2 * len(dataset) + 5
+    batch, = fed(dataset, stop=size, size=size)
+    assert same(batch, dataset.batch(rows_at(0, size, len(dataset), seed=3)))
+
+
+def test_an_error_while_gathering_reaches_the_consumer(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = ShardDataset(folders["one"], "train")
+    calls = iter([None, None])
+
+    def failing(rows: np.ndarray, out: dict[str, np.ndarray]) -> None:
+        if next(calls, "over") == "over":
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(dataset, "gather", failing)
+    with BatchFeeder(dataset, 16) as feeder:
+        next(feeder)
+        next(feeder)
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(feeder)
+        with pytest.raises(StopIteration):
+            next(feeder)
+
+
+def test_closing_ends_the_thread_whenever_it_happens(dataset: ShardDataset) -> None:
+    for taken in (0, 1, 5):
+        feeder = BatchFeeder(dataset, 16)
+        for _ in range(taken):
+            next(feeder)
+        feeder.close()
+        feeder.close()
+        assert not feeder._thread.is_alive()
+        with pytest.raises(StopIteration):
+            next(feeder)
+
+
+def test_a_feeder_without_rows_or_batches_is_refused(folders: dict[str, Path], dataset: ShardDataset) -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        BatchFeeder(ShardDataset(folders["one"], "test"), 16)
+    with pytest.raises(ValueError, match="batch_size"):
+        BatchFeeder(dataset, 0)
+
+
+def test_time_spent_waiting_is_told(dataset: ShardDataset) -> None:
+    with BatchFeeder(dataset, 16, stop=64) as feeder:
+        list(feeder)
+    assert feeder.wait_seconds > 0
