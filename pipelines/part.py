@@ -23,7 +23,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from pipelines.blocks import Block, Text
-from pipelines.decode import Bad, Decoded, decode
+from pipelines.decode import decode
+from pipelines.decoded import Bad, Decoded
 from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.files import checksum_holds, checksummed, digest, digest_file, temporary_name
 from poke_bc.contract.rows import CATEGORY, row_dtypes

@@ -24,16 +24,16 @@ from typing import Any
 
 from pipelines.assemble import plan_shards, write_shards
 from pipelines.blocks import BLOCK_BYTES, Block, Text, blocks_of
+from pipelines.detect import choose_schema
 from pipelines.engine import default_workers, run_in_order
 from pipelines.part import PartStore, Receipt, most_common
 from pipelines.sources import find_sources, source_bytes
 from poke_bc import __version__
-from poke_bc.contract.errors import InputError, PokeBCError, SchemaError, ShardError, UsageError
+from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, digest, remove_temporaries, write_json
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest, ShardEntry, Source
 from poke_bc.contract.rows import FORMAT_VERSION, row_bytes
-from poke_bc.contract.schema import SHIPPED, Schema, load_schema
-from poke_bc.contract.trajectory import BadLine, parse_strict
+from poke_bc.contract.schema import Schema
 
 PARTS = ".parts"
 QUARANTINE = "quarantine.jsonl"
@@ -102,7 +102,7 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         try:
             blocks: Iterator[Block] = chain.from_iterable(
                 blocks_of(place, name, block_bytes) for place, name in enumerate(sources))
-            table, blocks = _choose_schema(schema, blocks)
+            table, blocks = choose_schema(schema, blocks)
             store = _open_parts(out, sources, table, block_bytes)
             receipts = _run_blocks(store, blocks, sources, workers, limit, block_bytes, progress)
             counts = _quarantine(out, store, receipts, sources, max_bad)
@@ -159,41 +159,6 @@ def _sweep(out: Path) -> None:
     for path in out.glob("shard-*.arrow"):
         if path.name not in named:
             path.unlink()
-
-
-def _choose_schema(wanted: str | Path, blocks: Iterator[Block]) -> tuple[Schema, Iterator[Block]]:
-    """The schema to read with, checked against the first observations that can be read."""
-    looked_at: list[Block] = []
-    keys: set[str] = set()
-    for block in blocks:
-        looked_at.append(block)
-        keys = _observation_keys(block.read())
-        if keys or len(looked_at) == 2:
-            break
-    blocks = chain(looked_at, blocks)
-    if str(wanted) != "auto":
-        schema = load_schema(wanted)
-    else:
-        schema = max((load_schema(name) for name in SHIPPED), key=lambda each: len(each.field_names & keys))
-    if keys and not schema.field_names & keys:
-        raise SchemaError(f"no field of schema {schema.name!r} is in the data, whose observations hold "
-                          f"{', '.join(sorted(keys)[:5])}{', ...' if len(keys) > 5 else ''}",
-                          hint="describe them in a TOML file (docs/schema.md) and give it as --schema FILE.toml")
-    return schema, blocks
-
-
-def _observation_keys(text: Text) -> set[str]:
-    """Keys of the first ten observations that can be read, out of the first lines."""
-    keys: set[str] = set()
-    read = 0
-    for line in text.data.split(b"\n", 200)[:200]:
-        with contextlib.suppress(BadLine, KeyError, IndexError, TypeError):
-            if isinstance(observation := parse_strict(line)["steps"][0]["observation"], dict):
-                keys |= observation.keys()
-                read += 1
-        if read == 10:
-            break
-    return keys
 
 
 def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int) -> PartStore:

@@ -15,6 +15,8 @@ from poke_bc.contract.errors import InputError
 
 STDIN = "-"
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+_OURS = ("manifest.json", "split.json", "quarantine.jsonl")
+"""JSON that preprocess and split write themselves: no input, where shards lie beside the raw files."""
 _ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson", ".json") for packed in ("", *_COMPRESSION))
 
 
@@ -26,12 +28,12 @@ def find_sources(inputs: Sequence[str | Path]) -> list[str]:
     found: list[str] = []
     for given in map(str, inputs):
         path = Path(given)
-        if given == STDIN or path.is_file():
+        if given == STDIN or path.is_file() or path.is_fifo():  # a pipe: preprocess <(...)
             found.append(given)
         elif path.is_dir():
             try:
-                inside = sorted(str(entry) for entry in path.iterdir()
-                                if entry.name.endswith(_ENDINGS) and not entry.name.startswith("."))
+                inside = sorted(str(entry) for entry in path.iterdir() if entry.name.endswith(_ENDINGS)
+                                and not entry.name.startswith(".") and entry.name not in _OURS)
             except OSError as error:
                 raise InputError(f"{given}: cannot be listed ({error.strerror})", hint="check its rights") from None
             if not inside:
@@ -46,7 +48,7 @@ def find_sources(inputs: Sequence[str | Path]) -> list[str]:
     if found.count(STDIN) > 1:
         raise InputError("- (standard input) given twice", hint="name it once")
     for name in found:
-        if name != STDIN:
+        if Path(name).is_file():
             check_readable(name)
     return found
 

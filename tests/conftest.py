@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,6 @@ settings.register_profile("poke-bc", deadline=None)  # other processes share the
 settings.load_profile("poke-bc")
 
 TESTS = Path(__file__).resolve().parent
-# Tests import their makers by name (`from trajectories import ...`); importlib mode leaves sys.path alone.
-sys.path.insert(0, str(TESTS))
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,16 @@ from typing import Any
 from unittest import mock
 
 from pipelines.blocks import Text
-from pipelines.decode import Bad, Decoded, decode, decode_exact
+from pipelines.decode import decode
+from pipelines.decoded import Bad, Decoded
+from pipelines.read_exact import decode_exact
 from poke_bc.contract.schema import Schema
 
 
 @contextmanager
 def small_limits(exact: int = 300, infer: int = 900) -> Iterator[None]:
     """Texts above `exact` bytes are halved; above `infer` bytes unknown keys are learned from the first lines."""
-    with mock.patch("pipelines.decode._EXACT_BYTES", exact), mock.patch("pipelines.decode._INFER_BYTES", infer):
+    with mock.patch("pipelines.decode._EXACT_BYTES", exact), mock.patch("pipelines.read_arrow._INFER_BYTES", infer):
         yield
 
 

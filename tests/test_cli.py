@@ -198,3 +198,36 @@ def test_output_that_nobody_reads_is_no_error(shards: Path) -> None:
     os.close(writing)
     assert done.stderr == b""
     assert done.returncode not in (0, 2)
+
+
+def test_somebody_else_s_file_goes_through_all_commands(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    raw = shared_data("basic/trajectories.jsonl")
+    shards, run = tmp_path / "shards", tmp_path / "run"
+    done = run_cli("preprocess", raw, "--out", shards, "--json").json
+    assert (done["trajectories"], done["decisions"], done["duplicates"], done["legal_masks"]) == (200, 3921, 2, "none")
+    parts = run_cli("split", shards, "--json").json
+    assert parts["train"]["battles"] + parts["val"]["battles"] == 99
+    result = run_cli("train", "--shards", shards, "--run", run, "--steps", 5, "--batch-size", 64, "--json").json
+    assert result["samples"] == 320
+    judged = run_cli("evaluate", run, "--json").json
+    assert judged["decisions"] == parts["val"]["decisions"]
+    remarks = " ".join(run_cli("inspect", raw, "--json").json["remarks"])
+    assert "15 of 21 fields never vary" in remarks
+    assert "labels are degenerate: every move is move 0 and every switch is switch 0" in remarks
+    assert "no legal masks" in remarks
+    assert "2 of 200 trajectories are there twice" in remarks
+    for path in (shards, run):
+        assert run_cli("verify", path, "--json").json["ok"]
+        assert run_cli("inspect", path).code == 0
+
+
+def test_a_pipe_can_be_read_like_a_file(raw: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", raw, "/dev/stdout"], stdout=subprocess.PIPE) as source, \
+            subprocess.Popen(["tee", pipe], stdin=source.stdout, stdout=subprocess.DEVNULL):
+        piped = run_cli("preprocess", pipe, "--out", tmp_path / "piped", "--json").json
+    plain = run_cli("preprocess", raw, "--out", tmp_path / "plain", "--json").json
+    assert piped["decisions"] == plain["decisions"] > 0
+    shards = [[shard.rows.xxh3 for shard in Manifest.read(tmp_path / name).shards] for name in ("piped", "plain")]
+    assert shards[0] == shards[1]

@@ -15,7 +15,9 @@ from decoding import by_decode, by_hand, plain, small_limits
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
 from pipelines.blocks import Text, blocks_of
-from pipelines.decode import Decoded, NotSure, decode, decode_fast
+from pipelines.decode import decode
+from pipelines.decoded import Decoded
+from pipelines.read_arrow import NotSure, decode_fast
 from poke_bc.contract.schema import load_schema, schema_from_dict
 
 BASIC = load_schema("basic")

@@ -150,8 +150,11 @@ class Schema:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits over the table; sizes of open vocabularies are not part of it."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        """16 hex digits over everything that decides a shard; not over words for people or vocabulary sizes."""
+        table = self.to_dict()
+        for field in table["field"]:
+            del field["doc"], field["unit"]
+        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """As in the TOML file, every key written out."""
@@ -220,6 +223,7 @@ def schema_from_dict(table: Mapping[str, Any], where: str) -> Schema:
             closed_names = closed.get(row.get("vocab", ""))
             row["low"], row["high"] = 0, MAX_ID if closed_names is None else len(closed_names) + 1
         try:
+            row |= {key: float(row[key]) for key in ("low", "high", "scale", "default") if row.get(key) is not None}
             field = Field(**row)
             _check_field(field)
         except (TypeError, ValueError) as error:

@@ -1,0 +1,49 @@
+"""The exact reader: line by line through the contract's definition of a trajectory."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
+from poke_bc.contract.rows import CATEGORY, NUMBER
+from poke_bc.contract.schema import Schema
+from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, read_trajectory
+
+
+def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Decoded, list[Bad]]:
+    """Line by line through the contract's reader."""
+    good: list[Trajectory] = []
+    lines: list[int] = []
+    bad: list[Bad] = []
+    for number, raw in enumerate(data.split(b"\n"), start=line):
+        if raw.strip(b" \t\r"):
+            try:
+                good.append(read_trajectory(raw.removesuffix(b"\r"), schema))
+                lines.append(number)
+            except BadLine as error:
+                bad.append(Bad(number, byte, error.path, error.reason))
+        byte += len(raw) + 1
+    return _from_trajectories(good, lines, schema), bad
+
+
+def _from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) -> Decoded:
+    steps = [step for trajectory in good for step in trajectory.steps]
+    counts = [len(trajectory.steps) for trajectory in good]
+    totals = np.array([trajectory.keys["total_reward"] for trajectory in good], np.float64)
+    rows = {
+        CATEGORY: [step.ids for step in steps], NUMBER: [step.numbers for step in steps],
+        **{name: [getattr(step, name) for step in steps]
+           for name in ("legal", "candidates", "action", "gimmick", "done", "weight", "reward")},
+    }
+    ids = [trajectory.keys["replay_id"] for trajectory in good]
+    trajectories = pa.table({
+        **{name: [trajectory.keys[name] for trajectory in good] for name in TRAJECTORY_KEYS},
+        "rows": counts, "line": lines,
+    }, schema=TRAJECTORY_SCHEMA)
+    reward_N = np.array(rows["reward"], np.float64)
+    return Decoded(finish(rows, reward_N, np.array(counts, np.int64), totals, ids, schema), trajectories,
+                   sum((trajectory.unknown for trajectory in good), Counter()),
+                   sum((trajectory.present for trajectory in good), Counter()))
