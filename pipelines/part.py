@@ -11,6 +11,7 @@ A part is kept by a later run only when block and files still have these digests
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,8 @@ from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.files import checksum_holds, checksummed, digest, digest_file, temporary_name
 from poke_bc.contract.rows import CATEGORY, row_dtypes
 from poke_bc.contract.schema import Schema
+
+_INDEX = re.compile(r"\[\d+\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Receipt:
     largest_ids: dict[str, int]
     """Vocabulary -> largest id, -1 without rows."""
     reasons: dict[str, int] = field(default_factory=dict)
-    """Why lines were quarantined -> how many."""
+    """Why lines were quarantined ("$.steps[].reward: expected a number, got string") -> how many."""
     unknown: dict[str, int] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
 
@@ -141,7 +144,8 @@ class PartStore:
         for line in bad:
             file = file or open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
             file.write(json.dumps(asdict(line)) + "\n")
-            reasons[line.reason if line.reason in reasons or len(reasons) < MOST_NAMES else OTHERS] += 1
+            kind = f"{_INDEX.sub('[]', line.path)}: {line.reason}"
+            reasons[kind if kind in reasons or len(reasons) < MOST_NAMES else OTHERS] += 1
         if file is not None:
             file.close()
         return reasons

@@ -28,7 +28,7 @@ def find_sources(inputs: Sequence[str | Path]) -> list[str]:
     found: list[str] = []
     for given in map(str, inputs):
         path = Path(given)
-        if given == STDIN or path.is_file() or path.is_fifo():  # a pipe: preprocess <(...)
+        if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
             found.append(given)
         elif path.is_dir():
             try:

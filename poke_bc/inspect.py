@@ -214,8 +214,9 @@ def inspect_run(run: Path) -> Inspection:
         best = min(judged, key=lambda line: float(line["val"]["nll"]))
         facts["best"] = {"step": best["step"], **best["val"]}
         if best is not judged[-1]:
-            remarks.append(f"validation loss was best at step {best['step']}, {len(judged) - 1 - judged.index(best)} "
-                           "evaluations before the last")
+            later = len(judged) - 1 - judged.index(best)
+            remarks.append(f"validation loss was best at step {best['step']}, {later} "
+                           f"evaluation{'s' if later > 1 else ''} before the last")
     else:
         remarks.append("no evaluation yet")
     for name in ("best", "last"):

@@ -289,3 +289,13 @@ def test_a_trajectory_that_fits_no_schema(tmp_path: Path) -> None:
         run_cli("preprocess", write_raw(tmp_path / "raw.jsonl", [raw]), "--out", tmp_path / "out"), "hp"
     )
     assert everything(tmp_path) == ["raw.jsonl"]
+
+
+def test_a_device_without_lines_is_empty_input(tmp_path: Path) -> None:
+    assert_told_in_two_lines(run_cli("preprocess", "/dev/null", "--out", tmp_path / "out"), "/dev/null", "empty")
+
+
+def test_the_commonest_reason_says_which_key(tmp_path: Path) -> None:
+    raw = tmp_path / "other.jsonl"
+    raw.write_text('{"id": "gen8ou-1", "log": "|turn|1"}\n' * 3)
+    assert_told_in_two_lines(run_cli("preprocess", raw, "--out", tmp_path / "out"), "3 of 3", "$.replay_id: missing")

@@ -67,7 +67,7 @@ class Counts:
     with_legal: int = 0
     """Decisions with a recorded legal mask."""
     quarantined: dict[str, int] = field(default_factory=dict)
-    """Reason -> lines."""
+    """"$.path: reason" -> lines."""
     unknown_keys: dict[str, int] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     """Observation field -> decisions in which it had a value; the others took the default."""
