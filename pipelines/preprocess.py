@@ -234,8 +234,11 @@ def _first_lines(receipts: Sequence[Receipt]) -> list[int]:
 
 def _quarantine(out: Path, store: PartStore, receipts: Sequence[Receipt], sources: list[str],
                 max_bad: float) -> Counter[str]:
-    """Write quarantine.jsonl. Raises InputError if too much is in it, or nothing else is there."""
-    path = out / QUARANTINE
+    """Write quarantine.jsonl. Raises InputError if too much is in it, or nothing else is there.
+
+    Where a data set lies in `out` already, its own stays beside it until the new one is committed.
+    """
+    path = (store.folder if (out / MANIFEST).exists() else out) / QUARANTINE
     bad = sum(receipt.bad for receipt in receipts)
     good = sum(receipt.trajectories for receipt in receipts)
     names = ", ".join(sources[:3]) + (", ..." if len(sources) > 3 else "")
@@ -254,9 +257,11 @@ def _quarantine(out: Path, store: PartStore, receipts: Sequence[Receipt], source
     reasons = sum((Counter(receipt.reasons) for receipt in receipts), Counter[str]())
     if bad > max_bad * (good + bad) or not good:
         reason, count = reasons.most_common(1)[0]
-        raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are no trajectories, more than "
-                         f"--max-bad {max_bad:g}; most often ({count:,}): {reason}",
-                         hint=f"see {path} for each line, mend them or raise --max-bad")
+        limit = f", more than --max-bad {max_bad:g}" if good else ""
+        raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are no trajectories{limit}; "
+                         f"most often ({count:,}): {reason}",
+                         hint=f"see {path} for each line, mend them or raise --max-bad (what was read is kept in "
+                              f"{store.folder} for that)")
     return reasons
 
 
@@ -283,6 +288,10 @@ def _commit(out: Path, store: PartStore, receipts: list[Receipt], sources: list[
             unknown_keys=most_common(_summed(receipt.unknown for receipt in receipts)),
             present=_summed(receipt.present for receipt in receipts)))
     manifest.write(out)
+    if not reasons:
+        (out / QUARANTINE).unlink(missing_ok=True)
+    elif (store.folder / QUARANTINE).exists():
+        (store.folder / QUARANTINE).replace(out / QUARANTINE)
     return manifest
 
 

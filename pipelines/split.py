@@ -170,6 +170,8 @@ def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, s
         for (line, _), part in zip(_readable(path), parts_T, strict=True):
             if part in files:
                 files[part].write(line + b"\n")
+    for part in {TRAIN, VAL, TEST} - set(wanted):  # of an earlier split, whose battles are elsewhere now
+        path.with_name(f"{_stem(path)}.{PARTS[part]}.jsonl").unlink(missing_ok=True)
     return SplitDone(counts, tuple(targets.values()), unreadable)
 
 

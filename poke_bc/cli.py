@@ -104,6 +104,11 @@ def preprocess(
          f"{result['bytes_per_decision']:.0f} bytes a decision)")
     _say(f"schema {result['schema']} · labelled {result['labelled']:,} · legal masks: {result['legal_masks']} · "
          f"duplicates {result['duplicates']:,} · quarantined {result['quarantined']:,}")
+    counts = done.manifest.counts
+    absent = len(done.manifest.schema.fields) - len(counts.present)
+    if absent or counts.unknown_keys:
+        _say(f"{len(counts.unknown_keys)} unknown keys left out · {absent} fields of the schema never there: "
+             f"poke-bc inspect {out}")
     _say(f"next: poke-bc split{'' if out == Path('data/shards') else f' {out}'}")
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from poke_bc.contract.actions import ACTION_NAMES, ACTIONS, MOVES, unpack_actions
-from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.errors import RunError, ShardError, UsageError
+from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.metrics import EVAL_BATCH, rank_and_score, score_policy
 from poke_bc.policy import check_fits, load_policy
@@ -49,9 +51,12 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
     folder = Path(shards) if shards is not None else _trained_on(run, checkpoint)
     data = ShardDataset(folder, split)
     check_fits(policy, data.manifest)
+    if split != "train":
+        _check_unseen(policy.trained_on, data)
     if not len(data):
         raise ShardError(f"{folder}: the {split} part has no decision to judge by",
-                         hint=f"give it some: poke-bc split {folder}")
+                         hint="split with a ratio for it, then train on that split: "
+                              f"poke-bc split {folder} --{'test' if split == 'test' else 'val'}-ratio 0.1")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")
     train_action_N = ShardDataset(folder, "train").column("action")
@@ -70,6 +75,19 @@ def _trained_on(run: str | Path, checkpoint: str) -> Path:
             return TrainConfig(**read_toml(folder / CONFIG_FILE)).shards
     raise UsageError(f"{run}: a policy without its run does not say on which shards to judge it",
                      hint="name them: --shards data/shards")
+
+
+def _check_unseen(trained_on: Mapping[str, str], data: ShardDataset) -> None:
+    """Raises RunError when the battles may be ones that the policy learned from; warns where nobody can tell."""
+    folder = data.shards.folder
+    if not trained_on:
+        return
+    if trained_on["data"] != data.manifest.identity:
+        print(f"warning: {folder}: not the shards that the policy was trained on; where they share battles, "
+              "those may be ones it learned from", file=sys.stderr)
+    elif trained_on["split"] != read_split(folder, data.manifest.identity)[0].parts_xxh3:
+        raise RunError(f"{folder}: split anew since the policy was trained; it may have learned from these battles",
+                       hint="split it as it was (the same --seed, ratios and --by), or train on this split")
 
 
 def _slices(data: ShardDataset, action_N: NDArray[np.int8],
@@ -128,7 +146,7 @@ def render(result: Figures) -> RenderableType:
     """The result of `evaluate` as tables for people."""
     overall = {f"the policy (calibration error {result['ece']:.1%})": result, **{
         f"baseline: {name.replace('_', ' ')}": figures for name, figures in result["baselines"].items()}}
-    tables = [_table("all decisions", overall)]
+    tables = [_table("decisions with a choice", overall)]
     for kind, groups in result["slices"].items():
         named = {ACTION_NAMES[int(name)]: figures for name, figures in groups.items()} if kind == "action" else groups
         tables.append(_table(f"by {kind.replace('_', ' ')}", named))

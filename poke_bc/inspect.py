@@ -5,6 +5,7 @@ The remarks are the point: a field that never varies, labels that do not say whi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections import Counter
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import ACTION_NAMES, ACTIONS, MOVES, NO_LABEL
-from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.contract.rows import CATEGORY, NUMBER
 from poke_bc.contract.schema import Field, Schema
 from poke_bc.contract.split import read_split
+from poke_bc.contract.vocabulary import UNKNOWN
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -111,7 +113,7 @@ def inspect(path: str | Path, *, schema: str | Path = "auto",
         return inspect_shards(path)
     if (path / "config.toml").exists():
         return inspect_run(path)
-    if path.is_dir() and not any(path.glob("*.json*")):
+    if path.is_dir() and ((path / "digests.json").exists() or not any(path.glob("*.jsonl*"))):
         raise UsageError(f"{path}: neither shards nor a run, and no JSONL inside",
                          hint="give a raw file, or the folder that preprocess or train wrote")
     return inspect_raw(path, schema, progress)
@@ -134,7 +136,7 @@ def inspect_shards(folder: Path) -> Inspection:
              "shards": len(manifest.shards), "bytes": size,
              "bytes_per_decision": round(size / max(manifest.counts.decisions, 1), 1),
              "vocabulary_sizes": {name: each.size for name, each in manifest.schema.vocabularies.items()}}
-    remarks = list(_remarks(fields, tally.actions_A, manifest))
+    remarks = [*_remarks(fields, tally.actions_A, manifest), *_unknown_names(tally)]
     try:
         split, _ = read_split(folder, manifest.identity)
         facts["split"] = {part: each["decisions"] for part, each in split.counts.items()}
@@ -148,7 +150,11 @@ def inspect_raw(path: Path, schema: str | Path, progress: ProgressCallback = lam
     from pipelines.preprocess import preprocess
 
     with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-") as folder:
-        preprocess([path], folder, schema=schema, max_bad=1.0, progress=progress)
+        try:
+            preprocess([path], folder, schema=schema, max_bad=1.0, progress=progress)
+        except InputError as error:  # its hint may name a file in the folder that is about to go
+            hint = "one JSON object a line (docs/format.md); preprocess names each bad line"
+            raise InputError(error.what, hint=hint) from None
         found = inspect_shards(Path(folder))
     about_shards = ("shards", "bytes", "bytes_per_decision", "split")
     return replace(found, path=str(path), kind="raw",
@@ -176,7 +182,8 @@ def _remarks(fields: list[FieldFacts], actions_A: NDArray[np.int64], manifest: M
     elif manifest.legal_masks == "some":
         yield f"{counts.decisions - counts.with_legal:,} of {counts.decisions:,} decisions have no legal mask"
     if counts.duplicates:
-        yield f"{counts.duplicates:,} of {counts.trajectories:,} trajectories are there twice (same battle and player)"
+        yield (f"{counts.duplicates:,} of {counts.trajectories:,} trajectories are there twice "
+               "(same battle and player); both are kept")
     if not counts.observed:
         yield "no decision has a label: nothing can be learnt from this"
     if counts.quarantined:
@@ -185,6 +192,15 @@ def _remarks(fields: list[FieldFacts], actions_A: NDArray[np.int64], manifest: M
     if counts.unknown_keys:
         keys = list(counts.unknown_keys)
         yield f"{len(keys)} unknown keys were left out: {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}"
+
+
+def _unknown_names(tally: Tally) -> Iterator[str]:
+    """Names that a closed vocabulary does not list are stored as unknown: how many."""
+    for each in tally.schema.categories:
+        unknown = int(tally.values[each.name][UNKNOWN])
+        if unknown and not tally.schema.vocabularies[each.vocab].is_open:
+            yield (f"{unknown / tally.values[each.name].sum():.1%} of {each.name} is unknown: "
+                   f"missing, or no name of the vocabulary {each.vocab!r}")
 
 
 def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
@@ -200,11 +216,13 @@ def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
 
 def inspect_run(run: Path) -> Inspection:
     """Configuration, progress and the last evaluation of a run."""
-    import tomllib
+    from poke_bc.train.config import CONFIG_FILE, read_toml
 
-    config = tomllib.loads((run / "config.toml").read_text("utf-8"))
-    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines() if (run / "metrics.jsonl").exists() else []
-    metrics = [json.loads(line) for line in lines if line.strip()]
+    config = read_toml(run / CONFIG_FILE)
+    metrics = []
+    for line in (run / "metrics.jsonl").read_bytes().splitlines() if (run / "metrics.jsonl").exists() else []:
+        with contextlib.suppress(ValueError):  # cut short when the run was killed
+            metrics.append(json.loads(line))
     judged = [line for line in metrics if line.get("val")]
     facts: dict[str, Any] = {"config": config}
     if metrics:

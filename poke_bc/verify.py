@@ -1,4 +1,8 @@
-"""verify: hash every file of a data set or run, and name what differs from what was promised."""
+"""verify: hash every file that a data set or a checkpoint promises, and name what differs.
+
+Of a run that is every file of every checkpoint; its config.toml, metrics.jsonl and result.json are for people, grow or
+may be edited, and carry no digest. Neither does a quarantine.jsonl.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ class Verified:
 
 
 def verify(path: str | Path) -> Verified:
-    """Hash a folder of shards, or a run with all its checkpoints.
+    """Hash a folder of shards, a run with all its checkpoints, or one checkpoint.
 
     Raises ShardError for a manifest that is damaged itself or of another format, UsageError for another folder.
     """
@@ -41,7 +45,10 @@ def verify(path: str | Path) -> Verified:
     if (path / MANIFEST).exists():
         return _verify_shards(path)
     if (path / CHECKPOINTS).is_dir():
-        return _verify_run(path)
+        return _verify_run(path, sorted(each for each in (path / CHECKPOINTS).iterdir()
+                                        if not each.name.startswith(TEMPORARY)))
+    if (path / "digests.json").is_file():
+        return _verify_run(path, [path])
     raise UsageError(f"{path}: neither shards ({MANIFEST}) nor a run ({CHECKPOINTS}/)",
                      hint="give the folder that preprocess or train wrote")
 
@@ -62,7 +69,8 @@ def _verify_shards(folder: Path) -> Verified:
     named = {entry.name for entry in entries}
     leftovers = sorted(str(path) for path in folder.iterdir() if path.name.startswith(TEMPORARY)
                        or (path.name.startswith("shard-") and path.name not in named))
-    return Verified(folder, 1 + len(entries), sum(entry.bytes for entry in entries), differences, leftovers)
+    counted = 1 + len(entries) + 2 * (folder / SPLIT).exists()
+    return Verified(folder, counted, sum(entry.bytes for entry in entries), differences, leftovers)
 
 
 def _problems(folder: Path, entry: FileEntry) -> Iterator[str]:
@@ -75,11 +83,12 @@ def _problems(folder: Path, entry: FileEntry) -> Iterator[str]:
         yield f"{path}: xxh3 {found}, the manifest says {entry.xxh3}"
 
 
-def _verify_run(run: Path) -> Verified:
+def _verify_run(run: Path, checkpoints: list[Path]) -> Verified:
     from poke_bc.train.checkpoint import damage
 
-    checkpoints = sorted(path for path in (run / CHECKPOINTS).iterdir() if not path.name.startswith(TEMPORARY))
     files = [path for checkpoint in checkpoints for path in checkpoint.rglob("*") if path.is_file()]
     leftovers = sorted(str(path) for path in (run / CHECKPOINTS).glob(f"{TEMPORARY}*"))
-    return Verified(run, len(files), sum(path.stat().st_size for path in files),
-                    [problem for checkpoint in checkpoints for problem in damage(checkpoint)], leftovers)
+    differences = [problem for checkpoint in checkpoints for problem in damage(checkpoint)]
+    differences += [f"{run / link}: leads nowhere" for link in ("last", "best")
+                    if (run / link).is_symlink() and not (run / link).exists()]
+    return Verified(run, len(files), sum(path.stat().st_size for path in files), differences, leftovers)

@@ -231,3 +231,12 @@ def test_a_pipe_can_be_read_like_a_file(raw: Path, tmp_path: Path) -> None:
     assert piped["decisions"] == plain["decisions"] > 0
     shards = [[shard.rows.xxh3 for shard in Manifest.read(tmp_path / name).shards] for name in ("piped", "plain")]
     assert shards[0] == shards[1]
+
+
+def test_a_killed_run_can_be_inspected(shards: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run_cli("train", "--shards", shards, "--run", run, "--steps", "3", "--batch-size", "16", "--json")
+    with open(run / "metrics.jsonl", "ab") as file:
+        file.write(b'{"step": 4, "lo')
+    assert run_cli("inspect", run, "--json").json["facts"]["last"]["step"] == 3
+    assert run_cli("verify", run / "last", "--json").json["ok"]

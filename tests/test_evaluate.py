@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
+from pipelines.split import split_shards
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import baselines, evaluate, render
@@ -113,3 +114,21 @@ def test_the_tables_name_the_policy_and_its_baselines(result: dict[str, Any]) ->
     text = console.export_text()
     for words in ("the policy", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
         assert words in text
+
+
+def test_battles_of_another_split_are_not_judged_as_unseen(tmp_path: Path) -> None:
+    folder = make_shards(tmp_path / "shards")
+    train(small_config(folder, tmp_path / "run", steps=5), progress=False)
+    evaluate(tmp_path / "run")
+    split_shards(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
+    with pytest.raises(RunError, match="split anew since the policy was trained"):
+        evaluate(tmp_path / "run")
+    evaluate(tmp_path / "run", split="train")
+
+
+def test_other_shards_are_judged_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(small_config(make_shards(tmp_path / "one"), tmp_path / "run", steps=5), progress=False)
+    evaluate(tmp_path / "run")
+    assert "warning" not in capsys.readouterr().err
+    evaluate(tmp_path / "run", make_shards(tmp_path / "other", seed=5))
+    assert "not the shards that the policy was trained on" in capsys.readouterr().err

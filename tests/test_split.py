@@ -17,7 +17,7 @@ from pipelines.preprocess import preprocess
 from pipelines.split import assign, split, split_file
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.manifest import Manifest
-from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, read_split
+from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, place_by_hash, read_split
 from poke_bc.verify import verify
 
 WAYS = ("battle", "player", "date")
@@ -95,9 +95,9 @@ def test_a_split_by_date_has_about_the_shares_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("by", WAYS)
 def test_a_jsonl_file_is_split_as_its_shards_are(by: str, raws: list[Raw], shards: Path, tmp_path: Path) -> None:
-    of_shards = split(shards, by=by, seed=3, **RATIOS)
+    of_shards = split(shards, by=by, seed=7, **RATIOS)
     path = write_raw(tmp_path / "raw.jsonl", raws)
-    of_file = split(path, by=by, seed=3, **RATIOS)
+    of_file = split(path, by=by, seed=7, **RATIOS)
     assert of_file.counts == of_shards.counts
     _, parts = read_split(shards, Manifest.read(shards).identity)
     for part, name in enumerate(PARTS[:3]):
@@ -107,7 +107,7 @@ def test_a_jsonl_file_is_split_as_its_shards_are(by: str, raws: list[Raw], shard
 
 @pytest.mark.parametrize("by", WAYS)
 def test_what_a_split_says_is_what_is_in_its_parts(by: str, raws: list[Raw], shards: Path) -> None:
-    counts = split(shards, by=by, seed=3, **RATIOS).counts
+    counts = split(shards, by=by, seed=7, **RATIOS).counts
     _, parts = read_split(shards, Manifest.read(shards).identity)
     for name, said in counts.items():
         inside = [raw for raw, part in zip(raws, parts, strict=True) if PARTS[part] == name]
@@ -214,3 +214,18 @@ def test_a_split_of_other_shards_is_not_used(raws: list[Raw], tmp_path: Path) ->
         read_split(out, Manifest.read(out).identity)
     assert caught.value.hint == f"poke-bc split {out}"
     assert json.loads((out / "split.json").read_bytes())["seed"] == 42
+
+
+def test_a_file_split_anew_leaves_no_part_of_the_old_split(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(40))
+    split(raw, val_ratio=0.2, test_ratio=0.2)
+    assert (tmp_path / "raw.test.jsonl").exists()
+    split(raw, val_ratio=0.2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.jsonl", "raw.train.jsonl", "raw.val.jsonl"]
+
+
+def test_a_test_part_added_later_takes_no_battle_from_val() -> None:
+    battles = np.arange(5000, dtype=np.uint64)
+    without, later = (place_by_hash(battles, 42, 0.1, ratio) for ratio in (0.0, 0.2))
+    assert ((without == VAL) == (later == VAL)).all()
+    assert (later == TEST).sum() > 800

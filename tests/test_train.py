@@ -20,12 +20,13 @@ import poke_bc.train.checkpoint as checkpoint
 import poke_bc.train.loop as loop
 from poke_bc.contract.errors import PokeBCError, RunError, ShardError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
+from poke_bc.evaluate import evaluate
 from poke_bc.metrics import Scores
 from poke_bc.policy import create_policy, load_policy
 from poke_bc.train import Interrupted, TrainConfig, resolve, train
 from poke_bc.train.checkpoint import damage
 from poke_bc.train.schedule import Plan, learning_rate
-from poke_bc.train.setup import make_optimizer
+from poke_bc.train.setup import make_optimizer, working_alone
 from poke_bc.train.trackers import MetricsFile
 
 
@@ -469,3 +470,24 @@ def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, text: s
 def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     with pytest.raises(UsageError, match="cannot be used"):
         train(small_config(shards, tmp_path / "run", device="cuda:99"), progress=False)
+
+
+def test_two_trainings_cannot_write_to_one_run(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    with working_alone(tmp_path / "run"), pytest.raises(RunError, match="another training is writing here"):
+        train(small_config(shards, tmp_path / "run"), progress=False)
+    train(small_config(shards, tmp_path / "run", steps=2), progress=False)
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ShardError):
+        train(small_config(tmp_path / "nothing", tmp_path / "runs" / "run"), progress=False)
+    assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_a_run_finds_its_shards_from_anywhere(shards: Path, tmp_path: Path,  # noqa: F811
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shards.parent)
+    train(small_config(Path(shards.name), tmp_path / "run", steps=2), progress=False)
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(tmp_path / "run")["decisions"] > 0

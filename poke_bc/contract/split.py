@@ -82,8 +82,8 @@ def place_by_hash(battle_T: NDArray[np.uint64], seed: int, val_ratio: float, tes
     """Part of each battle hash [T] -> [T]: a pure function of (seed, hash) and the ratios.
 
     The hash is mixed with the seed by splitmix64's finaliser (Steele et al., "Fast splittable pseudorandom
-    number generators", 2014) and read as a number in [0, 1): test first, then val, so that another
-    `val_ratio` moves no battle into or out of test.
+    number generators", 2014) and read as a number in [0, 1): test is taken from the lower end and val from the
+    upper one, so that another ratio of the one moves no battle into or out of the other.
 
     >>> place_by_hash(np.arange(4, dtype=np.uint64), seed=42, val_ratio=1.0, test_ratio=0.0).tolist()
     [1, 1, 1, 1]
@@ -94,5 +94,5 @@ def place_by_hash(battle_T: NDArray[np.uint64], seed: int, val_ratio: float, tes
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
     unit = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    parts = np.where(unit < test_ratio, TEST, np.where(unit < test_ratio + val_ratio, VAL, TRAIN))
+    parts = np.where(unit < test_ratio, TEST, np.where(unit >= 1 - val_ratio, VAL, TRAIN))
     return parts.astype(np.uint8)

@@ -42,6 +42,8 @@ class Policy(nn.Module):
     def __init__(self, schema: Schema, *, embedding: int, **options: Any) -> None:
         super().__init__()
         self.schema = schema
+        self.trained_on: dict[str, str] = {}
+        """Digests of the shards (`data`) and of their `split`, once it is trained; saved with the weights."""
         self.options: dict[str, Any] = {"embedding": embedding, **options}
         self.ids = PackedEmbedding(schema, embedding)
         self.numbers = ScaledNumbers(schema)

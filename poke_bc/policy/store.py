@@ -58,6 +58,7 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
         "policy": policy.name,
         "options": policy.options,
         "schema": {"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
+        "trained_on": policy.trained_on,
         "files": {name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)},
     }))
 
@@ -84,6 +85,7 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{folder}: made by poke-bc {config['producer']}, cannot be built by {__version__} "
                        f"({str(error).splitlines()[0]})", hint=f"pip install poke-bc=={config['producer']}") from None
+    policy.trained_on = config["trained_on"]
     return policy.to(device).eval()
 
 
@@ -104,7 +106,7 @@ def check_fits(policy: Policy, manifest: Manifest) -> None:
     mine, theirs = policy.schema, manifest.schema
     if mine.hash != theirs.hash:
         raise RunError(f"the policy reads {_named(mine)}, the shards hold {_named(theirs)}",
-                       hint=f"make shards of its schema: poke-bc preprocess RAW.jsonl --schema {mine.name}")
+                       hint="make shards with the schema it was trained on: poke-bc preprocess RAW.jsonl --schema ...")
 
 
 def _named(schema: Schema) -> str:

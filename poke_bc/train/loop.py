@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from poke_bc.train.clock import Clock, Mark
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.loss import imitation_loss, value_loss
 from poke_bc.train.schedule import Plan, learning_rate
-from poke_bc.train.setup import check_folder, identity, make_optimizer, open_part, pick_device, pieces
+from poke_bc.train.setup import check_folder, identity, make_optimizer, open_part, pick_device, pieces, working_alone
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
@@ -83,7 +84,12 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     if resume and (result := TrainResult.read(config.run)):
         warn(f"{config.run}: this run is finished, nothing to resume")
         return result
-    trainer = Trainer(config, checkpoints, resume=resume)
+    with working_alone(config.run):
+        return _train(Trainer(config, checkpoints, resume=resume), config, progress=progress)
+
+
+def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
+    """From where the trainer is to the end of the run."""
     with (
         Display(trainer.plan.total, trainer.start, shown=progress) as display,
         contextlib.closing(Trackers.of(config, trainer.start)) as trackers,
@@ -127,6 +133,7 @@ class Trainer:
         self.policy = create_policy(
             config.policy, self.data.manifest.schema, width=config.width, blocks=config.blocks,
             dropout=config.dropout, embedding=config.embedding, value_head=config.value_head).to(self.device)
+        self.policy.trained_on = {name: self.trained_on[name] for name in ("data", "split")}
         self.optimizer = make_optimizer(self.policy, config)
         self.window = torch.zeros(3, dtype=torch.float64, device=self.device)
         """Sums since the last line of metrics, on the device: loss, gradient norm, steps."""
@@ -152,7 +159,8 @@ class Trainer:
         self.policy.note_seen(self.data.batch(places).category for places in pieces(len(self.data)))
         with writing(self.config.run):
             self.checkpoints.prepare()
-            self.config.write(self.config.run)
+            # absolute, so that `evaluate` finds them from wherever it is called
+            dataclasses.replace(self.config, shards=self.config.shards.resolve()).write(self.config.run)
 
     def feed(self) -> BatchFeeder:
         """The batches from here to the end of the run."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +19,11 @@ from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy
-from poke_bc.train.checkpoint import Checkpoints
+from poke_bc.train.checkpoint import Checkpoints, writing
 from poke_bc.train.config import CONFIG_FILE, FREE_ON_RESUME, TrainConfig, read_toml
 
 _PIECE = 1 << 16
+LOCK = ".lock"
 
 
 def pick_device(name: str) -> torch.device:
@@ -54,6 +59,32 @@ def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool)
     if changed:
         raise RunError(f"{config.run}: cannot go on with another configuration: {'; '.join(changed)}",
                        hint="take these back, or start a new run: --run")
+
+
+@contextlib.contextmanager
+def working_alone(run: Path) -> Iterator[None]:
+    """Only one training at a time may write to a run. Raises RunError while another does.
+
+    Folders that were made for the lock and hold nothing else at the end are removed.
+    """
+    made = next((folder for folder in (*reversed(run.parents), run) if not folder.exists()), run)
+    with writing(run):
+        run.mkdir(parents=True, exist_ok=True)
+        lock = open(run / LOCK, "w")  # noqa: SIM115 - closed below
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{run}: another training is writing here", hint="wait for it, or choose another --run") \
+                from None
+        yield
+        (run / LOCK).unlink(missing_ok=True)
+    except BaseException:
+        if [entry.name for entry in run.iterdir()] == [LOCK]:
+            shutil.rmtree(made, ignore_errors=True)
+        raise
+    finally:
+        lock.close()
 
 
 def open_part(config: TrainConfig, part: str, *, censored: bool = False) -> ShardDataset:
