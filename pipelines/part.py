@@ -136,7 +136,7 @@ class PartStore:
         return digest_file(path)
 
     def _write_bad(self, number: int, bad: Iterator[Bad]) -> Counter[str]:
-        """Lines as they come, so that a file of nothing but bad lines needs no memory. Counts by reason."""
+        """One JSON line each, where there are any. Counts by reason."""
         reasons: Counter[str] = Counter()
         path = self.path(number, "bad")
         path.unlink(missing_ok=True)

@@ -11,7 +11,6 @@ Killed at any moment, the folder holds the data set it held before, or the new o
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 import time
@@ -30,7 +29,7 @@ from pipelines.part import PartStore, Receipt, most_common
 from pipelines.sources import find_sources, source_bytes
 from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
-from poke_bc.contract.files import atomic_write, digest, remove_temporaries, write_json
+from poke_bc.contract.files import atomic_write, digest, exclusively, remove_temporaries, write_json
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest, ShardEntry, Source
 from poke_bc.contract.rows import FORMAT_VERSION, row_bytes
 from poke_bc.contract.schema import Schema
@@ -130,12 +129,8 @@ def _working_alone(out: Path) -> Iterator[None]:
     """Only one preprocess may write to a folder at a time; of one that fails only finished blocks are left."""
     fresh = not out.exists()
     (out / PARTS).mkdir(parents=True, exist_ok=True)
-    with open(out / PARTS / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{out}: another preprocess is writing here",
-                             hint="wait for it, or choose another --out") from None
+    busy = UsageError(f"{out}: another preprocess is writing here", hint="wait for it, or choose another --out")
+    with exclusively(out / PARTS / "lock", busy):
         try:
             yield
         except PokeBCError:

@@ -473,8 +473,10 @@ def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> 
 
 
 def test_two_trainings_cannot_write_to_one_run(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    with working_alone(tmp_path / "run"), pytest.raises(RunError, match="another training is writing here"):
-        train(small_config(shards, tmp_path / "run"), progress=False)
+    with working_alone(tmp_path / "run"):
+        with pytest.raises(RunError, match="another training is writing here"):
+            train(small_config(shards, tmp_path / "run"), progress=False)
+        assert (tmp_path / "run" / ".lock").exists()
     train(small_config(shards, tmp_path / "run", steps=2), progress=False)
     assert not (tmp_path / "run" / ".lock").exists()
 

@@ -7,6 +7,7 @@ fsynced. Killed at any moment, only a `.tmp-*` file stays behind, which nothing 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import uuid
@@ -54,6 +55,17 @@ def write_json(path: Path, value: Any) -> None:
     """Atomically write `value` as readable JSON with a last newline."""
     with atomic_write(path) as file:
         file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def exclusively(lock: Path, busy: Exception) -> Iterator[None]:
+    """Hold the file `lock`, which is made if needed, against other processes. Raises `busy` while one holds it."""
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        yield
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from poke_bc.contract.errors import RunError, ShardError, UsageError
+from poke_bc.contract.files import exclusively
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy
@@ -68,23 +68,18 @@ def working_alone(run: Path) -> Iterator[None]:
     Folders that were made for the lock and hold nothing else at the end are removed.
     """
     made = next((folder for folder in (*reversed(run.parents), run) if not folder.exists()), run)
-    with writing(run):
-        run.mkdir(parents=True, exist_ok=True)
-        lock = open(run / LOCK, "w")  # noqa: SIM115 - closed below
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{run}: another training is writing here", hint="wait for it, or choose another --run") \
-                from None
-        yield
-        (run / LOCK).unlink(missing_ok=True)
-    except BaseException:
-        if [entry.name for entry in run.iterdir()] == [LOCK]:
-            shutil.rmtree(made, ignore_errors=True)
-        raise
-    finally:
-        lock.close()
+    busy = RunError(f"{run}: another training is writing here", hint="wait for it, or choose another --run")
+    with contextlib.ExitStack() as held:
+        with writing(run):
+            run.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusively(run / LOCK, busy))
+        try:  # only from here on is the folder ours to remove
+            yield
+            (run / LOCK).unlink(missing_ok=True)
+        except BaseException:
+            if [entry.name for entry in run.iterdir()] == [LOCK]:
+                shutil.rmtree(made, ignore_errors=True)
+            raise
 
 
 def open_part(config: TrainConfig, part: str, *, censored: bool = False) -> ShardDataset:
