@@ -41,7 +41,7 @@ def everything(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("raw.jsonl", b""), ("raw.jsonl", b"\n\r\n"), ("raw.jsonl.gz", gzip.compress(b""))]
+    ("name", "content"), [("raw.jsonl", b""), ("raw.jsonl", b"\n\r\n"), ("raw.jsonl.gz", gzip.compress(b"", mtime=0))]
 )
 def test_empty_input(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
