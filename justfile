@@ -4,7 +4,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 python := env("PYTHON", "python3")
 bin := ".venv/bin"
-sample := "data/sample/raw.jsonl.zst"
+sample := "data/sample/battles.jsonl.zst"
 
 # list the recipes
 default:
@@ -20,10 +20,11 @@ setup:
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     echo "$wanted" > .venv/.made-from
 
-# from raw trajectories to a judged policy, on the sample data
+# from battles to a judged policy, on the sample data
 demo: setup
-    rm -rf data/demo runs/demo
-    {{bin}}/poke-bc preprocess {{sample}} --out data/demo
+    rm -rf data/demo data/demo.jsonl.zst runs/demo
+    {{bin}}/poke-bc convert {{sample}} -o data/demo.jsonl.zst --keep-names
+    {{bin}}/poke-bc preprocess data/demo.jsonl.zst --out data/demo
     {{bin}}/poke-bc split data/demo --val-ratio 0.2
     {{bin}}/poke-bc train --shards data/demo --run runs/demo --config data/sample/train.toml
     {{bin}}/poke-bc evaluate runs/demo

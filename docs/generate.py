@@ -38,11 +38,12 @@ def schema_page() -> str:
         "| `default` | stored where the key is missing or null | 0 |",
         "| `vocab` | categories: name of the vocabulary, shared by all fields that name it | |",
         "| `unit`, `doc` | for people | |",
+        "| `gens` | `[first, last]` generation that has it: for `poke-bc inspect`, to say why it never varies | all |",
         "",
-        "Names of a vocabulary go under `[vocabulary]` (`species = [\"bulbasaur\", ...]`): JSON then holds names,",
-        "id 0 is unknown, 1 is none, the listed names follow. A vocabulary without a list is open: JSON holds",
-        "whole numbers from 0 to 65535, whose meaning is the writer's, and ids never seen in training are unknown",
-        "to the policy.",
+        "Names of a vocabulary go under `[vocabulary]` (`species = [\"bulbasaur\", ...]`, or `species =",
+        "\"species.txt\"`, a file beside the TOML file with one name a line): JSON then holds names, id 0 is unknown,",
+        "1 is none, the listed names follow. A vocabulary without a list is open: JSON holds whole numbers from 0 to",
+        "65535, whose meaning is the writer's, and ids never seen in training are unknown to the policy.",
         *(line for name in SHIPPED for line in _describe(load_schema(name))),
         "",
     ])
@@ -56,19 +57,31 @@ def _describe(schema: Schema) -> list[str]:
         f"{len(schema.fields)} fields: {schema.category_width} category columns (uint16) and "
         f"{schema.number_width} number columns (float16).",
         "",
-        "| field | kind | width | range | unit | default | columns |",
-        "|---|---|---|---|---|---|---|",
+        "| field | kind | width | range | unit | default | columns | meaning |",
+        "|---|---|---|---|---|---|---|---|",
         *(_row(schema, field) for field in schema.fields),
     ]
 
 
 def _row(schema: Schema, field: Field) -> str:
     place = schema.columns[field.name]
-    values = f"vocabulary *{field.vocab}*" if field.is_category else f"{field.low:g} to {field.high:g}"
+    values = _vocabulary(schema, field.vocab) if field.is_category else f"{field.low:g} to {field.high:g}"
     columns = f"{'category' if field.is_category else 'number'}[{place.start}" + \
         (f":{place.stop}]" if field.width > 1 else "]")
     return (f"| `{field.name}` | {field.kind} | {field.width} | {values} | {field.unit} | {field.default:g} "
-            f"| `{columns}` |")
+            f"| `{columns}` | {_meaning(field)} |")
+
+
+def _meaning(field: Field) -> str:
+    if field.gens is None:
+        return field.doc
+    first, last = field.gens
+    return f"{field.doc}{'; ' if field.doc else ''}gen{f' {first}' if first == last else f's {first}-{last}'}"
+
+
+def _vocabulary(schema: Schema, name: str) -> str:
+    names = schema.vocabularies[name].names
+    return f"vocabulary *{name}*" + ("" if names is None else f", {len(names)} names")
 
 
 def cli_page() -> str:

@@ -6,9 +6,11 @@ and exit code 2, Ctrl-C with 130.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from poke_bc import __version__
-from poke_bc.contract.errors import PokeBCError
+from poke_bc.contract.errors import PokeBCError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,6 +78,49 @@ def _options(
                                           help="Print the version.")] = False,
 ) -> None:
     pass
+
+
+@app.command()
+def convert(
+    paths: Annotated[list[str], typer.Argument(help="Replays, logs, pages, Parquet, battle records (.gz, .zst), "
+                                                    "folders, globs, or - for stdin.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file (.zst, .gz), or - for stdout.")],
+    formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; may be repeated.")] = None,
+    min_rating: Annotated[int | None, typer.Option(help="Only battles whose lower rating is at least this.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Do not turn user names into hashes.")] = False,
+    salt: Annotated[str | None, typer.Option(help="Of the hashes; else $POKE_BC_SALT, or one made for you.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N battles asked for.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Showdown battles -> raw trajectories of both players, nothing in them from later."""
+    from pipelines.convert import convert_battles as run
+
+    with _battles_bar(not quiet) as progress:
+        done = run(paths, out, formats=formats or (), min_rating=min_rating, workers=workers, keep_names=keep_names,
+                   salt=salt, limit=limit, progress=progress)
+    result = done.to_dict()
+    to_stdout = str(out) == "-"  # then the trajectories are there, and the summary is a message
+    with contextlib.redirect_stdout(sys.stderr) if to_stdout else contextlib.nullcontext():
+        if as_json:
+            return _print_json(result)
+        _say(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
+             f"({result['battles_per_s']:,.0f}/s) -> {out} ({result['trajectories']:,} trajectories, "
+             f"{result['decisions']:,} decisions)")
+        _say(f"labelled {result['labelled']:,} · censored {result['censored']:,} · without label "
+             f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
+        if result["left_out"]:
+            _say(f"not asked for: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
+        if result["skipped"]:
+            _table(["", "battles", "for example"], [
+                [reason, f"{count:,}", next(iter(result["examples"].get(reason, ())), "")]
+                for reason, count in result["skipped"].items()])
+        if any(reason.startswith("internal error") for reason in result["skipped"]):
+            _say("internal errors are bugs of ours: please report the line above, the battle it names, and what "
+                 "poke-bc info says")
+        if not to_stdout:
+            _say(f"next: poke-bc preprocess {out}")
 
 
 @app.command()
@@ -200,10 +245,18 @@ def evaluate(
 def inspect(
     path: Annotated[Path, typer.Argument(help="A raw file, shards, or a run.")] = Path("data/shards"),
     schema: Annotated[str, typer.Option(help="For raw files: auto, basic, or a TOML file.")] = "auto",
+    leaks: Annotated[bool, typer.Option("--leaks", help="Of singles shards: do the own move slots betray which moves "
+                                                        "are used later?")] = False,
+    against: Annotated[Path | None, typer.Option(help="With --leaks: shards to compare with, best of the same battles "
+                                                      "converted with requests.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """What is in it: counts, ranges, dead fields, labels, and what is odd."""
+    if leaks:
+        return _inspect_leaks(path, against, as_json)
+    if against is not None:
+        raise UsageError("--against compares leaks, and nothing else", hint=f"--leaks --against {against}")
     from poke_bc.inspect import inspect as look
     from poke_bc.inspect import render
 
@@ -212,6 +265,15 @@ def inspect(
     if as_json:
         return _print_json(found.to_dict())
     _show(render(found))
+
+
+def _inspect_leaks(path: Path, against: Path | None, as_json: bool) -> None:
+    from poke_bc.leaks import check_leaks, render
+
+    report = check_leaks(path, against)
+    if as_json:
+        return _print_json(report.to_dict())
+    _show(render(report))
 
 
 @app.command()
@@ -295,6 +357,27 @@ def _bytes_bar(shown: bool) -> Iterator[Any]:
             speed = bar.tasks[0].speed
             unit = f"{speed / 1e6:,.0f} MB/s · " if speed and stage == "reading" else ""
             bar.update(task, description=stage, completed=done, total=total, rate=f"{unit}{decisions:,} decisions")
+
+        yield tell
+
+
+@contextmanager
+def _battles_bar(shown: bool) -> Iterator[Any]:
+    """A progress bar on stderr for `convert`: share, battles, rate and time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+                  TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), console=console, transient=True,
+                  disable=not shown or not console.is_terminal) as bar:
+        task = bar.add_task("looking", rate="", total=None)
+        started = {"looking": time.monotonic()}
+
+        def tell(stage: str, done: int, total: int, battles: int) -> None:
+            seconds = time.monotonic() - started.setdefault(stage, time.monotonic())
+            speed = f"{battles / seconds:,.0f}/s" if seconds > 1 else ""
+            bar.update(task, description=stage, completed=done, total=total, rate=f"{battles:,} battles {speed}")
 
         yield tell
 

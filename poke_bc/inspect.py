@@ -9,7 +9,7 @@ import contextlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,14 @@ from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.contract.rows import CATEGORY, NUMBER
 from poke_bc.contract.schema import Field, Schema
 from poke_bc.contract.split import read_split
-from poke_bc.contract.vocabulary import UNKNOWN
+from poke_bc.contract.vocabulary import NONE, UNKNOWN
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
 _IDS = 1 << 16  # both packed types have 16 bits, so that every distinct value can be counted exactly
+_WHY = {"never set": "nothing of the kind in these battles"}
 _ENOUGH = 30  # labels below which a missing action says nothing
 
 
@@ -44,9 +45,18 @@ class FieldFacts:
     """Share of decisions where the key had a value; the others took the default."""
     low: float
     high: float
+    """Of names, the ids that stand for them."""
+    named: bool
+    """A category whose vocabulary lists names."""
     distinct: int
+    varying: int
+    """How many of the `width` positions take more than one value."""
+    share: float
+    """Of the values, those other than the default, or that are a listed name: how often a flag is set, an age runs."""
     note: str
     """"constant", "absent", or nothing."""
+    why: str
+    """Of a constant field, in a few words: "not in gen 9", "never set", "always 100"."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class Tally:
         self.schema = schema
         self.rows = 0
         self.values = {each.name: np.zeros(_IDS, np.int64) for each in schema.fields}
+        self.first: dict[str, NDArray[np.uint16]] = {}
+        self.varies = {each.name: np.zeros(each.width, np.bool_) for each in schema.fields}
         self.actions_A = np.zeros(ACTIONS, np.int64)
         self.legal_counts = np.zeros(ACTIONS + 1, np.int64)
 
@@ -83,19 +95,54 @@ class Tally:
         """Count the rows of a shard or a decoded block."""
         self.rows += len(columns["action"])
         for each in self.schema.fields:
-            values = columns[CATEGORY if each.is_category else NUMBER][:, self.schema.columns[each.name]]
-            self.values[each.name] += np.bincount(np.ascontiguousarray(values).view(np.uint16).ravel(), minlength=_IDS)
+            packed = columns[CATEGORY if each.is_category else NUMBER][:, self.schema.columns[each.name]]
+            values = np.ascontiguousarray(packed).view(np.uint16)
+            self.values[each.name] += np.bincount(values.ravel(), minlength=_IDS)
+            if len(values):
+                self.varies[each.name] |= (values != self.first.setdefault(each.name, values[0].copy())).any(axis=0)
         action_N = columns["action"]
         self.actions_A += np.bincount(action_N[action_N != NO_LABEL], minlength=ACTIONS)
         self.legal_counts += np.bincount(np.bitwise_count(columns["legal"]), minlength=ACTIONS + 1)
 
-    def facts_of(self, each: Field, present: int) -> FieldFacts:
-        """Range and number of distinct values of one field."""
+    def facts_of(self, each: Field, present: int, gens: Sequence[int]) -> FieldFacts:
+        """What the values of one field are.
+
+        Args:
+            each: the field.
+            present: decisions in which the key had a value.
+            gens: generations in the data; none: not known.
+        """
         bits = np.flatnonzero(self.values[each.name]).astype(np.uint16)
         values = bits if each.is_category else bits.view(np.float16)
-        note = "absent" if not present else "constant" if len(values) == 1 else ""
+        note = "absent" if not present else "" if self.varies[each.name].any() else "constant"
         low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
-        return FieldFacts(each.name, each.kind, each.width, present / max(self.rows, 1), low, high, len(values), note)
+        named = each.is_category and not self.schema.vocabularies[each.vocab].is_open
+        default = int(np.asarray(each.default, np.uint16 if each.is_category else np.float16).view(np.uint16))
+        unset = self.values[each.name][[UNKNOWN, NONE] if named else [default]].sum()
+        share = 1 - unset / max(self.values[each.name].sum(), 1)
+        return FieldFacts(each.name, each.kind, each.width, present / max(self.rows, 1), low, high, named, len(values),
+                          int(self.varies[each.name].sum()), float(share), note,
+                          _why(each, self.schema, values, gens) if note == "constant" else "")
+
+
+def _why(each: Field, schema: Schema, values: NDArray[Any], gens: Sequence[int]) -> str:
+    """A few words for a field that never varies; a list may hold several values and still be always the same."""
+    if each.gens is not None and gens and not any(each.gens[0] <= gen <= each.gens[1] for gen in gens):
+        return f"not in gen {_ranges(gens)}"
+    if len(values) > 1:
+        return "always the same"
+    value = float(values[0])
+    names = schema.vocabularies[each.vocab].names if each.is_category else None
+    if value == (NONE if names is not None else np.float16(each.default)):
+        return "never set"
+    return f"always {value:g}" if names is None else f"always {('unknown', 'none', *names)[int(value)]}"
+
+
+def _ranges(gens: Sequence[int]) -> str:
+    """[5, 6, 7, 9] -> "5-7, 9"."""
+    starts = [gen for gen in gens if gen - 1 not in gens]
+    ends = [gen for gen in gens if gen + 1 not in gens]
+    return ", ".join(f"{start}" if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
 
 
 def inspect(path: str | Path, *, schema: str | Path = "auto",
@@ -128,12 +175,13 @@ def inspect_shards(folder: Path) -> Inspection:
     tally = Tally(manifest.schema)
     for columns in shards.each():
         tally.add(columns)
-    fields = [tally.facts_of(each, manifest.counts.present.get(each.name, 0)) for each in manifest.schema.fields]
+    gens = sorted({gen for gen in shards.trajectories("gen") if gen is not None})
+    fields = [tally.facts_of(each, manifest.counts.present.get(each.name, 0), gens) for each in manifest.schema.fields]
     labels = {name: int(count) for name, count in zip(ACTION_NAMES, tally.actions_A, strict=True)}
     legal = {open_: int(count) for open_, count in enumerate(tally.legal_counts) if count}
     size = sum(entry.rows.bytes for entry in manifest.shards)
     facts = {"schema": f"{manifest.schema.name} {manifest.schema.version}", **_counts(manifest),
-             "shards": len(manifest.shards), "bytes": size,
+             **({"generations": _ranges(gens)} if gens else {}), "shards": len(manifest.shards), "bytes": size,
              "bytes_per_decision": round(size / max(manifest.counts.decisions, 1), 1),
              "vocabulary_sizes": {name: each.size for name, each in manifest.schema.vocabularies.items()}}
     remarks = [*_remarks(fields, tally.actions_A, manifest), *_unknown_names(tally)]
@@ -174,8 +222,11 @@ def _remarks(fields: list[FieldFacts], actions_A: NDArray[np.int64], manifest: M
     """What somebody who trains on this should know."""
     counts = manifest.counts
     for note, meaning in (("constant", "never vary"), ("absent", "are never there and took their default")):
-        if names := [each.name for each in fields if each.note == note]:
-            yield f"{len(names)} of {len(fields)} fields {meaning}: {', '.join(names)}"
+        if odd := [each for each in fields if each.note == note]:
+            groups = [(why, [each.name for each in odd if each.why == why])
+                      for why in dict.fromkeys(each.why for each in odd)]
+            yield f"{len(odd)} of {len(fields)} fields {meaning}: " + "; ".join(
+                f"{', '.join(names)}{f' ({_WHY.get(why, why)})' if why else ''}" for why, names in groups)
     yield from _degenerate(actions_A)
     if manifest.legal_masks == "none":
         yield "no legal masks: training and accuracy run over all ten actions, whether they were open or not"
@@ -196,11 +247,10 @@ def _remarks(fields: list[FieldFacts], actions_A: NDArray[np.int64], manifest: M
 
 def _unknown_names(tally: Tally) -> Iterator[str]:
     """Names that a closed vocabulary does not list are stored as unknown: how many."""
-    for each in tally.schema.categories:
-        unknown = int(tally.values[each.name][UNKNOWN])
-        if unknown and not tally.schema.vocabularies[each.vocab].is_open:
-            yield (f"{unknown / tally.values[each.name].sum():.1%} of {each.name} is unknown: "
-                   f"missing, or no name of the vocabulary {each.vocab!r}")
+    shares = {each.name: tally.values[each.name][UNKNOWN] / max(tally.values[each.name].sum(), 1)
+              for each in tally.schema.categories if not tally.schema.vocabularies[each.vocab].is_open}
+    if unknown := [f"{_percent(share)} of {name}" for name, share in shares.items() if share]:
+        yield f"unknown (not shown yet, missing, or no name of the vocabulary): {', '.join(unknown)}"
 
 
 def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
@@ -254,19 +304,34 @@ def render(found: Inspection) -> RenderableType:
         facts.add_row(name.replace("_", " "), _plain(value))
     parts.append(facts)
     if found.fields:
-        table = Table(title="fields", title_justify="left", box=None, padding=(0, 2))
-        for head in ("field", "kind", "width", "present", "low", "high", "distinct", ""):
-            table.add_column(head, justify="left" if head in ("field", "kind", "") else "right")
-        for each in found.fields:
-            table.add_row(each.name, each.kind, str(each.width), f"{each.present:.0%}", f"{each.low:g}",
-                          f"{each.high:g}", f"{each.distinct:,}", each.note, style="yellow" if each.note else "")
-        parts.append(table)
+        parts.append(_fields_table(found.fields))
     if sum(found.labels.values()):
         parts.append(_bars("labels", found.labels))
         parts.append(_bars("legal actions", {f"{open_} open" if open_ else "not recorded": count
                                              for open_, count in found.legal_actions.items()}))
     parts += [Text(f"! {remark}", style="yellow") for remark in found.remarks]
     return Group(*parts)
+
+
+def _fields_table(fields: list[FieldFacts]) -> RenderableType:
+    """One line a field, within 100 characters: of names and lists alike."""
+    from rich.table import Table
+
+    table = Table(title="fields (vary: how many of its values do; set: share that is a name, or not the default)",
+                  title_justify="left", box=None, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for head in ("field", "kind", "width", "vary", "present", "low", "high", "distinct", "set"):
+        table.add_column(head, justify="left" if head in ("field", "kind") else "right", no_wrap=True)
+    table.add_column("")
+    for each in fields:
+        low, high = ("", "") if each.named else (f"{each.low:.4g}", f"{each.high:.4g}")
+        table.add_row(each.name, "name" if each.named else each.kind, str(each.width), str(each.varying),
+                      f"{each.present:.0%}", low, high, f"{each.distinct:,}", _percent(each.share),
+                      each.why or each.note, style="yellow" if each.note else "")
+    return table
+
+
+def _percent(share: float) -> str:
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def _bars(title: str, counts: Mapping[str, int]) -> RenderableType:

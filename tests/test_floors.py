@@ -12,12 +12,15 @@ from command_line import REPOSITORY, run_python
 
 FLOORS = {
     "poke_bc.contract": 0,
+    "poke_bc.dex": 0,
     "poke_bc.data": 1,
     "poke_bc.policy": 1,
+    "poke_bc.showdown": 1,
     "pipelines": 1,
     "poke_bc.train": 2,
     "poke_bc.evaluate": 2,
     "poke_bc.inspect": 2,
+    "poke_bc.leaks": 2,
     "poke_bc.verify": 2,
     "poke_bc.info": 2,
     "poke_bc.metrics": 2,
@@ -75,6 +78,8 @@ def test_there_are_no_circles_not_even_by_imports_inside_functions() -> None:
 
 @pytest.mark.parametrize(("part", "never"), [
     ("poke_bc.contract", {"torch", "polars", "pipelines", "typer", "rich"}),
+    ("poke_bc.dex", {"torch", "polars", "pyarrow", "numpy", "poke_env", "pipelines", "typer", "rich"}),
+    ("poke_bc.showdown", {"torch", "polars", "poke_env", "pipelines", "typer", "rich"}),
     ("poke_bc.data", {"polars", "pipelines", "typer", "rich"}), ("poke_bc.policy", {"polars", "pipelines", "typer"}),
     ("poke_bc.train", {"polars", "pipelines", "typer"}), ("poke_bc.evaluate", {"polars", "pipelines", "typer"}),
     ("pipelines", {"torch", "typer", "rich", "safetensors"}),
@@ -88,7 +93,9 @@ def test_a_part_never_names_what_it_must_not_load(part: str, never: set[str]) ->
 
 @pytest.mark.parametrize(("part", "never"), [
     ("poke_bc", ["torch", "polars", "pipelines", "numpy", "pyarrow"]),
-    ("poke_bc.contract", ["torch", "polars", "pipelines"]),
+    ("poke_bc.contract", ["torch", "polars", "pipelines", "poke_bc.dex"]),
+    ("poke_bc.dex", ["torch", "polars", "pyarrow", "numpy", "poke_env", "poke_bc.contract"]),
+    ("poke_bc.showdown", ["torch", "polars", "poke_env", "pipelines"]),
     ("poke_bc.data poke_bc.policy poke_bc.train poke_bc.evaluate", ["polars", "pipelines", "typer"]),
     ("pipelines", ["torch", "typer"]),
     ("poke_bc.cli", ["torch", "polars", "pipelines", "numpy", "pyarrow", "rich.progress"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import FULL
 
+from pipelines.blocks import Block, Text
+from pipelines.detect import choose_schema
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes
-from poke_bc.contract.schema import Field, FieldValueError, Schema, load_schema, schema_from_dict
+from poke_bc.contract.schema import SHIPPED, Field, FieldValueError, Schema, load_schema, schema_from_dict
 
 MINE = """
 name = "mine"
@@ -139,6 +142,10 @@ def test_the_hash_does_not_change_with_the_sizes_found_in_the_data() -> None:
     ("high = 100\ndefault = 50.0", "high = 1e6\ndefault = 50.0", ["hp", "float16"]),
     ("high = 100\ndefault = 50.0", "high = 100\nlow = 100\ndefault = 100.0", ["hp", "low < high"]),
     ("high = 100\ndefault = 50.0", "high = 100\nscale = -1\ndefault = 50.0", ["hp", "scale"]),
+    ('kind = "flag"', 'kind = "flag"\ngens = [8]', ["shiny", "gens"]),
+    ('kind = "flag"', 'kind = "flag"\ngens = [9, 8]', ["shiny", "gens"]),
+    ('kind = "flag"', 'kind = "flag"\ngens = 8', ["shiny", "gens"]),
+    ('kind = "flag"', 'kind = "flag"\ngens = ["8", "9"]', ["shiny", "gens"]),
     ('name = "level"', 'name = "hp"', ["each name once"]),
     ('"abra", "zubat"', '"abra", "abra"', ["'species'", "repeats a name"]),
     ('["abra", "zubat"]', '"abra"', ["list of names"]),
@@ -203,3 +210,54 @@ def test_words_for_people_do_not_change_the_hash_but_ranges_do() -> None:
     wider = {**table, "field": [{**field, "high": field["high"] + 1} for field in table["field"]]}
     assert schema_from_dict(reworded, "here").hash == load_schema("basic").hash
     assert schema_from_dict(wider, "here").hash != load_schema("basic").hash
+
+
+def test_a_vocabulary_may_be_a_file_beside_the_schema(tmp_path: Path) -> None:
+    (tmp_path / "names").mkdir()
+    (tmp_path / "names" / "species.txt").write_text("abra\n\nzubat \n", "utf-8")
+    mine = from_toml(tmp_path, MINE.replace('["abra", "zubat"]', '"names/species.txt"'))
+    assert mine.to_dict()["vocabulary"] == {"species": ["abra", "zubat"]}
+    assert mine == from_toml(tmp_path, MINE)
+    assert mine.hash == from_toml(tmp_path, MINE).hash
+    assert schema_from_dict(mine.to_dict(), "a manifest") == mine
+
+
+@pytest.mark.parametrize("value", ['"species.txt"', '""', '"\\u0000"', "3"])
+def test_a_vocabulary_that_cannot_be_read_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SchemaError, match=r"mine\.toml: .*list of names"):
+        from_toml(tmp_path, MINE.replace('["abra", "zubat"]', value))
+
+
+def test_a_manifest_cannot_point_to_files() -> None:
+    table = load_schema("basic").to_dict() | {"vocabulary": {"species": "species.txt"}}
+    with pytest.raises(SchemaError, match="list of names"):
+        schema_from_dict(table, "a manifest")
+
+
+def test_the_singles_schema_is_complete_and_stays_within_a_kilobyte_a_row() -> None:
+    singles = load_schema("singles")
+    assert {"turn", "phase", "weather", "own_species", "own_active", "own_hp", "own_status", "own_moves", "opp_species",
+            "opp_active", "opp_hp", "opp_status", "opp_moves"} <= singles.field_names
+    assert row_bytes(singles) <= 1024
+    assert not any(vocabulary.is_open for vocabulary in singles.vocabularies.values())
+    ids = singles.vocabularies["species"].ids
+    assert singles.pack({"own_species": ["greattusk", "none", "unknown", "", "abra", "zubat"]})[0][
+        singles.columns["own_species"]] == [ids["greattusk"], 1, 0, 0, ids["abra"], ids["zubat"]]
+
+
+def test_generations_of_a_field_are_for_people_and_stay_with_it(tmp_path: Path) -> None:
+    plain = from_toml(tmp_path, MINE)
+    mine = from_toml(tmp_path, MINE.replace('kind = "flag"', 'kind = "flag"\ngens = [2, 9]'))
+    assert [field.gens for field in mine.fields] == [None, None, None, (2, 9)]
+    assert mine.hash == plain.hash
+    assert schema_from_dict(json.loads(json.dumps(mine.to_dict())), "a manifest") == mine
+    # written only where they are: shards made before there was such a key stay what they are
+    assert ["gens" in row for row in mine.to_dict()["field"]] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_schema_is_chosen_by_the_keys_of_the_data(name: str) -> None:
+    observation = dict.fromkeys(sorted(load_schema(name).field_names), 0)
+    line = json.dumps({"replay_id": "a", "player": "p1", "steps": [{"observation": observation}]}).encode()
+    block = Block(0, "raw.jsonl", 0, len(line), Text(line, 0))
+    assert choose_schema("auto", iter([block]))[0].name == name

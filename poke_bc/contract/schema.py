@@ -15,6 +15,7 @@ come from here. A schema is data: a TOML file. `basic` ships in `schemas/`; user
     high = 1
     unit = "fraction of maximum HP"
     default = 1.0            # taken when the key is missing or null
+    gens = [1, 9]            # first and last generation that has it; for inspect
 
     [[field]]
     name = "own_species"
@@ -24,6 +25,7 @@ come from here. A schema is data: a TOML file. `basic` ships in `schemas/`; user
 
     [vocabulary]
     species = ["bulbasaur", "ivysaur"]   # JSON holds names; leave the vocabulary out and JSON holds ids
+    move = "moves.txt"                   # the same as a file beside the TOML file, one name a line
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,7 @@ CATEGORY, NUMBER, INTEGER, FLAG = "category", "number", "integer", "flag"
 KINDS = (CATEGORY, NUMBER, INTEGER, FLAG)
 FLOAT16_MAX = 65504.0
 FLOAT16_EXACT_INTEGER = 2048
-SHIPPED = ("basic",)
+SHIPPED = ("basic", "singles")
 
 
 class FieldValueError(ValueError):
@@ -77,6 +80,14 @@ class Field:
     default: float = 0.0
     """Stored where the key is missing or null; an id for categories."""
     doc: str = ""
+    gens: tuple[int, int] | None = None
+    """First and last generation of games that have it; None: all. Tells why a field does not vary."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the TOML file, every key written out; `gens` where it has some, since older shards know no such key."""
+        row = dict(vars(self))
+        gens = row.pop("gens")
+        return row if gens is None else row | {"gens": list(gens)}
 
     @property
     def is_category(self) -> bool:
@@ -153,15 +164,16 @@ class Schema:
         """16 hex digits over everything that decides a shard; not over words for people or vocabulary sizes."""
         table = self.to_dict()
         for field in table["field"]:
-            del field["doc"], field["unit"]
+            for for_people in ("doc", "unit", "gens"):
+                field.pop(for_people, None)
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the TOML file, every key written out."""
+        """As in the TOML file, every key written out (`gens` where there are some)."""
         return {
             "name": self.name,
             "version": self.version,
-            "field": [dict(vars(field)) for field in self.fields],
+            "field": [field.to_dict() for field in self.fields],
             "vocabulary": {name: list(vocab.names) for name, vocab in sorted(self.vocabularies.items())
                            if vocab.names is not None},
         }
@@ -208,13 +220,19 @@ def json_type(value: Any) -> str:
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
-def schema_from_dict(table: Mapping[str, Any], where: str) -> Schema:
-    """Check a schema table as TOML or a manifest holds it. Raises SchemaError naming the field."""
+def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversable | None = None) -> Schema:
+    """Check a schema table as TOML or a manifest holds it. Raises SchemaError naming the field.
+
+    Args:
+        table: name, version, field, vocabulary.
+        where: what error messages call it.
+        folder: where vocabularies that are files lie; without it they must be lists.
+    """
     hint = "see docs/schema.md for the keys a field may have"
     try:
         rows = [dict(row) for row in table["field"]]
         name, version = str(table["name"]), int(table["version"])
-        closed = {str(key): _names(names) for key, names in dict(table.get("vocabulary", {})).items()}
+        closed = {str(key): _names(names, folder, where) for key, names in dict(table.get("vocabulary", {})).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise SchemaError(f"{where}: needs name, version and [[field]] tables ({error})", hint=hint) from None
     fields = []
@@ -224,6 +242,8 @@ def schema_from_dict(table: Mapping[str, Any], where: str) -> Schema:
             row["low"], row["high"] = 0, MAX_ID if closed_names is None else len(closed_names) + 1
         try:
             row |= {key: float(row[key]) for key in ("low", "high", "scale", "default") if row.get(key) is not None}
+            if isinstance(row.get("gens"), list):
+                row["gens"] = tuple(row["gens"])
             field = Field(**row)
             _check_field(field)
         except (TypeError, ValueError) as error:
@@ -242,10 +262,17 @@ def schema_from_dict(table: Mapping[str, Any], where: str) -> Schema:
     return Schema(name, version, tuple(fields), vocabularies)
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
+def _names(value: Any, folder: Traversable | None, where: str) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return tuple(map(str, value))
+    if not isinstance(value, str) or folder is None:
         raise TypeError(f"a vocabulary is a list of names, not {value!r:.40}")
-    return tuple(map(str, value))
+    try:
+        lines = folder.joinpath(value).read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{where}: a vocabulary is a list of names or a text file of them, and {value!r:.80} "
+                          f"cannot be read ({error})", hint="give its path relative to the schema file") from None
+    return tuple(name for line in lines if (name := line.strip()))
 
 
 def _check_field(field: Field) -> None:
@@ -265,6 +292,10 @@ def _check_field(field: Field) -> None:
         raise ValueError(f"numbers beyond {FLOAT16_MAX:g} do not fit float16")
     if field.scale is not None and not field.scale > field.low:
         raise ValueError("scale must lie above low")
+    if field.gens is not None and not (isinstance(field.gens, tuple) and len(field.gens) == 2
+                                       and all(type(gen) is int for gen in field.gens)
+                                       and 1 <= field.gens[0] <= field.gens[1]):
+        raise ValueError("gens must be [first, last] generation, as in [6, 9]")
 
 
 def load_schema(name_or_path: str | Path) -> Schema:
@@ -273,16 +304,19 @@ def load_schema(name_or_path: str | Path) -> Schema:
     >>> load_schema("basic").category_width
     18
     """
+    file: Traversable
+    if str(name_or_path) in SHIPPED:
+        folder = resources.files("poke_bc.contract").joinpath("schemas")
+        file = folder.joinpath(f"{name_or_path}.toml")
+    else:
+        file = Path(name_or_path)
+        folder = file.parent
     try:
-        if str(name_or_path) in SHIPPED:
-            text = resources.files("poke_bc.contract").joinpath(f"schemas/{name_or_path}.toml").read_text("utf-8")
-        else:
-            text = Path(name_or_path).read_text("utf-8")
-        table = tomllib.loads(text)
+        table = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise SchemaError(f"{name_or_path}: no such schema",
                           hint=f"give a TOML file or one of: {', '.join(SHIPPED)}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemaError(f"{name_or_path}: not a readable TOML file ({error})",
                           hint=f"give a TOML file or one of: {', '.join(SHIPPED)}") from None
-    return schema_from_dict(table, str(name_or_path))
+    return schema_from_dict(table, str(name_or_path), folder=folder)

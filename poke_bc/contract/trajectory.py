@@ -28,7 +28,7 @@ PLAYERS = ("p1", "p2")
 TRAJECTORY_KEYS: dict[str, type] = {
     "replay_id": str, "player": str, "total_reward": float,
     "format": str, "gen": int, "rating": float, "opponent_rating": float,
-    "winner": str, "date": str, "player_id": str,
+    "winner": str, "date": str, "player_id": str, "imputed": str,
 }
 """Keys of a trajectory besides `steps`, with their types. replay_id and player are required."""
 

@@ -80,6 +80,19 @@ class Shards:
         """Columns of one shard after the other, for passes over everything."""
         yield from self._shards
 
+    def trajectories(self, name: str) -> list[Any]:
+        """One column of the trajectory tables, in manifest order; None where the trajectory did not say."""
+        values: list[Any] = []
+        for entry in self.manifest.shards:
+            path = self.folder / entry.trajectories.name
+            try:
+                with pa.memory_map(str(path)) as file:
+                    values += pa.ipc.open_file(file).read_all().column(name).to_pylist()
+            except (OSError, pa.ArrowException, KeyError) as error:
+                raise ShardError(f"{path}: not a table of trajectories ({error})",
+                                 hint=f"poke-bc verify {self.folder}") from None
+        return values
+
     def gather(self, name: str, rows_B: NDArray[np.int64], out: Array) -> None:
         """Copy rows of one column into `out` [B] or [B, D], in the order given."""
         # take(mode="clip") skips the bounds check and writes straight into `out`: 11 against 2 million

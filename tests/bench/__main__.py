@@ -1,4 +1,4 @@
-"""`python -m tests.bench [preprocess] [feeding]`; both where none is named."""
+"""`python -m tests.bench [convert] [preprocess] [feeding]`; all where none is named."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 
 
 def main() -> None:
-    from tests.bench import feeding, preprocess
+    from tests.bench import converting, feeding, preprocess
 
-    benches = {"preprocess": preprocess.run, "feeding": feeding.run}
+    benches = {"convert": converting.run, "preprocess": preprocess.run, "feeding": feeding.run}
     wanted = sys.argv[1:] or list(benches)
     if unknown := set(wanted) - set(benches):
         sys.exit(f"no benchmark {', '.join(unknown)}; there are {', '.join(benches)}")

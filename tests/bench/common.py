@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-SAMPLE = Path(__file__).parents[2] / "data" / "sample" / "raw.jsonl.zst"
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "data" / "sample" / "raw.jsonl.zst"
 ROUNDS = 5
 
 

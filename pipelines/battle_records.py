@@ -1,0 +1,203 @@
+"""A piece of a file -> the battle in it: replay JSON, battle records, protocol text, saved HTML.
+
+    replay          {"id", "format" or "formatid", "log": text or list of lines, "uploadtime", "rating", "players"}
+    battle record   {"id", "format" or "formatid", "spectator": lines, "p1": [...], "p2": [...]}; the lists hold
+                    {"after_line" or "spec_lines", "request", "choice", "rejected"}; "u" entries are passed over
+    protocol text   one battle; its id is that of its room (`>battle-gen9ou-1`) or of the file, if that looks like one
+    HTML            the page that Showdown offers for download
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any
+
+from pipelines.asked import read_requests
+from pipelines.clean_log import CleanLog, clean
+from pipelines.names import Hiding, to_id
+from pipelines.pieces import Piece
+from poke_bc.contract.files import digest
+from poke_bc.showdown.record import Asked, BattleRecord, Player, SkippedBattle
+
+NOT_A_BATTLE = "not a battle"
+_REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
+_REPLAY_FILE = re.compile(r"(?:battle-)?(?:[a-z0-9]+-)?"
+                          r"(?:gen\d[a-z0-9]*-\d+|[a-z0-9]*[a-z][a-z0-9]*-\d{5,})(?:-[a-z0-9]+)?")
+"""File names that are replay ids for certain: `log-1` is not."""
+_LONGEST_ID = 200
+_LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log>.*?)</script\s*>",
+                          re.DOTALL | re.IGNORECASE)
+_ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
+_VALUE = re.compile(r"value=[\"']?(?P<id>[\w-]+)", re.IGNORECASE)
+_BARE_MARKUP = re.compile(r"<|&(?!#?\w{1,31};)")
+_MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
+
+
+def read_battle(piece: Piece, hiding: Hiding) -> BattleRecord:
+    """The battle of a piece, user names hidden. Raises SkippedBattle with what is wrong about it."""
+    if piece.shape == "problem":
+        raise SkippedBattle(*piece.data.decode().split("\n", 1))
+    try:
+        text = piece.data.decode()
+    except UnicodeDecodeError as error:
+        raise SkippedBattle("not UTF-8", f"byte {error.start}") from None
+    if piece.shape == "log":
+        return _from_text(text, piece, hiding)
+    if piece.shape == "html":
+        return _from_page(text, piece, hiding)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SkippedBattle("not JSON", str(error)) from None
+    if isinstance(value, dict) and isinstance(value.get("spectator"), list):
+        return _from_record(value, piece, hiding)
+    if isinstance(value, dict) and isinstance(value.get("log"), str | list):
+        return _from_replay(value, piece, hiding)
+    if isinstance(value, dict) and "steps" in value:
+        raise SkippedBattle("a trajectory already, no battle", "poke-bc preprocess reads it")
+    raise SkippedBattle(NOT_A_BATTLE, "JSON without a log")
+
+
+def _from_replay(value: Mapping[str, Any], piece: Piece, hiding: Hiding) -> BattleRecord:
+    lines = _strings(value["log"].split("\n") if isinstance(value["log"], str) else value["log"])
+    return _finish(value, lines, piece, hiding)
+
+
+def _from_text(text: str, piece: Piece, hiding: Hiding) -> BattleRecord:
+    lines = _strings(text.removeprefix("\ufeff").split("\n"))
+    room = lines[0].strip() if lines and lines[0].startswith(">battle-") else ""
+    return _finish({"id": room[1:] or _id_of_file(piece)}, lines[bool(room):], piece, hiding)
+
+
+def _from_page(text: str, piece: Piece, hiding: Hiding) -> BattleRecord:
+    found = _LOG_IN_PAGE.search(text)
+    if found is None:
+        raise SkippedBattle(NOT_A_BATTLE, "HTML without battle-log-data")
+    log = found["log"].replace("\\/", "/")
+    if not _BARE_MARKUP.search(log):  # then every & is part of an entity: the log was escaped as a whole
+        log = html.unescape(log)
+    field = _ID_IN_PAGE.search(text)
+    named = _VALUE.search(field[0]) if field else None
+    return _finish({"id": named["id"] if named else _id_of_file(piece)}, _strings(log.split("\n")), piece, hiding)
+
+
+def _from_record(value: Mapping[str, Any], piece: Piece, hiding: Hiding) -> BattleRecord:
+    raw = _strings(value["spectator"])
+    log = clean(raw)
+    asked: dict[Player, tuple[Asked, ...]] = {}
+    sides: tuple[Player, ...] = ("p1", "p2")
+    for player in sides:
+        entries = value.get(player) or []
+        if not isinstance(entries, list):
+            raise SkippedBattle("malformed requests", player)
+        if own := tuple(_asked(entry, log, hiding) for entry in entries if _is_request(entry)):
+            asked[player] = own
+    return _finish(value, raw, piece, hiding, log, asked)
+
+
+def _is_request(entry: object) -> bool:
+    return not (isinstance(entry, dict) and entry.get("k", "r") != "r")
+
+
+def _asked(entry: object, log: CleanLog, hiding: Hiding) -> Asked:
+    if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
+        raise SkippedBattle("malformed requests", "an entry without a request")
+    place = entry.get("after_line", entry.get("spec_lines"))
+    choice = entry.get("choice")
+    if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
+        raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
+    said = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
+    return Asked(log.before[place], hiding.request(entry["request"]), said or None, bool(entry.get("rejected")))
+
+
+def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: Hiding, log: CleanLog | None = None,
+            asked: dict[Player, tuple[Asked, ...]] | None = None) -> BattleRecord:
+    """What all shapes have in common."""
+    log = log or clean(raw)
+    if not any(line.startswith(("|move|", "|switch|", "|player|", "|start")) for line in log.lines):
+        raise SkippedBattle(NOT_A_BATTLE, "no line of a battle in it")
+    lines = tuple(hiding.lines(log.lines, _users(value)))
+    if asked is None:
+        asked = read_requests(log.lines, log.events, hiding)
+    id_ = str(value.get("id") or "").removeprefix("battle-")
+    format_ = _format(value, id_, lines)
+    if not 0 < len(id_) <= _LONGEST_ID or not id_.isprintable():
+        id_ = f"{format_ or 'battle'}-{digest(chr(10).join(lines).encode())}"
+    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, asked=asked,
+                        date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
+                        source=piece.place)
+
+
+def _format(value: Mapping[str, Any], id_: str, lines: Sequence[str]) -> str:
+    for key in ("formatid", "format"):
+        if isinstance(value.get(key), str) and (named := to_id(value[key].split("@@@")[0])):
+            return named
+    if found := _REPLAY_ID.fullmatch(id_):
+        return found["format"]
+    tier = next((line[6:] for line in lines if line.startswith("|tier|")), "")
+    return to_id(tier.split("@@@")[0])
+
+
+def _id_of_file(piece: Piece) -> str:
+    """The file's name, if it is that of a replay; others may hold user names."""
+    name = PurePath(piece.source).name.split(".")[0].lower()
+    return name if _REPLAY_FILE.fullmatch(name) else ""
+
+
+def _date(uploadtime: object, lines: Iterable[str]) -> str | None:
+    """ISO 8601, UTC: of the upload, else of the first time stamp."""
+    first = next((line[4:] for line in lines if line.startswith("|t:|")), None)
+    for stamp in (uploadtime, first):
+        seconds = _number(stamp)
+        if seconds is None and isinstance(stamp, str) and re.match(r"\d{4}-\d\d-\d\d", stamp):
+            try:
+                moment = datetime.fromisoformat(stamp)
+                return _iso(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+            except (ValueError, OverflowError):
+                continue
+        if seconds is not None and seconds > 0:
+            try:
+                return _iso(datetime.fromtimestamp(seconds // 1000 if seconds > _MILLISECONDS else seconds, UTC))
+            except (ValueError, OverflowError, OSError):
+                continue
+    return None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _number(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return int(float(value)) if not isinstance(value, int) else value
+    except (ValueError, OverflowError):
+        return None
+
+
+def _users(value: Mapping[str, Any]) -> list[str]:
+    """Names that the record itself gives; not every one need be in a `player` line."""
+    players = value.get("players")
+    given = [*(players if isinstance(players, list) else ()), value.get("p1"), value.get("p2"), value.get("winner")]
+    return [name for name in given if isinstance(name, str)]
+
+
+def _strings(lines: Sequence[object]) -> list[str]:
+    if not all(isinstance(line, str) for line in lines):
+        raise SkippedBattle(NOT_A_BATTLE, "a log that is no text")
+    return [_encodable(str(line)) for line in lines]
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair, which JSON can spell, would fail to be written again."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text

@@ -1,0 +1,122 @@
+"""Showdown's protocol as people keep it -> clean lines, and the requests and choices that stood between them.
+
+Dropped: chat, who comes and goes, timers, HTML, debugging, everything of the room instead of the battle, and lines
+without a bar. A line is never cut at what its text may hold, so chat that looks like protocol stays chat. Of `|split|`
+(secret, then public) the public line is kept. Unknown lines stay: whoever reads the battle must decide about them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+DROPPED = frozenset({
+    "c", "c:", "chat", "chatmsg", "chatmsg-raw", "pm", ":",
+    "j", "J", "join", "l", "L", "leave", "n", "N", "name", "users", "userlist", "userstats", "updateuser", "nametaken",
+    "raw", "html", "uhtml", "uhtmlchange", "fieldhtml", "controlshtml", "pagehtml", "selectorhtml",
+    "inactive", "inactiveoff", "badge", "init", "deinit", "noinit", "title", "hidelines", "unlink", "notify",
+    "tempnotify", "tempnotifyoff", "tournament", "debug", "bigerror", "warning", "popup", "ScrapeTime", "sentchoice",
+    "queryresponse", "updatesearch", "updatechallenges", "challstr", "formats", "customgroups", "expire", "refresh",
+})
+_GLUED = re.compile(r"\|(?=(?:-[a-z]+|move|switch|drag|faint|cant|replace|detailschange)\|p[1-4][a-c]?: "
+                    r"|turn\|\d+$|win\|[^|]+$|tie$|upkeep$)")
+"""Where a newline got lost: no argument of the protocol reads like the start of such a line."""
+_FREE_TEXT = frozenset({"player", "poke", "rule", "tier", "rated", "message", "-message", "-hint", "showteam", "choice",
+                        "win", "seed", "callback"})
+_CHOICE = re.compile(r"(?:battle-[a-z0-9-]+)?\|?/(?:choose )?(?P<choice>(?:move|switch|team) .+?|default)(?:\|\d+)?\s*")
+_UNDO = re.compile(r"(?:battle-[a-z0-9-]+)?\|?/(?:undo|cancel)\b.*")
+_SIDE_CHOICE = re.compile(r">(?P<side>p[12]) (?P<choice>.+)")
+
+Kind = Literal["request", "choice", "undo", "unavailable", "invalid"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something between the lines that only one player saw or said."""
+
+    kind: Kind
+    after_line: int
+    """How many lines of the clean log stand before it."""
+    text: str = ""
+    side: str | None = None
+
+
+@dataclass
+class CleanLog:
+    """What is left of a log."""
+
+    lines: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    before: list[int] = field(default_factory=lambda: [0])
+    """[i]: how many of the first i lines as they came in are left."""
+
+
+def clean(raw: Iterable[str]) -> CleanLog:
+    r"""Battle lines of a log.
+
+    >>> log = clean(["|j|Ash", "|start", "|c|Ash|hi |win|Ash", "|faint|p1a: Pika|turn|4\r", "<div>"])
+    >>> log.lines, log.before
+    (['|start', '|faint|p1a: Pika', '|turn|4'], [0, 0, 1, 1, 3, 3])
+    """
+    log = CleanLog()
+    for line in _without_secrets(raw, log):
+        if line.startswith("|"):
+            _take(line, log)
+        elif line and (event := _said(line, len(log.lines))):
+            log.events.append(event)
+    log.before.append(len(log.lines))
+    del log.before[0]
+    return log
+
+
+def _without_secrets(raw: Iterable[str], log: CleanLog) -> Iterator[str]:
+    """Lines as a spectator gets them: `|split|p1` is followed by what p1 saw and what all saw; old logs have `|split`
+    and then what spectators, p1, p2 and nobody saw. Notes for each line how many are left before it."""
+    hidden: list[bool] = []  # of the lines to come
+    for given in raw:
+        log.before.append(len(log.lines))
+        line = given.removesuffix("\r")
+        if hidden:
+            if hidden.pop(0):
+                continue
+        elif line == "|split":
+            hidden = [False, True, True, True]
+            continue
+        elif line.startswith("|split|"):
+            hidden = [True, False]
+            continue
+        yield line
+
+
+def _take(line: str, log: CleanLog) -> None:
+    kind, bar, rest = line[1:].partition("|")
+    if kind in DROPPED or (not kind and bar):  # `||text` is chat too
+        if kind == "init" and rest == "battle":  # the player came back: the log is told again from the start
+            log.lines.clear()
+    elif kind == "request":
+        if rest.strip() not in ("", "null"):
+            log.events.append(Event("request", len(log.lines), rest))
+    elif kind == "error":
+        if rest.startswith("[Unavailable choice]"):
+            log.events.append(Event("unavailable", len(log.lines)))
+        elif rest.startswith("[Invalid choice]"):
+            log.events.append(Event("invalid", len(log.lines)))
+    elif kind in _FREE_TEXT or not _GLUED.search(line, 1):
+        log.lines.append(line)
+    else:
+        first, *others = _GLUED.split(line[1:])
+        log.lines += [f"|{part}" for part in (first, *others)]
+
+
+def _said(line: str, after_line: int) -> Event | None:
+    """A choice among what a bot sent: `/choose move 1|3`, `battle-gen9ou-1|/switch 2`, `>p1 move 1`."""
+    if said := _SIDE_CHOICE.fullmatch(line):
+        kind: Kind = "undo" if said["choice"] == "undo" else "choice"
+        return Event(kind, after_line, said["choice"].strip(), said["side"])
+    if "/" not in line[:120]:
+        return None
+    if said := _CHOICE.fullmatch(line):
+        return Event("choice", after_line, said["choice"].strip())
+    return Event("undo", after_line) if _UNDO.fullmatch(line) else None

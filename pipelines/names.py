@@ -1,0 +1,160 @@
+"""User names are personal data: each becomes a salted hash before a battle is looked at.
+
+One salt gives a person one pseudonym in all data made with it, so `split --by player` works across files; without
+the salt the hash of a known name cannot be recomputed. It is a secret kept out of the data: --salt, else
+$POKE_BC_SALT, else a random one made on first use in ~/.config/poke-bc/salt ($XDG_CONFIG_HOME is respected).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from poke_bc.contract.errors import UsageError
+
+SALT_VARIABLE = "POKE_BC_SALT"
+_NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
+_SIDE = re.compile(r"(p[1-4]): .*", re.DOTALL)
+_LEAVING = re.compile(r"(?!Player \d )(?P<name>.+?)(?= (?:forfeited|lost due to inactivity|lost\.|has forfeited))")
+_SIDE_ARGUMENT = {"-sidestart": 2, "-sideend": 2, "-ability": 4}
+"""Where a line names a side as `p1: USER` (Unnerve's target in `-ability`); elsewhere `p1: X` is a Pokémon."""
+
+
+def to_id(name: str) -> str:
+    """Showdown's id of a name.
+
+    >>> to_id("[Gen 9] OU"), to_id(" Mr. Mime-Galar")
+    ('gen9ou', 'mrmimegalar')
+    """
+    return _NOT_IN_IDS.sub("", name.lower())
+
+
+def hash_name(name: str, salt: str) -> str:
+    """Pseudonym of a user: "u" and 10 hex digits. Spellings that Showdown takes for one user share it.
+
+    >>> hash_name("Ash Ketchum", "s") == hash_name("ashketchum", "s") != hash_name("ashketchum", "t")
+    True
+    """
+    key = blake2b(salt.encode(errors="surrogatepass")).digest()
+    same = to_id(name) or name.strip().casefold()  # names without one Latin letter have no id
+    return "u" + blake2b(same.encode(errors="surrogatepass"), key=key, digest_size=5).hexdigest()
+
+
+def find_salt(given: str | None = None) -> str:
+    """The salt to use: `given`, $POKE_BC_SALT, or the one kept for this user. Raises UsageError."""
+    if salt := given or os.environ.get(SALT_VARIABLE):
+        return salt
+    path = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "poke-bc" / "salt"
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            return _read_salt(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f"salt-{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        try:
+            fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
+            with contextlib.suppress(FileExistsError):  # of two first runs at once both use the one that came first
+                os.link(fresh, path)
+        finally:
+            fresh.unlink()
+        return _read_salt(path)
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: there is no home
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path}: the salt that hides user names can be neither read nor made ({reason})",
+                         hint=f"give --salt TEXT or ${SALT_VARIABLE}, or --keep-names") from None
+
+
+def _read_salt(path: Path) -> str:
+    salt = path.read_text(encoding="utf-8").strip()
+    if not salt:
+        raise UsageError(f"{path}: empty, no salt to hide user names with",
+                         hint="remove it to have a new one made, or give --salt TEXT")
+    return salt
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """How user names are treated."""
+
+    salt: str | None
+    """None keeps the names."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells salts apart without telling them."""
+        return "names kept" if self.salt is None else hash_name("poke-bc", self.salt)
+
+    def name(self, name: str) -> str:
+        """What stands for a user name; an empty one stays empty."""
+        return name if self.salt is None or not name.strip() else hash_name(name, self.salt)
+
+    def lines(self, lines: Iterable[str], known: Iterable[str] = ()) -> list[str]:
+        """The lines with every user name replaced.
+
+        Args:
+            lines: of one battle, without chat.
+            known: names that may occur in them besides those of the `player` lines.
+        """
+        lines = list(lines)
+        if self.salt is None:
+            return lines
+        players = _Players(self, known)
+        for at, line in enumerate(lines):
+            kind = line[1:line.find("|", 1)]  # a line without a second bar names nobody
+            if kind in _NAMING:
+                lines[at] = players.hide(kind, line)
+        return lines
+
+    def request(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A request with its user's name replaced; nicknames of Pokémon stay."""
+        side = request.get("side")
+        if self.salt is None or not isinstance(side, dict) or not isinstance(side.get("name"), str):
+            return request
+        return {**request, "side": {**side, "name": self.name(side["name"])}}
+
+
+_NAMING = {"player", "win", "message", "-message", "-hint", *_SIDE_ARGUMENT}
+
+
+class _Players:
+    """Who plays, as far as the log has been read."""
+
+    def __init__(self, hiding: Hiding, known: Iterable[str]) -> None:
+        self.hiding = hiding
+        self.of_side: dict[str, str] = {}
+        self.names = {name.strip() for name in known} - {""}
+
+    def hide(self, kind: str, line: str) -> str:
+        parts = line.split("|")
+        if kind == "player":
+            if len(parts) > 3 and parts[3].strip():
+                self.names.add(parts[3].strip())
+                parts[3] = self.of_side[parts[2]] = self.hiding.name(parts[3])
+            if len(parts) > 4:
+                parts[4] = ""  # avatars of one's own bear their owner's name
+        elif kind == "win":
+            self.names.add("|".join(parts[2:]).strip())
+            parts[2:] = [self.hiding.name("|".join(parts[2:]))]
+        elif place := _SIDE_ARGUMENT.get(kind):
+            if len(parts) > place and (side := _SIDE.fullmatch(parts[place])):
+                name = self.of_side.get(side[1]) or self.hiding.name(parts[place][4:])
+                parts[place] = f"{side[1]}: {name}"
+        else:
+            parts[2:] = [self.hide_in_text("|".join(parts[2:]), leaving=kind != "-hint")]
+        return "|".join(parts)
+
+    def hide_in_text(self, text: str, *, leaving: bool) -> str:
+        known = "|".join(re.escape(name) for name in sorted(self.names, key=lambda name: (-len(name), name)) if name)
+        if known:
+            alone = re.compile(rf"(?<!\w)(?:{known})(?!\w)", re.IGNORECASE)
+            text = alone.sub(lambda found: self.hiding.name(found[0]), text)
+        if leaving and (gone := _LEAVING.match(text)) and gone["name"] not in self.of_side.values():
+            text = self.hiding.name(gone["name"]) + text[gone.end():]  # somebody who had another name before
+        return text

@@ -1,0 +1,6 @@
+"""What the games say and no battle changes: species, moves, items, types, learnsets, generations 1 to 9."""
+
+from poke_bc.dex.load import RENAMED, Dex, dex, to_id
+from poke_bc.dex.records import Item, Move, Species
+
+__all__ = ["RENAMED", "Dex", "Item", "Move", "Species", "dex", "to_id"]

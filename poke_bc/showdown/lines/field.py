@@ -1,0 +1,109 @@
+"""The field, the sides, and the battle as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poke_bc.dex import to_id
+from poke_bc.showdown.lines.reveals import reveal
+from poke_bc.showdown.protocol import NONE, effect_id, read_number, tag
+from poke_bc.showdown.record import SkippedBattle
+from poke_bc.showdown.state import Doing
+
+if TYPE_CHECKING:
+    from poke_bc.showdown.battle import Battle
+
+HAZARDS = {"spikes": 3, "toxicspikes": 2, "stealthrock": 1, "stickyweb": 1}
+"""With the most layers."""
+TERRAINS = frozenset({"electricterrain", "grassyterrain", "mistyterrain", "psychicterrain"})
+
+def weather(battle: Battle, parts: list[str]) -> None:
+    weather = {"none": NONE, "snow": "snowscape"}.get(to_id(parts[2]), to_id(parts[2]))
+    if weather != battle.weather or "[upkeep]" not in parts:
+        battle.weather, battle.weather_since = weather, battle.turn
+    of = battle.mon(tag(parts, "of") or "")
+    cause = tag(parts, "from")
+    if of is not None and cause is not None:
+        reveal(battle, of, cause)
+
+
+def field_start(battle: Battle, parts: list[str]) -> None:
+    effect = effect_id(parts[2])
+    if effect in TERRAINS:
+        battle.terrain, battle.terrain_since = effect, battle.turn
+    else:
+        battle.rooms[effect] = battle.turn
+    of = battle.mon(tag(parts, "of") or "")
+    cause = tag(parts, "from")
+    if of is not None and cause is not None:
+        reveal(battle, of, cause)
+
+
+def field_end(battle: Battle, parts: list[str]) -> None:
+    effect = effect_id(parts[2])
+    if effect == battle.terrain:
+        battle.terrain = NONE
+    battle.rooms.pop(effect, None)
+
+
+def side_start(battle: Battle, parts: list[str]) -> None:
+    conditions, effect = battle.sides[parts[2][:2]].conditions, effect_id(parts[3])
+    if effect in HAZARDS:
+        conditions[effect] = min(conditions.get(effect, 0) + 1, HAZARDS[effect])
+    else:
+        conditions[effect] = battle.turn
+
+
+def side_end(battle: Battle, parts: list[str]) -> None:
+    battle.sides[parts[2][:2]].conditions.pop(effect_id(parts[3]), None)
+
+
+def swap_sides(battle: Battle, parts: list[str]) -> None:
+    one, two = battle.sides.values()
+    one.conditions, two.conditions = two.conditions, one.conditions
+
+
+def turn(battle: Battle, parts: list[str]) -> None:
+    battle.turn = read_number(parts[2])
+    for side in battle.sides.values():
+        side.before, side.now = side.now, Doing()
+        if side.wish and battle.turn > side.wish + 1:
+            side.wish = 0
+        if side.future and battle.turn > side.future + 2:
+            side.future = 0
+
+
+def player(battle: Battle, parts: list[str]) -> None:
+    side = battle.sides.get(parts[2])
+    if side is None:
+        raise SkippedBattle("not singles", "more than two players")
+    if len(parts) > 3 and parts[3]:
+        side.name = parts[3]
+    if len(parts) > 5 and parts[5].isdigit():
+        side.rating = int(parts[5])
+
+
+def team_size(battle: Battle, parts: list[str]) -> None:
+    if parts[2] in battle.sides:
+        battle.sides[parts[2]].size = read_number(parts[3])
+
+
+def game_type(battle: Battle, parts: list[str]) -> None:
+    if parts[2] != "singles":
+        raise SkippedBattle("not singles", parts[2])
+
+
+def rule(battle: Battle, parts: list[str]) -> None:
+    if parts[2].startswith("HP Percentage Mod"):
+        battle.percent = True
+    elif parts[2].startswith("Dynamax Clause"):
+        battle.banned.add("dynamax")
+    elif parts[2].startswith("Terastal Clause"):
+        battle.banned.add("tera")
+
+
+def won(battle: Battle, parts: list[str]) -> None:
+    if parts[1] == "tie":
+        battle.winner = "tie"
+        return
+    battle.winner = next((side.player for side in battle.sides.values() if side.name == parts[2]), None)

@@ -1,0 +1,91 @@
+"""Hit points, status, fainting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from poke_bc.showdown.lines.reveals import reveal, reveal_cause
+from poke_bc.showdown.protocol import NONE, effect_id, read_condition, tag
+from poke_bc.showdown.record import PLAYERS, SkippedBattle
+from poke_bc.showdown.state import Mon
+
+if TYPE_CHECKING:
+    from poke_bc.showdown.battle import Battle
+
+
+def set_condition(battle: Battle, mon: Mon, text: str) -> None:
+    condition = read_condition(text)
+    if condition is None:
+        return
+    mon.set_hp(condition.hp, condition.exact, condition.scale, battle.display())
+    if condition.scale == 100 and not battle.percent:
+        battle.percent = True
+    if condition.fainted:
+        mon.status = NONE
+        return
+    mon.fainted = False
+    if condition.status != mon.status:
+        mon.status, mon.status_turns = condition.status, 0
+
+
+def damage(battle: Battle, parts: list[str]) -> None:
+    mon = battle.mon(parts[2])
+    if mon is None:
+        return
+    set_condition(battle, mon, parts[3])
+    cause = tag(parts, "from")
+    if cause is None:
+        return
+    if cause in ("psn", "tox") and mon.status == "tox":
+        mon.status_turns += 1
+    reveal_cause(battle, cause, parts, mon)
+
+
+def heal(battle: Battle, parts: list[str]) -> None:
+    mon = battle.mon(parts[2])
+    if mon is None:
+        return
+    set_condition(battle, mon, parts[3])
+    cause = tag(parts, "from")
+    if cause is not None:
+        if effect_id(cause) == "wish":
+            battle.sides[parts[2][:2]].wish = 0
+        reveal(battle, mon, cause)
+
+
+def set_hp(battle: Battle, parts: list[str]) -> None:
+    for ident, condition in zip(parts[2::2], parts[3::2], strict=False):
+        mon = battle.mon(ident) if ident[:2] in PLAYERS else None
+        if mon is not None:
+            set_condition(battle, mon, condition)
+
+
+def status(battle: Battle, parts: list[str]) -> None:
+    mon = battle.mon(parts[2])
+    if mon is not None:
+        mon.status, mon.status_turns = parts[3], 0
+        if battle.gen == 1 and mon.status == "slp":
+            mon.volatiles.pop("mustrecharge", None)
+        reveal_cause(battle, tag(parts, "from"), parts, mon)
+
+
+def cure(battle: Battle, parts: list[str]) -> None:
+    mon = battle.mon(parts[2])
+    if mon is not None:
+        if parts[3] == "confusion":
+            mon.volatiles.pop("confusion", None)
+        else:
+            mon.status, mon.status_turns = NONE, 0
+
+
+def cure_team(battle: Battle, parts: list[str]) -> None:
+    for mon in battle.sides[parts[2][:2]].mons:
+        mon.status, mon.status_turns = NONE, 0
+
+
+def faint(battle: Battle, parts: list[str]) -> None:
+    mon = battle.mon(parts[2])
+    if mon is None:
+        raise SkippedBattle("inconsistent state", "nobody fainted")
+    mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
+    mon.volatiles, mon.charging = {}, ""

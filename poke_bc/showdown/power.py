@@ -1,0 +1,50 @@
+"""Z-Moves and Max Moves back to the base moves that they may have been made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poke_bc.dex import Dex
+
+MAX_GUARD = "maxguard"
+CHANGING = ("weatherball", "hiddenpower", "terrainpulse", "naturalgift", "judgment", "multiattack", "technoblast",
+            "revelationdance", "aurawheel", "ivycudgel", "ragingbull", "terablast")
+"""Moves whose type depends on something."""
+
+
+def base_slots(dex: Dex, names: Sequence[str], shown: str, power: str) -> list[int]:
+    """Slots of the four `names` that `shown` may come from: its type's attacks; for Max Guard the status moves.
+
+    Args:
+        shown: id of the Z-Move or Max Move in the log.
+        power: "z" or "max".
+    """
+    if power == "z" and (only := only_base(dex, shown)):
+        return [slot for slot, name in enumerate(names) if name == only]
+    slots = _of_its_type(dex, names, shown)
+    if not slots and shown != MAX_GUARD:  # a move whose type changes: Weather Ball, Hidden Power ...
+        slots = [slot for slot, name in enumerate(names) if name.startswith(CHANGING)]
+    return slots or [slot for slot, name in enumerate(names)
+                     if (known := dex.move(name)) is not None and (known.category == "status") == (shown == MAX_GUARD)]
+
+
+def only_base(dex: Dex, shown: str) -> str:
+    """The move that a Pokémon's very own Z-Move comes from (Clangorous Soulblaze: Clanging Scales); "" of others."""
+    return next((item.z_from for item in dex.z_moves.values() if item.z_move == shown), "")
+
+
+def may_power(dex: Dex, names: Sequence[str], power: str, shown: str) -> bool:
+    """Whether one of `names` has the type of the Z-Move or Max Move shown."""
+    own = power == "z" and only_base(dex, shown) in names
+    return own or bool(_of_its_type(dex, names, shown))
+
+
+def _of_its_type(dex: Dex, names: Sequence[str], shown: str) -> list[int]:
+    powered = dex.move(shown)
+    moves = [dex.move(name) for name in names]
+    if powered is None:
+        return []
+    if shown == MAX_GUARD:
+        return [slot for slot, move in enumerate(moves) if move is not None and move.category == "status"]
+    return [slot for slot, move in enumerate(moves)
+            if move is not None and move.category != "status" and move.type == powered.type]

@@ -1,0 +1,182 @@
+"""Recorded battles by id, and their converted rows in words, so that a test can say what a reader of the log would."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipelines.battle_files import cut
+from pipelines.battle_records import read_battle
+from pipelines.names import Hiding
+from poke_bc.showdown.convert import convert
+from poke_bc.showdown.corpus import Corpus
+from poke_bc.showdown.record import BattleRecord
+
+Find = Callable[[str], Path]
+MOVES = 4
+_wanted: dict[str, set[tuple[str, int]]] = defaultdict(set)
+
+
+@dataclass(frozen=True)
+class At:
+    """A battle of ../shared/FILE.jsonl.zst. Those of a file that tests name are collected in one pass over it."""
+
+    file: str
+    id: str
+    nth: int = 0
+    """Which of several that share the id."""
+
+    def __post_init__(self) -> None:
+        _wanted[self.file].add((self.id, self.nth))
+
+    def record(self, find: Find) -> BattleRecord:
+        """As the pipeline reads it."""
+        return _collected(self.file, str(find(f"{self.file}.jsonl.zst")))[self.id, self.nth]
+
+
+@cache
+def _collected(file: str, path: str) -> dict[tuple[str, int], BattleRecord]:
+    left, met, found = set(_wanted[file]), Counter[str](), {}
+    names = {name.encode(): name for name, _ in left}
+    for piece in cut(path):
+        name = names.get(piece.data[:80].split(b'"', 4)[3])  # {"id":"...
+        if name is None:
+            continue
+        key = (name, met[name])
+        met[name] += 1
+        if key in left:
+            left.remove(key)
+            found[key] = read_battle(piece, Hiding("salt"))
+            if not left:
+                break
+    assert not left, f"not in {file}: {left}"
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One decision, its slots turned into names."""
+
+    seen: dict[str, Any]
+    label: str
+    action: str
+    """"scald" or "switch zapdos"; "" without an observed label."""
+    candidates: set[str]
+    legal: set[str]
+    gimmick: str
+
+    @property
+    def moves(self) -> list[str]:
+        """The own active one's."""
+        at = self.seen["own_active"].index(True) * MOVES
+        return list(self.seen["own_moves"][at:at + MOVES])
+
+    @property
+    def open_moves(self) -> set[str]:
+        return {name for name in self.legal if not name.startswith("switch ")}
+
+    @property
+    def open_switches(self) -> set[str]:
+        return {name.removeprefix("switch ") for name in self.legal if name.startswith("switch ")}
+
+    def own(self, field: str) -> Any:
+        """A field of the own active Pokémon."""
+        return self.seen[f"own_{field}"][self.seen["own_active"].index(True)]
+
+    def opponent(self, field: str) -> Any:
+        """A field of the opponent's active Pokémon."""
+        return self.seen[f"opp_{field}"][self.seen["opp_active"].index(True)]
+
+    def of(self, who: str, species: str, field: str) -> Any:
+        """A field of `own` or `opp` Pokémon of that species."""
+        return self.seen[f"{who}_{field}"][self.seen[f"{who}_species"].index(species)]
+
+
+class View:
+    """All rows of one player."""
+
+    def __init__(self, trajectory: dict[str, Any]) -> None:
+        self.trajectory = trajectory
+        self.rows = [_row(step) for step in trajectory["steps"]]
+
+    def all(self, turn: int) -> list[Row]:
+        return [row for row in self.rows if row.seen["turn"] == turn]
+
+    def at(self, turn: int, phase: str = "turn") -> Row:
+        """The only row of that phase in that turn."""
+        (row,) = [row for row in self.all(turn) if row.seen["phase"] == phase]
+        return row
+
+
+def _row(step: dict[str, Any]) -> Row:
+    seen = step["observation"]
+    active = seen["own_active"].index(True) if True in seen["own_active"] else 0
+    moves = seen["own_moves"][active * MOVES:(active + 1) * MOVES]
+    names = [*moves, *(f"switch {species}" for species in seen["own_species"])]
+    action = step["action_target"] + (MOVES if step["action_type"] else 0)
+
+    def named(flags: Sequence[bool]) -> set[str]:
+        return {name for name, is_in in zip(names, flags, strict=True) if is_in}
+
+    return Row(seen, step["label"], names[action] if step["label"] == "observed" else "",
+               named(step.get("candidates") or [False] * len(names)), named(step["legal"]),
+               step.get("gimmick", "none"))
+
+
+def convert_record(record: BattleRecord, corpus: Corpus | None = None) -> dict[str, View]:
+    """Both views."""
+    return {each["player"]: View(each) for each in convert(record, corpus or Corpus())}
+
+
+def both(at: At, player: str, find: Find) -> tuple[View, ...]:
+    """The player's view from the spectator's lines alone and, where requests were recorded, the exact one as well.
+
+    Both must have the same rows, and an observed label of the first must be that of the second.
+    """
+    inferred, exact = _of(at, find)
+    if exact is None:
+        return (inferred[player],)
+    check_agreement(inferred[player], exact[player])
+    return (inferred[player], exact[player])
+
+
+_converted: dict[At, tuple[dict[str, View], dict[str, View] | None]] = {}
+
+
+def _of(at: At, find: Find) -> tuple[dict[str, View], dict[str, View] | None]:
+    if at not in _converted:
+        record = at.record(find)
+        _converted[at] = (convert_record(replace(record, asked={})), convert_record(record) if record.asked else None)
+    return _converted[at]
+
+
+def check_agreement(inferred: View, exact: View) -> None:
+    """No label of the log alone contradicts what was chosen."""
+    by_moment: dict[tuple[int, str], list[Row]] = defaultdict(list)
+    for row in exact.rows:
+        by_moment[row.seen["turn"], row.seen["phase"]].append(row)
+    for row in inferred.rows:
+        moment = (row.seen["turn"], row.seen["phase"])
+        assert by_moment[moment], f"nobody was asked in {moment}"
+        truth = by_moment[moment].pop(0)
+        if row.label == "observed" and truth.label == "observed":
+            assert _bare(row.action) == _bare(truth.action), moment
+            assert row.gimmick == truth.gimmick, moment
+        elif row.label == "censored" and truth.label == "observed":
+            assert _bare(truth.action) in {_bare(name) for name in row.candidates}, moment
+
+
+def _bare(action: str) -> str:
+    """Hidden Power's type does not show in a log."""
+    return "hiddenpower" if action.startswith("hiddenpower") else action
+
+
+def by_hand(turns: Iterable[str], *, gen: int = 9, names: tuple[str, str] = ("Ash", "Gary")) -> BattleRecord:
+    """A short log: a head for two players, then the lines given."""
+    head = ["|gametype|singles", f"|player|p1|{names[0]}|1|", f"|player|p2|{names[1]}|2|", "|teamsize|p1|6",
+            "|teamsize|p2|6", f"|gen|{gen}", f"|tier|[Gen {gen}] OU", "|", "|start"]
+    return BattleRecord(id=f"gen{gen}ou-1", format=f"gen{gen}ou", lines=(*head, *turns))

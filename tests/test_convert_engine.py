@@ -1,0 +1,444 @@
+"""convert: the same bytes whatever the workers, nothing half-written, and every battle accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+import pytest
+from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
+from command_line import environment, run_cli, run_python
+
+from pipelines.convert import ConvertSummary, convert_battles
+from pipelines.convert_blocks import Workshop
+from poke_bc.contract.errors import InputError, UsageError
+
+BATTLES = 150  # three blocks
+
+
+def convert(inputs: Path | list[Any], out: Path, **options: Any) -> ConvertSummary:
+    paths = inputs if isinstance(inputs, list) else [inputs]
+    return convert_battles(paths, out, **{"conversion": FAKE, "salt": "s", "workers": 1} | options)
+
+
+def unpacked(path: Path) -> bytes:
+    codec = {".zst": "zstd", ".gz": "gzip"}.get(path.suffix)
+    if codec is None:
+        return path.read_bytes()
+    with pa.CompressedInputStream(pa.OSFile(str(path), "rb"), codec) as stream:
+        return bytes(stream.read())
+
+
+def trajectories(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in unpacked(path).splitlines()]
+
+
+def ids(path: Path) -> list[str]:
+    return [each["replay_id"] for each in trajectories(path)][::2]
+
+
+@pytest.fixture(scope="module")
+def battles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("battles") / "a.jsonl.zst"
+    path.write_bytes(packed(jsonl(replay(number) for number in range(BATTLES)), ".zst"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(battles: Path) -> bytes:
+    convert(battles, battles.parent / "reference.jsonl")
+    return (battles.parent / "reference.jsonl").read_bytes()
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A battle of each fate."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "a.jsonl").write_bytes(
+        jsonl(
+            [
+                replay(1),
+                replay(1),
+                replay(2, formatid="gen8ou"),
+                replay(3, log="|start\n|switch|p1a: M|Missingno|100/100"),
+                replay(4, log="|start\n|switch|p1a: G|Glitch|1/1"),
+                replay(5, log="|start\n|move|p1a: G|Late|p2a: X"),
+                {"id": "x"},
+                replay(6, log="\n".join(line for line in make_log(6) if "|player|" not in line), rating=None),
+                replay(7),
+            ]
+        )
+    )
+    (folder / "b.log").write_bytes(b"|player|p1|Ros\xe9||\n")
+    (folder / "c.json").write_bytes(b"")
+    return folder
+
+
+def test_both_views_of_every_battle_come_in_the_order_of_the_input(
+    battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    done = convert(battles, tmp_path / "raw.jsonl")
+    assert (tmp_path / "raw.jsonl").read_bytes() == reference
+    assert ids(tmp_path / "raw.jsonl") == [f"gen9ou-{100000 + number}" for number in range(BATTLES)]
+    assert [each["player"] for each in trajectories(tmp_path / "raw.jsonl")] == ["p1", "p2"] * BATTLES
+    assert trajectories(tmp_path / "raw.jsonl")[0]["steps"][0]["observation"]["corpus"] == BATTLES
+    result = done.to_dict()
+    assert {
+        key: result[key]
+        for key in (
+            "battles",
+            "converted",
+            "trajectories",
+            "decisions",
+            "labelled",
+            "censored",
+            "unlabelled",
+            "exact_views",
+            "skipped",
+            "left_out",
+        )
+    } == {
+        "battles": BATTLES,
+        "converted": BATTLES,
+        "trajectories": 2 * BATTLES,
+        "decisions": 6 * BATTLES,
+        "labelled": 2 * BATTLES,
+        "censored": 2 * BATTLES,
+        "unlabelled": 2 * BATTLES,
+        "exact_views": 0,
+        "skipped": {},
+        "left_out": {},
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+def test_the_bytes_do_not_depend_on_the_workers(ending: str, battles: Path, reference: bytes, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        convert(battles, tmp_path / f"{workers}.jsonl{ending}", workers=workers)
+    assert (tmp_path / f"1.jsonl{ending}").read_bytes() == (tmp_path / f"2.jsonl{ending}").read_bytes()
+    assert unpacked(tmp_path / f"1.jsonl{ending}") == reference
+
+
+def test_every_battle_is_accounted_for(mixed: Path, tmp_path: Path) -> None:
+    done = convert(mixed, tmp_path / "raw.jsonl", formats=["[Gen 9] OU"])
+    assert ids(tmp_path / "raw.jsonl") == ["gen9ou-100001", "gen9ou-100006", "gen9ou-100007"]
+    assert (done.battles, done.converted, done.left_out) == (11, 3, {"other format": 1})
+    assert done.skipped == dict.fromkeys(
+        (
+            "duplicate battle",
+            "empty file",
+            "internal error: KeyError",
+            "internal error: ZeroDivisionError",
+            "not UTF-8",
+            "not a battle",
+            "unknown Pokémon",
+        ),
+        1,
+    )
+    assert done.examples["internal error: ZeroDivisionError"][0].startswith(f"{mixed / 'a.jsonl'}:5: battle_shapes.py:")
+    assert done.examples["internal error: KeyError"][0].startswith(f"{mixed / 'a.jsonl'}:6: battle_shapes.py:")
+    assert done.examples["duplicate battle"] == [f"{mixed / 'a.jsonl'}:2"]
+    assert done.battles == done.converted + sum(done.skipped.values()) + sum(done.left_out.values())
+
+
+@pytest.mark.parametrize(("least", "found", "left_out"), [(1400, [1, 7], {"rating unknown": 1}), (1401, None, {})])
+def test_the_lower_rating_counts(
+    least: int, found: list[int] | None, left_out: dict[str, int], mixed: Path, tmp_path: Path
+) -> None:
+    if found is None:
+        with pytest.raises(InputError, match="none of"):
+            convert(mixed, tmp_path / "raw.jsonl", min_rating=least, formats=["gen9ou"])
+        return
+    done = convert(mixed, tmp_path / "raw.jsonl", min_rating=least, formats=["gen9ou"])
+    assert ids(tmp_path / "raw.jsonl") == [f"gen9ou-10000{number}" for number in found]
+    assert done.left_out == {"other format": 1} | left_out
+
+
+def test_the_rating_of_the_record_counts_where_the_log_has_none(tmp_path: Path) -> None:
+    log = "\n".join(line for line in make_log() if "|player|" not in line)
+    (tmp_path / "a.jsonl").write_bytes(jsonl([replay(1, log=log, rating=1600), replay(2, log=log, rating="1200")]))
+    done = convert(tmp_path / "a.jsonl", tmp_path / "raw.jsonl", min_rating=1500)
+    assert (ids(tmp_path / "raw.jsonl"), done.left_out) == (["gen9ou-100001"], {"rating below": 1})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit", [1, 70])
+def test_a_limit_takes_the_first_battles_asked_for(limit: int, workers: int, battles: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.jsonl").write_bytes(jsonl(replay(number, formatid="gen8ou") for number in range(3)))
+    done = convert(
+        [tmp_path / "other.jsonl", battles], tmp_path / "raw.jsonl", limit=limit, formats=["gen9ou"], workers=workers
+    )
+    assert done.converted == limit
+    assert ids(tmp_path / "raw.jsonl") == [f"gen9ou-{100000 + number}" for number in range(limit)]
+    assert trajectories(tmp_path / "raw.jsonl")[0]["steps"][0]["observation"]["corpus"] == limit
+    assert done.battles == limit + 3
+
+
+def test_no_user_name_reaches_the_output_unless_asked(battles: Path, reference: bytes, tmp_path: Path) -> None:
+    for name in NAMES:
+        for spelling in (name, name.lower(), name.replace(" ", "").replace(".", "").lower()):
+            assert f"|{spelling}".encode() not in reference
+            assert f": {spelling}|Sp".encode() not in reference
+    convert(battles, tmp_path / "raw.jsonl", keep_names=True)
+    assert f"|win|{NAMES[0]}".encode() in (tmp_path / "raw.jsonl").read_bytes()
+    convert(battles, tmp_path / "other.jsonl", salt="other")
+    assert (tmp_path / "other.jsonl").read_bytes() != reference
+
+
+RUN_AND_DIE = """
+import os, signal, sys
+from unittest import mock
+from battle_shapes import FAKE
+import pipelines.convert, pipelines.convert_blocks, pipelines.convert_folder
+
+target, nth, raw, out = sys.argv[1:]
+module, name = target.split(":")
+owner = sys.modules[module]
+*steps, name = name.split(".")
+for step in steps:
+    owner = getattr(owner, step)
+before, calls = getattr(owner, name), 0
+
+def dying(*arguments, **keywords):
+    global calls
+    calls += 1
+    if calls == int(nth):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return before(*arguments, **keywords)
+
+with mock.patch.object(owner, name, dying):
+    pipelines.convert.convert_battles([raw], out, conversion=FAKE, salt="s", workers=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "nth", "finished"),
+    [
+        ("pipelines.convert:_Run.make", 1, 0),
+        ("pipelines.convert_blocks:Workshop._make", 3, 2),
+        ("pipelines.convert_blocks:checksummed", 2, 1),
+        ("pipelines.convert_blocks:Workshop.read_part", 2, 2),
+        ("pipelines.convert:publish", 1, 3),
+        ("pipelines.convert_folder:fsync_folder", 1, 3),
+    ],
+)
+def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_bytes(
+    target: str, nth: int, finished: int, battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "raw.jsonl"
+    out.write_bytes(b"old")
+    killed = run_python(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + RUN_AND_DIE,
+        target,
+        str(nth),
+        str(battles),
+        str(out),
+    )
+    assert killed.code == -signal.SIGKILL, killed.stderr
+    assert out.read_bytes() == (reference if "fsync" in target else b"old")
+    assert len(list((tmp_path / "raw.jsonl.parts").glob("[0-9]*.json"))) == finished
+    with mock.patch.object(Workshop, "_make", autospec=True, side_effect=Workshop._make) as make:
+        convert(battles, out)
+    assert make.call_count == 3 - finished
+    assert out.read_bytes() == reference
+    assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]
+
+
+def interrupted(battles: Path, out: Path, **options: Any) -> Path:
+    """Parts of a run that was stopped when all were made."""
+    with (
+        mock.patch("pipelines.convert.publish", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt, match="the same command goes on from there"),
+    ):
+        convert(battles, out, **options)
+    return out.with_name(f"{out.name}.parts")
+
+
+@pytest.mark.parametrize("ending", ["jsonl.zst", "json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
+def test_a_damaged_part_is_noticed_and_made_again(
+    damage: str, ending: str, battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    part = interrupted(battles, tmp_path / "raw.jsonl") / f"000001.{ending}"
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "remove":
+        part.unlink()
+    else:
+        part.write_bytes({"flip": content, "cut": content[:-9], "empty": b""}[damage])
+    with mock.patch.object(Workshop, "_make", autospec=True, side_effect=Workshop._make) as make:
+        convert(battles, tmp_path / "raw.jsonl")
+    assert make.call_count == 1
+    assert (tmp_path / "raw.jsonl").read_bytes() == reference
+
+
+@pytest.mark.parametrize("changed", [{"salt": "t"}, {"keep_names": True}, {"limit": 149}, {"min_rating": 1}])
+def test_parts_of_another_plan_are_not_used(changed: dict[str, Any], battles: Path, tmp_path: Path) -> None:
+    interrupted(battles, tmp_path / "raw.jsonl")
+    convert(battles, tmp_path / "raw.jsonl", **changed)
+    convert(battles, tmp_path / "fresh.jsonl", **changed)
+    assert (tmp_path / "raw.jsonl").read_bytes() == (tmp_path / "fresh.jsonl").read_bytes()
+
+
+def test_what_is_not_ours_in_the_folder_of_parts_stays(battles: Path, tmp_path: Path) -> None:
+    parts = interrupted(battles, tmp_path / "raw.jsonl")
+    (parts / "notes.txt").write_text("mine")
+    convert(battles, tmp_path / "raw.jsonl")
+    assert [path.name for path in parts.iterdir()] == ["notes.txt"]
+
+
+def test_input_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    raw = tmp_path / "a.jsonl"
+    raw.write_bytes(jsonl([replay(1)]))
+    with pytest.raises(InputError, match="changed while it was read"):
+        convert(raw, tmp_path / "raw.jsonl", progress=lambda *_: raw.write_bytes(jsonl([replay(2)])) and None)
+    assert not (tmp_path / "raw.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "none of 1 battles could be converted; most often (1): empty file"),
+        (b'{"id": 1}\n' * 3, "none of 3 battles could be converted; most often (3): not a battle"),
+        (jsonl([replay(1, formatid="gen1ou")]), "none of 1 battles is of format gen9ou"),
+    ],
+)
+def test_where_nothing_can_be_converted_it_is_an_error_and_nothing_is_left(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        convert(tmp_path / "a.json", tmp_path / "raw.jsonl", formats=["gen9ou"])
+    assert said in error.value.what
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("a.jsonl", "input and output are one file"),
+        (".", "a folder"),
+        ("raw.csv", "not an ending"),
+        ("raw.parquet", "not an ending"),
+    ],
+)
+def test_outputs_that_cannot_be_meant_are_errors(out: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl([replay()]))
+    with pytest.raises(UsageError, match=said):
+        convert(tmp_path / "a.jsonl", tmp_path / out)
+
+
+def test_an_output_among_its_inputs_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl([replay()]))
+    first = convert(tmp_path, tmp_path / "raw.jsonl")
+    again = convert(tmp_path, tmp_path / "raw.jsonl")
+    assert first.battles == again.battles == 1
+
+
+def test_the_command_says_in_two_lines_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_bytes(b"")
+    for arguments in (["missing"], [tmp_path / "empty.json"], [tmp_path / "empty.json", "--limit", "0"]):
+        done = run_cli("convert", *map(str, arguments), "--out", tmp_path / "raw.jsonl", "--salt", "s")
+        assert done.code == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        if "--limit" not in arguments:
+            assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"]
+
+
+SCRIPT = """
+import sys
+from unittest import mock
+sys.path.insert(0, {tests!r})
+from battle_shapes import FAKE
+from poke_bc.cli import main
+if __name__ == "__main__":
+    with mock.patch("pipelines.convert._real_conversion", lambda: FAKE):
+        main()
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """The command line, with the fake conversion."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+    return [sys.executable, str(script)]
+
+
+def test_the_command_shows_what_became_of_every_battle(command: list[str], mixed: Path, tmp_path: Path) -> None:
+    run = [*command, "convert", str(mixed), "-o", str(tmp_path / "raw.jsonl"), "--salt", "s", "--format", "gen9ou"]
+    told = subprocess.run(run, env=environment(), capture_output=True, text=True, check=True).stdout
+    assert "3 of 11 battles" in told
+    assert "not asked for: 1 other format" in told
+    for reason in ("duplicate battle", "internal error: KeyError", "unknown Pokémon", "please report"):
+        assert reason in told
+    assert told.splitlines()[-1] == f"next: poke-bc preprocess {tmp_path / 'raw.jsonl'}"
+    result = json.loads(subprocess.run([*run, "--json"], env=environment(), capture_output=True, check=True).stdout)
+    assert (result["converted"], result["skipped"]["not UTF-8"]) == (3, 1)
+
+
+def test_stdin_and_stdout_work_as_files(command: list[str], battles: Path, reference: bytes) -> None:
+    done = subprocess.run(
+        [*command, "convert", "-", "-o", "-", "--salt", "s"],
+        input=battles.read_bytes(),
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == reference
+    assert b"150 of 150 battles" in done.stderr
+
+
+def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
+    command: list[str], battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "raw.jsonl"
+    run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
+    process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("raw.jsonl.parts/[0-9]*.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "goes on from there" in told
+    assert not out.exists()
+    convert(battles, out)
+    assert out.read_bytes() == reference
+
+
+def test_a_killed_run_with_workers_is_completed_by_the_next(
+    command: list[str], battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "raw.jsonl"
+    run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
+    process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, start_new_session=True)
+    until = time.monotonic() + 60
+    while not list(tmp_path.glob("raw.jsonl.parts/[0-9]*.json")) and time.monotonic() < until:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not out.exists()
+    convert(battles, out)
+    assert out.read_bytes() == reference
+
+
+def test_real_battles_are_converted(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    pytest.importorskip("poke_bc.showdown.convert")
+    pytest.importorskip("poke_bc.showdown.corpus")
+    paths: list[str | Path] = [shared_data("replays/gen9ou.jsonl.zst"), shared_data("sim/gen4randombattle.jsonl.zst")]
+    for workers in (1, 2):
+        done = convert_battles(paths, tmp_path / f"{workers}.jsonl", salt="s", workers=workers, limit=20)
+        assert done.converted >= 19, done.to_dict()
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()

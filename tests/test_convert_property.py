@@ -1,0 +1,121 @@
+"""Whatever a log holds, convert gives trajectories that preprocess takes, or a reason; and nothing from later."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from poke_bc.contract.schema import load_schema
+from poke_bc.contract.trajectory import read_trajectory
+from poke_bc.showdown.convert import convert, reveal
+from poke_bc.showdown.corpus import Corpus
+from poke_bc.showdown.record import PLAYERS, Asked, BattleRecord, SkippedBattle
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
+SINGLES = load_schema("singles")
+ODD = ["", "p1a: X", "p3a: Q", "p2: ", "[from] item: Leftovers", "[of] p9a: Z", "99999999999", "-5", "x", "é", "0 fnt"]
+
+
+def to_record(value: dict[str, Any], *, exact: bool) -> BattleRecord:
+    asked = {
+        player: tuple(Asked(ask["after_line"], ask["request"], ask["choice"], ask.get("rejected", False))
+                      for ask in value[player])
+        for player in PLAYERS
+    }
+    return BattleRecord(value["id"], value["format"], tuple(value["spectator"]), asked if exact else {})
+
+
+@pytest.fixture(scope="module")
+def battles() -> list[dict[str, Any]]:
+    with pa.input_stream(str(SAMPLE), compression="zstd") as stream:
+        return [json.loads(line) for line in stream.read().splitlines()][::12]
+
+
+@pytest.fixture(scope="module")
+def corpus(battles: list[dict[str, Any]]) -> Corpus:
+    found = Corpus()
+    for battle in battles:
+        found.add(reveal(to_record(battle, exact=False)))
+    return found
+
+
+def assert_good(trajectories: list[dict[str, Any]]) -> None:
+    for trajectory in trajectories:
+        read = read_trajectory(json.dumps(trajectory).encode(), SINGLES)
+        assert not read.unknown
+        for step in trajectory["steps"]:
+            assert step["observation"].keys() == SINGLES.field_names
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["with requests", "from the log"])
+def test_every_sample_battle_becomes_good_trajectories(
+    battles: list[dict[str, Any]], corpus: Corpus, exact: bool
+) -> None:
+    for battle in battles:
+        trajectories = convert(to_record(battle, exact=exact), corpus)
+        assert [line["player"] for line in trajectories] == ["p1", "p2"]
+        assert_good(trajectories)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
+    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+) -> None:
+    battle = data.draw(st.sampled_from(battles))
+    lines = list(battle["spectator"])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, max(len(lines) - 1, 0)))
+        match data.draw(st.sampled_from(["drop", "repeat", "swap", "cut", "field", "end", "player"])):
+            case "drop":
+                del lines[place]
+            case "repeat":
+                lines.insert(place, data.draw(st.sampled_from(lines)))
+            case "swap":
+                second = data.draw(st.integers(0, len(lines) - 1))
+                lines[place], lines[second] = lines[second], lines[place]
+            case "cut":
+                lines[place] = lines[place][: data.draw(st.integers(0, len(lines[place])))]
+            case "field":
+                parts = lines[place].split("|")
+                parts[data.draw(st.integers(0, len(parts) - 1))] = data.draw(st.sampled_from(ODD))
+                lines[place] = "|".join(parts)
+            case "end":
+                del lines[place + 1:]
+            case "player":
+                lines[place] = lines[place].replace("p1", "p2")
+        if not lines:
+            break
+    record = to_record(battle | {"spectator": lines}, exact=data.draw(st.booleans()))
+    with contextlib.suppress(SkippedBattle):
+        assert_good(convert(record, corpus))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
+    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+) -> None:
+    """Cut the log anywhere: all that was seen of the opponent before stays as it was, to the last value."""
+    battle = data.draw(st.sampled_from(battles))
+    lines = battle["spectator"]
+    turns = [place for place, line in enumerate(lines) if line.startswith("|turn|")]
+    cut = data.draw(st.sampled_from(turns)) + 1
+    whole = convert(to_record(battle, exact=False), corpus)
+    short = convert(to_record(battle | {"spectator": lines[:cut]}, exact=False), corpus)
+    shown = [field.name for field in SINGLES.fields
+             if field.name.startswith("opp_") and "damage" not in field.name and "_ko" not in field.name]
+    illusions = any(line.startswith("|replace|") for line in lines)
+    for early, late in zip(short, whole, strict=True):
+        for step, same in zip(early["steps"][:-1], late["steps"], strict=False):
+            if illusions:
+                continue
+            before, after = step["observation"], same["observation"]
+            assert {key: before[key] for key in shown} == {key: after[key] for key in shown}
