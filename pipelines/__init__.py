@@ -1,5 +1,8 @@
 """The offline wing: raw data -> shards. Polars and Arrow; never imports torch.
 
+    battles/        battles in: files, records, blocks
+    convert.py      battles -> trajectories, in two passes over the input
+
     sources.py      which files, opened how (plain, .gz, .zst, stdin)
     blocks.py       newline-aligned blocks: a pure function of the text and a block number
     detect.py       which schema to read with

@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.battle_files import find_battle_files, is_same_file
-from pipelines.convert_blocks import (
+from pipelines.battles.blocks import (
     DUPLICATE,
     LEFT_OUT,
     LOW_RATING,
@@ -34,9 +33,10 @@ from pipelines.convert_blocks import (
     blocks_of,
     note,
 )
-from pipelines.convert_folder import OUTPUT_ENDINGS, keep_only_this_plan, open_parts, publish, spool, writing
+from pipelines.battles.files import find_battle_files, is_same_file
+from pipelines.battles.folder import OUTPUT_ENDINGS, keep_only_this_plan, open_parts, publish, spool, writing
+from pipelines.battles.names import Hiding, find_salt, to_id
 from pipelines.engine import default_workers, run_in_order
-from pipelines.names import Hiding, find_salt, to_id
 from pipelines.sources import STDIN
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import digest_file
@@ -98,13 +98,13 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
     """Turn Showdown battles into raw trajectories, those of p1 and p2 of each battle in the order of the input.
 
     Args:
-        inputs: files of any shape (see battle_files.py), folders, globs, or "-" for stdin.
+        inputs: files of any shape (see battles/files.py), folders, globs, or "-" for stdin.
         out: JSONL file, compressed by its ending (.zst, .gz), or "-" for stdout.
         formats: only battles of these formats ("gen9ou"); none: all.
         min_rating: only battles whose lower rated player has at least this; unknown ratings are left out then.
         workers: processes; None: one for each processor, none extra where the input is small.
         keep_names: leave user names as they are.
-        salt: of the pseudonyms; None: see names.find_salt.
+        salt: of the pseudonyms; None: see battles.names.find_salt.
         limit: only the first so many battles of those asked for.
         conversion: the steps, for tests; None: those of poke_bc.showdown.
         progress: told how far it is.

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.battle_files import cut
-from pipelines.battle_records import read_battle
-from pipelines.names import Hiding
+from pipelines.battles.files import cut
+from pipelines.battles.names import Hiding
+from pipelines.battles.records import read_battle
 from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.record import BattleRecord

@@ -12,11 +12,11 @@ from battle_shapes import NAMES, jsonl, make_log, packed, page, parquet, replay
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines import pieces
-from pipelines.battle_files import cut, find_battle_files
-from pipelines.battle_records import read_battle
-from pipelines.clean_log import clean
-from pipelines.names import SALT_VARIABLE, Hiding, find_salt, hash_name
+from pipelines.battles import pieces
+from pipelines.battles.clean_log import clean
+from pipelines.battles.files import cut, find_battle_files
+from pipelines.battles.names import SALT_VARIABLE, Hiding, find_salt, hash_name
+from pipelines.battles.records import read_battle
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 

@@ -18,8 +18,8 @@ import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
 from command_line import environment, run_cli, run_python
 
+from pipelines.battles.blocks import Workshop
 from pipelines.convert import ConvertSummary, convert_battles
-from pipelines.convert_blocks import Workshop
 from poke_bc.contract.errors import InputError, UsageError
 
 BATTLES = 150  # three blocks
@@ -200,7 +200,7 @@ RUN_AND_DIE = """
 import os, signal, sys
 from unittest import mock
 from battle_shapes import FAKE
-import pipelines.convert, pipelines.convert_blocks, pipelines.convert_folder
+import pipelines.convert, pipelines.battles.blocks, pipelines.battles.folder
 
 target, nth, raw, out = sys.argv[1:]
 module, name = target.split(":")
@@ -226,11 +226,11 @@ with mock.patch.object(owner, name, dying):
     ("target", "nth", "finished"),
     [
         ("pipelines.convert:_Run.make", 1, 0),
-        ("pipelines.convert_blocks:Workshop._make", 3, 2),
-        ("pipelines.convert_blocks:checksummed", 2, 1),
-        ("pipelines.convert_blocks:Workshop.read_part", 2, 2),
+        ("pipelines.battles.blocks:Workshop._make", 3, 2),
+        ("pipelines.battles.blocks:checksummed", 2, 1),
+        ("pipelines.battles.blocks:Workshop.read_part", 2, 2),
         ("pipelines.convert:publish", 1, 3),
-        ("pipelines.convert_folder:fsync_folder", 1, 3),
+        ("pipelines.battles.folder:fsync_folder", 1, 3),
     ],
 )
 def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_bytes(

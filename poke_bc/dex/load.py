@@ -55,6 +55,7 @@ class Dex:
         self.gen = gen
         self._table = _read(f"gen{gen}")
         self._species: dict[str, Species | None] = {}
+        self._types: dict[str, tuple[str, str] | None] = {}
         self._moves: dict[str, Move | None] = {}
         self._learnsets: dict[str, frozenset[str]] = {}
 
@@ -105,6 +106,13 @@ class Dex:
             found = None if row is None else Species(base, *map(_frozen, row))
             self._species[name] = found if found is None or base == known else replace(found, name=known)
         return self._species[name]
+
+    def both_types(self, name: str) -> tuple[str, str] | None:
+        """The two types of a species, the second "none" where it has one; None as for `species`."""
+        if name not in self._types:
+            found = self.species(name)
+            self._types[name] = None if found is None else (found.types[0], (*found.types, "none")[1])
+        return self._types[name]
 
     def move(self, name: str) -> Move | None:
         """By id, old ids too, also as requests spell it (`return102`). None: not in this generation.

@@ -15,6 +15,7 @@ from poke_bc.contract.actions import ACTIONS, MOVES, TEAM
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.choices import NO_SLOT
 from poke_bc.showdown.corpus import Corpus, RevealedSets
 from poke_bc.showdown.damage import add_damage
 from poke_bc.showdown.decision import ALL, CENSORED, NO_LABEL, OBSERVED, PREVIEW, SWITCHES, TURN, Decision
@@ -25,7 +26,7 @@ from poke_bc.showdown.observe import observe
 from poke_bc.showdown.power import base_slots
 from poke_bc.showdown.protocol import move_id, other, read_details
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
-from poke_bc.showdown.requests import NO_SLOT, Ask, read_asks, requested_gimmicks
+from poke_bc.showdown.requests import Ask, read_asks, requested_gimmicks
 from poke_bc.showdown.state import Mon
 from poke_bc.showdown.story import Story, read_story
 from poke_bc.showdown.team import inferred_team, move_name, requested_team, shown_set, take_request
@@ -42,7 +43,8 @@ def generation(record: BattleRecord) -> int:
     text = next((line[5:] for line in record.lines[:60] if line.startswith("|gen|")), "")
     text = text or (record.format[3:4] if record.format.startswith("gen") else "")
     if not text:
-        return 6 if _is_new(record.lines) else 5
+        named = any(word in record.format for word in ("pokebank", "xy", "oras"))
+        return 6 if named or _is_new(record.lines) else 5
     if text not in tuple("123456789"):
         raise SkippedBattle("unknown generation", text)
     return int(text)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import item_of, moves_of, only_option
 from poke_bc.showdown.protocol import NONE, UNKNOWN, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TEAM, TERA, Mon, Side, Z
-from poke_bc.showdown.story import TURN
 
 Json = dict[str, Any]
 
@@ -48,7 +48,7 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "", can: t
     seen: Json = {
         "turn": min(battle.turn, TURN_MAX),
         "phase": phase,
-        "own_can_gimmick": list(can) if can is not None else can_gimmick(battle, own, phase),
+        "own_can_gimmick": list(can) if can is not None else can_gimmick(battle, own, phase, locked),
         "weather": battle.weather,
         "weather_turns": _age(battle, battle.weather_since) if battle.weather != NONE else 0,
         "terrain": battle.terrain,
@@ -112,16 +112,21 @@ def _add_own_team(seen: Json, battle: Battle, side: Side) -> None:
         terastallized[at] = mon.terastallized
         hp[at] = round(now.hp if now is not None else mon.hp, 4)
         status[at] = now.status if now is not None else mon.status
-        turns[at] = min(mon.status_turns, COUNT_MAX)
+        if mon.status_turns:
+            turns[at] = min(mon.status_turns, COUNT_MAX)
         active[at] = mon is side.active
         fainted[at] = now.fainted if now is not None else mon.fainted
         shown[at] = mon.seen
         item_shown[at], ability_shown[at] = mon.item_shown, mon.ability_shown
         used = mon.copied_moves if mon.copied is not None else mon.moves
-        for place, move in enumerate(moves_of(battle, side.player, mon)[:SLOTS], start=at * SLOTS):
-            moves[place] = move
-            moves_shown[place] = move in used
-            pp[place] = min(used.get(move, 0), PP_MAX)
+        names = moves_of(battle, side.player, mon)[:SLOTS]
+        moves[at * SLOTS:at * SLOTS + len(names)] = names
+        if used:
+            for place, move in enumerate(names, start=at * SLOTS):
+                count = used.get(move)
+                if count is not None:
+                    moves_shown[place] = True
+                    pp[place] = count if count < PP_MAX else PP_MAX
         if now is not None and now.pp_used is not None and mon is side.active and len(now.pp_used) == len(now.moves):
             exact = dict(zip(now.moves, now.pp_used, strict=True))
             for place in range(at * SLOTS, at * SLOTS + SLOTS):
@@ -165,23 +170,27 @@ def _add_opponent_team(seen: Json, battle: Battle, side: Side) -> None:
             species[at] = type1[at] = type2[at] = UNKNOWN
             continue
         species[at], level[at], shown[at] = mon.shape, mon.details.level, mon.seen
-        type1[at], type2[at] = mon.current_types(battle.dex)
         if not mon.seen:
+            species[at] = mon.previewed
+            type1[at], type2[at] = types_of(battle, mon.previewed)
             continue
+        type1[at], type2[at] = mon.current_types(battle.dex)
         if battle.gen >= 3:
             ability[at] = mon.ability
         if battle.gen >= 2:
             item[at] = mon.item
         last[at] = mon.last_item
-        if who.terastallized:
-            tera[at] = who.tera
-        hp[at], status[at] = round(who.hp_shown, 4), who.status
-        turns[at] = min(who.status_turns, COUNT_MAX)
+        if battle.gen >= 9:
+            tera[at] = mon.tera if mon.tera != UNKNOWN else who.tera
+        last_shown = who.believed if who is mon and who.believed is not None else who.believe()
+        hp[at], status[at] = round(last_shown.hp, 4), last_shown.status
+        if last_shown.status_turns:
+            turns[at] = min(last_shown.status_turns, COUNT_MAX)
         active[at] = who is side.active and (who is not mon or mon.disguise is None)
         fainted[at] = who.fainted
         used = shown_moves(mon, who)
-        for place, (move, count) in enumerate(list(used.items())[:SLOTS], start=at * SLOTS):
-            moves[place], pp[place] = move, min(count, PP_MAX)
+        for place, (move, count) in zip(range(at * SLOTS, (at + 1) * SLOTS), used.items(), strict=False):
+            moves[place], pp[place] = move, count if count < PP_MAX else PP_MAX
     seen |= {
         "opp_species": species, "opp_ability": ability, "opp_item": item, "opp_last_item": last,
         "opp_type1": type1, "opp_type2": type2, "opp_tera": tera, "opp_level": level, "opp_hp": hp,
@@ -190,13 +199,20 @@ def _add_opponent_team(seen: Json, battle: Battle, side: Side) -> None:
     }
 
 
+def types_of(battle: Battle, species: str) -> tuple[str, str]:
+    """Both types of a species, "none" where there is one."""
+    return battle.dex.both_types(species) or (UNKNOWN, NONE)
+
+
 def shown_moves(mon: Mon, who: Mon) -> dict[str, int]:
     """Moves that the opponent credits to `mon`, where `who` really stands."""
     if who.copied is not None:
         return who.copied_moves
-    if who is mon:
-        return mon.moves
-    return mon.moves | {move: who.moves.get(move, 1) for move in sorted(who.stint_moves)}
+    if who is not mon:
+        return mon.moves | mon.credited | {move: who.moves.get(move, 1) for move in sorted(who.stint_moves)}
+    if mon.hidden or mon.credited:
+        return {move: used for move, used in mon.moves.items() if move not in mon.hidden} | mon.credited
+    return mon.moves
 
 
 def _add_active(seen: Json, name: str, battle: Battle, side: Side, mon: Mon | None, locked: str) -> None:
@@ -219,13 +235,13 @@ def _add_active(seen: Json, name: str, battle: Battle, side: Side, mon: Mon | No
              f"{name}_last_move": last}
 
 
-def can_gimmick(battle: Battle, side: Side, phase: str) -> list[bool]:
+def can_gimmick(battle: Battle, side: Side, phase: str, locked: str = "") -> list[bool]:
     """Which of mega, Z, dynamax, tera the active one could use, as far as the log tells."""
     can = [False] * 4
     mon = side.active
     if mon is None or phase != TURN:
         return can
-    if only_option(battle, mon) or mon.rampages(battle.turn):
+    if locked or only_option(battle, mon):
         return can
     item = battle.dex.items.get(item_of(mon))
     if battle.gen in (6, 7) and item is not None and not side.gimmick_used[MEGA]:

@@ -9,8 +9,7 @@ from typing import Any
 from poke_bc.contract.actions import MOVES, NO_LABEL
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.choices import GIMMICK_WORDS
-from poke_bc.showdown.choices import NO_SLOT as NO_SLOT
+from poke_bc.showdown.choices import GIMMICK_WORDS, NO_SLOT
 from poke_bc.showdown.decision import FORCED_FAINT, FORCED_PIVOT, PREVIEW, REVIVAL, TURN
 from poke_bc.showdown.legal import moves_of, slot_of
 from poke_bc.showdown.record import Asked, SkippedBattle

@@ -46,6 +46,15 @@ class OwnNow:
     """Of the active one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """HP and status as shown last."""
+
+    hp: float
+    status: str
+    status_turns: int
+
+
 @dataclass(slots=True, eq=False)
 class Mon:
     """One Pokémon of a team."""
@@ -63,6 +72,8 @@ class Mon:
     """hp, atk, def, spa, spd, spe without dynamax, where a request tells them."""
     slot: int = -1
     """Place among the own six."""
+    previewed: str = ""
+    """Species as team preview showed it, which hides some formes (`Arceus-*`)."""
     seen: bool = False
     hp: float = 1.0
     hp_shown: float = 1.0
@@ -104,6 +115,12 @@ class Mon:
     temporary_forme: str = ""
     disguise: Mon | None = None
     """What it is shown as, by Illusion."""
+    hidden: set[str] = field(default_factory=set)
+    """Moves that it used under a disguise alone."""
+    credited: dict[str, int] = field(default_factory=dict)
+    """Moves that another one used under its looks and that were never taken back."""
+    believed: Believed | None = None
+    """What its opponent thinks of it where that is wrong, because of Illusion."""
     charging: str = ""
     """The move that it will finish."""
     choice_locked: str = ""
@@ -138,18 +155,20 @@ class Mon:
         """The forme that stands there, Transform and temporary changes counted."""
         return self.copied.shape if self.copied is not None else self.temporary_forme or self.forme
 
+    def believe(self) -> Believed:
+        """What is shown of it now."""
+        return Believed(self.hp_shown, self.status, self.status_turns)
+
     def current_types(self, dex: Dex) -> tuple[str, str]:
         """Both types ("none" where there is one), terastallization and type changes counted."""
         if self.terastallized:
             return (self.tera, NONE)
         if self.types is not None:
-            types = self.types
-        elif self.copied is not None:
-            types = tuple(kind for kind in self.copied.current_types(dex) if kind != NONE)
-        else:
-            species = dex.species(self.shape) or dex.species(self.forme) or dex.species(self.base)
-            types = species.types if species else ()
-        return (types[0] if types else UNKNOWN, types[1] if len(types) > 1 else NONE)
+            return (self.types[0] if self.types else UNKNOWN, self.types[1] if len(self.types) > 1 else NONE)
+        if self.copied is not None:
+            return self.copied.current_types(dex)
+        return (dex.both_types(self.temporary_forme or self.forme) or dex.both_types(self.forme)
+                or dex.both_types(self.base) or (UNKNOWN, NONE))
 
     def sure_ability(self, dex: Dex) -> str:
         """As shown, or the only one that its species can have."""
@@ -159,8 +178,9 @@ class Mon:
         return species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
 
     def rampages(self, turn: int) -> bool:
-        """Whether Outrage or the like holds it for sure: two turns at least."""
-        return "locked" in self.volatiles and turn - self.volatiles["locked"] == 1
+        """Whether Outrage (two turns at least) or Rollout (five) holds it for sure."""
+        longest = 4 if self.last_move in ("rollout", "iceball") else 1
+        return "locked" in self.volatiles and 1 <= turn - self.volatiles["locked"] <= longest
 
     def use(self, move: str, pp: int = 1) -> None:
         """Note a move of its own as shown."""
@@ -168,6 +188,10 @@ class Mon:
         if self.copied is not None:
             known = self.copied_moves
             self.copied.told.add(move)
+        if self.disguise is None:
+            self.hidden.discard(move)
+        elif move not in known:
+            self.hidden.add(move)
         known[move] = known.get(move, 0) + pp
 
 

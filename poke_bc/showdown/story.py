@@ -19,7 +19,6 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.choices import use_choices
 from poke_bc.showdown.decision import (
-    ALL,
     CENSORED,
     FORCED_FAINT,
     FORCED_PIVOT,
@@ -38,9 +37,6 @@ from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, effect_id, move_id, other, read_condition, read_details
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import Mon
-
-__all__ = ["ALL", "CENSORED", "MOVES", "NO_LABEL", "OBSERVED", "PREVIEW", "SWITCHES", "TURN", "Decision", "Story",
-           "read_story"]
 
 BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
 LEAVING = frozenset({"-end", "-curestatus"})
@@ -77,6 +73,8 @@ class _Reader:
         self.entered: dict[str, int] = {}
         self.came: dict[str, Decision | None] = dict.fromkeys(PLAYERS)
         self.left: dict[Mon, tuple[int, float]] = {}
+        """Who left the field, in which line, with what HP."""
+        self.came_back: dict[str, tuple[Mon, int, float]] = {}
         self.ejected: set[str] = set()
         self.fainted_at: dict[str, int] = {}
         self.said: dict[str, str] = {}
@@ -164,6 +162,8 @@ class _Reader:
     def _move(self, number: int, parts: list[str]) -> None:
         decision = self._pending(parts[2])
         how = caller(parts)
+        if how == "ability" and move_id(parts[3]) == "partingshot":  # Magic Bounce: the one that returns it leaves
+            self.ejected.add(parts[2][:2])
         if decision is None or how in ("ability", "other", "sleeptalk"):
             return
         side = self.battle.sides[parts[2][:2]]
@@ -272,6 +272,9 @@ class _Reader:
             line, hp = self.left.pop(mon)
             if condition is not None and condition.hp > hp + 1e-9:
                 self.story.returns[line] = condition.hp
+            self.came_back[side.player] = (mon, line, hp)
+        else:
+            self.came_back.pop(side.player, None)
         mon = mon or entry.add(self.battle, side, nick, details)
         self.arrivals.append(Arrival(side.player, number, mon, decision))
         if decision is not None:
@@ -286,6 +289,10 @@ class _Reader:
             raise SkippedBattle("inconsistent state", "Illusion of nobody")
         self.story.truth[self.entered[player]] = (parts[2].split(": ", 1)[1], parts[3])
         unmasked = self.battle.sides[player].active
+        if player in self.came_back:  # it was not this one that came back
+            disguise, line, hp = self.came_back.pop(player)
+            self.story.returns.pop(line, None)
+            self.left[disguise] = (line, hp)
         decision = self.came.get(player)
         if decision is not None:
             decision.target = unmasked

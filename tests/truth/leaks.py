@@ -61,7 +61,8 @@ def _grade_shown(tally: Tally, truth: Decision, mon: Shown, seen: Observation, s
     last = seen["opp_last_item"][slot]
     tally.check("leak.opp_last_item", last in NOBODY or toid(last) in mon.named, truth, f"{who} nothing", last)
     ability = seen["opp_ability"][slot]
-    told = ability == "unknown" or (ability.startswith("asone") and "asone" in mon.named) or toid(ability) in mon.named or (ability in NOBODY and truth.board.gen <= 2)
+    told = ability == "unknown" or toid(ability) in mon.named or (ability in NOBODY and truth.board.gen <= 2)
+    told = told or (ability.startswith("asone") and "asone" in mon.named)  # "As One" stands for two abilities
     if mon.transformed_into:
         told = told or any(same(ability, own.ability) for own in truth.own)
     tally.check("leak.opp_ability", told or toid(ability) == "noability", truth, f"{who} ability unknown", ability)

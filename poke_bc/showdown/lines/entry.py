@@ -70,12 +70,15 @@ def switch(battle: Battle, parts: list[str]) -> None:
         left.hp = battle.returns[number]
     battle.entered[side.player] = snapshot(shown)
     shown.nick = nick
+    shown.believed = None
     if mon is shown:
+        if not mon.seen and mon.own is None:
+            mon.details = details  # team preview may have hidden the forme
         mon.forme = details.species
         if details.tera != NONE:
             mon.tera, mon.terastallized = details.tera, True
     else:
-        mon.disguise = shown
+        mon.believed, mon.disguise = mon.believe(), shown
     side.active = mon
     mon.came_in = battle.turn
     show(battle, side, shown)
@@ -92,6 +95,9 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     if old is None:
         return
     boosts, volatiles = old.boosts, old.volatiles
+    if old.disguise is not None:  # never unmasked: its opponent takes all that for the other one's
+        old.disguise.believed = old.believe()
+        old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
     old.leave()
     foe = battle.sides[other(side.player)].active
     if foe is not None:
@@ -119,6 +125,8 @@ def replace(battle: Battle, parts: list[str]) -> None:
         raise SkippedBattle("inconsistent state", "Illusion of nobody")
     if active.disguise is not None:
         shown, active.disguise = active.disguise, None
+        active.believed = None
+        active.hidden.clear()
         restore(shown, battle.entered[side.player])
         active.nick = nick
     else:
@@ -149,11 +157,13 @@ def stands(battle: Battle, player: str, mon: Mon) -> None:
         shown = shown.disguise
         if shown is mon:
             raise SkippedBattle("inconsistent state", "a request and the log disagree on who is active")
+    mon.believed = mon.believe()
     take_over(mon, shown)
+    mon.hidden |= {move for move in shown.stint_moves if move not in mon.moves}
     for move in shown.stint_moves:
         mon.moves.setdefault(move, 1)
     shown.leave()
-    restore(shown, (*battle.entered[player][:-1], shown.moves))
+    restore(shown, battle.entered[player])
     shown.seen = True
     mon.disguise, side.active = shown, mon
 
@@ -167,6 +177,7 @@ def poke(battle: Battle, parts: list[str]) -> None:
                 and mon.details.level == details.level), None)
     if mon is None:
         mon = add(battle, side, "", details)
+    mon.previewed = details.species
     side.shown.append(mon)
     side.size = len(side.shown)
 

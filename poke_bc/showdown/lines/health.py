@@ -88,4 +88,4 @@ def faint(battle: Battle, parts: list[str]) -> None:
     if mon is None:
         raise SkippedBattle("inconsistent state", "nobody fainted")
     mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
-    mon.volatiles, mon.charging = {}, ""
+    mon.volatiles, mon.charging, mon.terastallized = {}, "", False

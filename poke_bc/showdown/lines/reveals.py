@@ -87,7 +87,7 @@ def item(battle: Battle, parts: list[str]) -> None:
         foe = battle.sides[other(parts[2][:2])].active
         if foe is not None and foe.first_item == UNKNOWN:
             foe.first_item = item
-        mon.item, mon.item_shown = item, True
+        mon.item, mon.item_shown, mon.choice_locked = item, True, ""
     elif how in ("magician", "pickpocket", "thief", "covet"):
         victim = battle.mon(tag(parts, "of") or "")
         if victim is not None and victim is not mon:

@@ -3,7 +3,7 @@
     lock               held by the run that works here
     plan.json          options, salt (by fingerprint) and digest of the code: parts of another plan are made anew
     corpus             what the first pass gathered
-    000042.*           finished blocks, see convert_blocks.py
+    000042.*           finished blocks, see blocks.py
     input0             standard input or a pipe, which is read twice
     .tmp-*-output      the output, renamed to OUT when it is whole
 """
@@ -22,8 +22,8 @@ from typing import IO
 
 import pyarrow as pa
 
-from pipelines.battle_files import PARTS
-from pipelines.convert_blocks import Workshop
+from pipelines.battles.blocks import Workshop
+from pipelines.battles.files import PARTS
 from pipelines.sources import STDIN
 from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, UsageError

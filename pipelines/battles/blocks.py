@@ -21,10 +21,10 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from pipelines.battle_files import cut
-from pipelines.battle_records import read_battle
-from pipelines.names import Hiding
-from pipelines.pieces import Piece
+from pipelines.battles.files import cut
+from pipelines.battles.names import Hiding
+from pipelines.battles.pieces import Piece
+from pipelines.battles.records import read_battle
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import checksum_holds, checksummed, digest, digest_file, temporary_name
 from poke_bc.showdown.record import BattleRecord, SkippedBattle

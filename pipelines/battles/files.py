@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.pieces import Piece, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
+from pipelines.battles.pieces import Piece, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
 from pipelines.sources import STDIN, check_readable, source_bytes
 from poke_bc.contract.errors import InputError
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipelines.clean_log import Event
-from pipelines.names import Hiding
+from pipelines.battles.clean_log import Event
+from pipelines.battles.names import Hiding
 from poke_bc.showdown.record import Asked, Player
 
 _SIDES: tuple[Player, ...] = ("p1", "p2")

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
-from pipelines.asked import read_requests
-from pipelines.clean_log import CleanLog, clean
-from pipelines.names import Hiding, to_id
-from pipelines.pieces import Piece
+from pipelines.battles.asked import read_requests
+from pipelines.battles.clean_log import CleanLog, clean
+from pipelines.battles.names import Hiding, to_id
+from pipelines.battles.pieces import Piece
 from poke_bc.contract.files import digest
 from poke_bc.showdown.record import Asked, BattleRecord, Player, SkippedBattle
 
