@@ -93,6 +93,8 @@ def convert(record: BattleRecord, corpus: Corpus) -> list[Json]:
         views[moment.player].append(_step(battle, moment, teams[moment.player]))
     for line in lines[at:]:
         battle.read(line)
+    steps = [step for player in PLAYERS for step in views[player]]
+    add_damage([step.observation for step in steps], gen, [step.stats or [None] * TEAM for step in steps])
     return [_trajectory(record, battle, gen, player, views[player], teams[player]) for player in PLAYERS
             if views[player]]
 
@@ -175,7 +177,7 @@ def _step(battle: Battle, moment: Moment, team: Team) -> Step:
     if ask is not None:
         mons = take_request(battle.sides[player], ask.request, battle.dex)
         standing = next((mon for mon, row in zip(mons, ask.request["side"]["pokemon"], strict=True)
-                         if row["active"]), None)
+                         if row.get("active")), None)
         if standing is not None and ask.phase != PREVIEW:
             entry.stands(battle, player, standing)
         legal = requested_legal(battle, player, ask.request, mons)
@@ -259,8 +261,6 @@ def _move_slots(battle: Battle, decision: Decision) -> list[int]:
 def _trajectory(
     record: BattleRecord, battle: Battle, gen: int, player: str, steps: Sequence[Step], team: Team
 ) -> Json:
-    stats = [step.stats for step in steps if step.stats is not None]
-    add_damage([step.observation for step in steps], gen, stats or None)
     won = battle.winner
     reward = 0.0 if won in (None, "tie") else 1.0 if won == player else -1.0
     side, foe = battle.sides[player], battle.sides[other(player)]

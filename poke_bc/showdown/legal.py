@@ -144,7 +144,7 @@ def requested_moves(active: Json) -> list[bool]:
     A Max or Z-Move ignores what disables its base move (choice items, Encore), never empty PP (Showdown's
     sim/side.ts, chooseMove). While dynamaxed (`maxMoves`, no `canDynamax`) only the Max Moves' state counts.
     """
-    moves: Sequence[Json] = active["moves"]
+    moves: Sequence[Json] = active.get("moves", ())
     is_open = [not move.get("disabled") for move in moves]
     if "maxMoves" in active:
         as_max = [not move.get("disabled") for move in active["maxMoves"]["maxMoves"]]
@@ -165,12 +165,12 @@ def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[M
     if active is None or not active.get("trapped"):
         for mon, row in zip(mons, rows, strict=True):
             fainted = row["condition"].endswith(" fnt")
-            legal[MOVES + mon.slot] = preview or (fainted == reviving and not row["active"])
+            legal[MOVES + mon.slot] = preview or (fainted == reviving and not row.get("active"))
     if active is None or preview:
         return legal
-    mon = next(mon for mon, row in zip(mons, rows, strict=True) if row["active"])
+    mon = next(mon for mon, row in zip(mons, rows, strict=True) if row.get("active"))
     names = moves_of(battle, player, mon)
-    for move, ok in zip(active["moves"], requested_moves(active), strict=True):
+    for move, ok in zip(active.get("moves", ()), requested_moves(active), strict=True):
         slot = slot_of(names, move_name(battle.dex, to_id(move["id"])))
         if slot is not None:
             legal[slot] = ok

@@ -33,9 +33,9 @@ class Ask:
     def locked(self) -> str:
         """The only move that was open, where it is no ordinary choice of one."""
         active = (self.request.get("active") or [None])[0]
-        if active is None or len(active["moves"]) != 1:
+        if active is None or len(active.get("moves", ())) != 1:
             return ""
-        move = to_id(active["moves"][0]["id"])
+        move = to_id(active.get("moves", ())[0]["id"])
         return move if active.get("trapped") or move in NO_SLOT else ""
 
     def action(self, battle: Battle, mons: Sequence[Mon]) -> tuple[int, str]:
@@ -53,7 +53,7 @@ class Ask:
             raise SkippedBattle("unknown choice", self.choice)
         if "active" not in self.request:
             return NO_LABEL, "none"
-        moves = self.request["active"][0]["moves"]
+        moves = self.request["active"][0].get("moves", ())
         word = words[1] if len(words) > 1 else "1"
         if kind == "default":
             if len(moves) != 1:
@@ -64,7 +64,7 @@ class Ask:
         gimmick = next((GIMMICK_WORDS[word] for word in words[2:] if word in GIMMICK_WORDS), "none")
         if move in NO_SLOT:
             return NO_LABEL, gimmick
-        standing = next(mon for mon, row in zip(mons, rows, strict=True) if row["active"])
+        standing = next(mon for mon, row in zip(mons, rows, strict=True) if row.get("active"))
         slot = slot_of(moves_of(battle, battle.player_of(standing), standing), move_name(battle.dex, move))
         return (slot if slot is not None else NO_LABEL), gimmick
 
@@ -76,7 +76,7 @@ def named(who: str, rows: Sequence[Mapping[str, Any]]) -> int:
     wanted = to_id(who)
     for place, row in enumerate(rows):
         species = to_id(row["details"].split(",")[0])
-        if wanted in (to_id(row["ident"].split(": ", 1)[-1]), species) and not row["active"]:
+        if wanted in (to_id(row["ident"].split(": ", 1)[-1]), species) and not row.get("active"):
             return place
     raise SkippedBattle("unknown choice", f"switch {who:.40}")
 
@@ -113,7 +113,8 @@ def phase_of(request: Mapping[str, Any]) -> str:
     rows = request["side"]["pokemon"]
     if any(row.get("reviving") for row in rows):
         return REVIVAL
-    return FORCED_FAINT if any(row["active"] and row["condition"].endswith(" fnt") for row in rows) else FORCED_PIVOT
+    gone = any(row.get("active") and row["condition"].endswith(" fnt") for row in rows)
+    return FORCED_FAINT if gone else FORCED_PIVOT
 
 
 def requested_gimmicks(request: Mapping[str, Any]) -> tuple[bool, bool, bool, bool]:

@@ -207,8 +207,8 @@ def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
         if condition is None:
             raise SkippedBattle("damaged request", "condition")
         pp = None
-        if row.get("active") and active and all("pp" in move for move in active["moves"]):
-            pp = tuple(min(max(move["maxpp"] - move["pp"], 0), 64) for move in active["moves"])
+        if row.get("active") and active and all("pp" in move for move in active.get("moves", ())):
+            pp = tuple(min(max(move["maxpp"] - move["pp"], 0), 64) for move in active.get("moves", ()))
         dynamaxed = bool(side.dynamaxed) and bool(row.get("active"))
         if not condition.fainted and row.get("stats"):
             mon.stats = {"hp": condition.scale // 2 if dynamaxed else condition.scale, **row["stats"]}
