@@ -22,7 +22,10 @@ from pipelines.battles.blocks import (
     DUPLICATE,
     LEFT_OUT,
     LOW_RATING,
+    NO_RATING,
     OTHER_FORMAT,
+    RENAMED,
+    WANTED,
     Block,
     Conversion,
     Looked,
@@ -148,14 +151,9 @@ def _check_output(target: Path | None) -> None:
 
 
 def _real_conversion() -> Conversion:
-    try:
-        from poke_bc.showdown.convert import convert, reveal
-        from poke_bc.showdown.corpus import Corpus
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith(("poke_bc", "pipelines")):
-            raise
-        raise UsageError(f"convert needs {error.name}, which is not installed",
-                         hint="pip install 'poke-bc[showdown]'") from None
+    from poke_bc.showdown.convert import convert, reveal
+    from poke_bc.showdown.corpus import Corpus
+
     return Conversion(reveal, convert, Corpus)
 
 
@@ -172,19 +170,23 @@ class _Run:
     def look(self) -> list[tuple[bytes, str]]:
         """First pass. Which battles of each block are wanted, and the block's digest; the corpus is saved."""
         corpus = self.workshop.conversion.corpus()
-        seen: set[str] = set()
+        ids: set[str] = set()
+        battles: set[str] = set()
         chosen: list[tuple[bytes, str]] = []
         wanted = 0
         results = run_in_order(self.workshop.look, blocks_of(self.sources, self.sizes), self.workers)
         with contextlib.closing(results):
             for looked in results:
                 here = bytearray(len(looked.battles))
-                for at in self._judge(looked, seen):
+                for at in self._judge(looked, battles):
                     if wanted == self.limit:
                         break
-                    here[at] = 1
+                    battle = looked.battles[at]
+                    here[at] = RENAMED if battle.id_hash in ids else WANTED
+                    ids.add(battle.id_hash)
+                    battles.add(battle.lines_hash)
                     wanted += 1
-                    corpus.add(looked.battles[at].revealed)
+                    corpus.add(battle.revealed)
                 chosen.append((bytes(here), looked.xxh3))
                 self.progress("looking", looked.progress, 2 * sum(self.sizes), self.summary.battles)
                 if wanted == self.limit:
@@ -193,7 +195,7 @@ class _Run:
         self._tidy()
         return chosen
 
-    def _judge(self, looked: Looked, seen: set[str]) -> Iterator[int]:
+    def _judge(self, looked: Looked, known: set[str]) -> Iterator[int]:
         """Places of the battles that can be converted; what becomes of the others is counted."""
         left_out, skipped = self.summary.left_out, self.summary.skipped
         for at, battle in enumerate(looked.battles):
@@ -201,15 +203,13 @@ class _Run:
                 self.summary.battles += 1
                 left_out[battle.reason] = left_out.get(battle.reason, 0) + 1
                 continue
-            reason = DUPLICATE if battle.id_hash and battle.id_hash in seen else battle.reason
+            reason = DUPLICATE if battle.lines_hash and battle.lines_hash in known else battle.reason
             if not reason:
                 yield at  # not to be counted where the limit is reached
             else:
                 skipped[reason] = skipped.get(reason, 0) + 1
                 note(self.summary.examples, reason, battle.place, battle.detail)
             self.summary.battles += 1
-            if battle.id_hash:
-                seen.add(battle.id_hash)
 
     def make(self, chosen: Sequence[tuple[bytes, str]], target: Path | None) -> None:
         """Second pass: write the trajectories, under the target's name in the folder of parts."""
@@ -259,7 +259,8 @@ def _refuse_nothing(summary: ConvertSummary, chosen: Sequence[tuple[bytes, str]]
     names = ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
     nothing = f"{names}: none of {summary.battles:,} battles"
     for key, asked, hint in ((OTHER_FORMAT, f"of format {', '.join(sorted(formats))}", "see each replay's formatid"),
-                             (LOW_RATING, f"rated {min_rating} or more", "lower --min-rating")):
+                             (LOW_RATING, f"rated {min_rating} or more", "lower --min-rating"),
+                             (NO_RATING, "known to be rated", "leave --min-rating away")):
         if summary.left_out and not summary.skipped and key == next(iter(summary.left_out)):
             raise InputError(f"{nothing} is {asked}", hint=hint)
     reason, count = next(iter((add_up([summary.skipped, summary.left_out])).items()), ("no file holds one", 0))

@@ -127,7 +127,7 @@ def convert(
 def preprocess(
     raw: Annotated[list[str], typer.Argument(help="JSONL files (.gz, .zst), globs, folders, or - for stdin.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")] = Path("data/shards"),
-    schema: Annotated[str, typer.Option(help="auto, basic, or a TOML file.")] = "auto",
+    schema: Annotated[str, typer.Option(help="auto, basic, singles, or a TOML file.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
     max_bad: Annotated[float, typer.Option(min=0, max=1, help="Largest share of lines that may be bad.")] = 0.001,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N trajectories.")] = None,
@@ -244,7 +244,7 @@ def evaluate(
 @app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(help="A raw file, shards, or a run.")] = Path("data/shards"),
-    schema: Annotated[str, typer.Option(help="For raw files: auto, basic, or a TOML file.")] = "auto",
+    schema: Annotated[str, typer.Option(help="For raw files: auto, basic, singles, or a TOML file.")] = "auto",
     leaks: Annotated[bool, typer.Option("--leaks", help="Of singles shards: do the own move slots betray which moves "
                                                         "are used later?")] = False,
     against: Annotated[Path | None, typer.Option(help="With --leaks: shards to compare with, best of the same battles "

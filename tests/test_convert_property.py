@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,40 @@ def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
     record = to_record(battle | {"spectator": lines}, exact=data.draw(st.booleans()))
     with contextlib.suppress(SkippedBattle):
         assert_good(convert(record, corpus))
+
+
+def test_a_battle_fills_none_of_its_own_gaps(battles: list[dict[str, Any]]) -> None:
+    """With itself in the corpus or not: the same. Else a mirror match would show the opponent's later moves."""
+    revealed = {battle["id"]: reveal(to_record(battle, exact=False)) for battle in battles}
+    for battle in battles:
+        same_format = [battle["id"], *(each["id"] for each in battles if each["format"] == battle["format"])]
+        filled = []
+        for without in (None, battle["id"]):
+            corpus = Corpus()
+            for name in dict.fromkeys(same_format):
+                if name != without:
+                    corpus.add(revealed[name])
+            filled.append(convert(to_record(battle, exact=False), corpus))
+        assert [json.dumps(each) for each in filled[0]] == [json.dumps(each) for each in filled[1]]
+
+
+@pytest.mark.parametrize("choice", ["move 0", "move 9", "move", "team 0", "team x", ",", "switch 0", "dance 1"])
+def test_a_choice_that_cannot_be_is_a_reason_to_skip(battles: list[dict[str, Any]], corpus: Corpus, choice: str) -> None:
+    record = to_record(battles[0], exact=True)
+    asked = {player: (replace(asks[0], choice=choice), *asks[1:]) for player, asks in record.asked.items()}
+    with pytest.raises(SkippedBattle, match="unknown choice"):
+        convert(replace(record, asked=asked), corpus)
+
+
+def test_a_log_that_breaks_off_does_not_end_the_battle(battles: list[dict[str, Any]], corpus: Corpus) -> None:
+    lines = battles[0]["spectator"]
+    cut = next(place for place, line in enumerate(lines) if line == "|turn|3")
+    for line in convert(to_record(battles[0] | {"spectator": lines[:cut]}, exact=False), corpus):
+        assert "winner" not in line
+        assert line["total_reward"] == 0
+        assert not any(step["done"] for step in line["steps"])
+    for line in convert(to_record(battles[0], exact=False), corpus):
+        assert [step["done"] for step in line["steps"]] == [False] * (len(line["steps"]) - 1) + [True]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,7 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -38,6 +38,8 @@ INTERNAL = "internal error"
 OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
 LEFT_OUT = (OTHER_FORMAT, LOW_RATING, NO_RATING)
 """Why a battle was not asked for: no fault of its own, and no skip."""
+WANTED, RENAMED = 1, 2
+"""RENAMED: another battle has its id already; it gets one of its own."""
 _EXAMPLES = 3
 _ENCODE = msgspec.json.Encoder().encode
 """The same text as json.dumps, five times as fast; a NaN would become null, and preprocess would count it missing."""
@@ -97,6 +99,8 @@ class Look:
     place: str
     id_hash: str = ""
     """Empty where there is no battle."""
+    lines_hash: str = ""
+    """Of what was played."""
     reason: str = ""
     """Why it is not converted; empty if it is."""
     detail: str = ""
@@ -118,7 +122,7 @@ class Work:
 
     block: Block
     chosen: bytes
-    """One byte a battle: whether it is wanted."""
+    """One byte a battle: 0, WANTED, or RENAMED."""
     xxh3: str
     corpus: str
     """Digest of the corpus' file."""
@@ -183,19 +187,19 @@ class Workshop:
             return Looked(block.xxh3, block.progress, tuple(self._look_at(piece) for piece in block.pieces))
 
     def _look_at(self, piece: Piece) -> Look:
-        id_hash = ""
         try:
             record = read_battle(piece, self.hiding)
-            id_hash = digest(record.id.encode())
+            hashes = digest(record.id.encode()), lines_hash(record)
             if reason := self._unwanted(record):
-                return Look(piece.place, id_hash, reason)
-            return Look(piece.place, id_hash, revealed=self.conversion.reveal(record))
+                return Look(piece.place, *hashes, reason)
+            return Look(piece.place, *hashes, revealed=self.conversion.reveal(record))
         except SkippedBattle as skipped:
-            return Look(piece.place, id_hash, skipped.reason, skipped.detail)
+            return Look(piece.place, reason=skipped.reason, detail=skipped.detail)
         except MemoryError:
             raise
         except Exception as error:  # one odd battle must not end the run; it is counted and told
-            return Look(piece.place, id_hash, *_internal(error))
+            reason, detail = _internal(error)
+            return Look(piece.place, reason=reason, detail=detail)
 
     def _unwanted(self, record: BattleRecord) -> str:
         if self.formats and record.format not in self.formats:
@@ -248,6 +252,8 @@ class Workshop:
                 continue
             try:
                 record = read_battle(piece, self.hiding)
+                if wanted == RENAMED:
+                    record = replace(record, id=f"{record.id}-{lines_hash(record)[:8]}")
                 trajectories = self.conversion.convert(record, corpus)
                 here = [_to_line(trajectory) for trajectory in trajectories]
                 counted = Counter(step.get("label", "observed") for each in trajectories for step in each["steps"])
@@ -274,6 +280,11 @@ class Workshop:
         temporary.write_text(json.dumps({"receipt": checksummed({"of": asdict(receipt)})}), encoding="utf-8")
         temporary.replace(self.path(number, "json"))
         return receipt
+
+
+def lines_hash(record: BattleRecord) -> str:
+    """What tells that two files hold one battle, whatever they call it."""
+    return digest("\n".join(record.lines).encode(errors="replace"))
 
 
 def rating_of(record: BattleRecord) -> int | None:

@@ -51,7 +51,9 @@ def find_battle_files(inputs: Sequence[str | Path], without: Path | None = None)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             for name in matches:
-                found += _below(Path(name)) if Path(name).is_dir() else [name] * (not is_same_file(name, without))
+                inside_parts = any(part.endswith(PARTS) for part in Path(name).parts[:-1])
+                found += _below(Path(name)) if Path(name).is_dir() and not name.endswith(PARTS) else (
+                    [name] * (not is_same_file(name, without) and not inside_parts and not Path(name).is_dir()))
         else:
             raise InputError(f"{given}: no such file", hint="give replays (.json, .jsonl, .log, .html, .parquet; also "
                                                             ".gz, .zst), folders of them, or - for standard input")

@@ -131,6 +131,8 @@ def cut_log(stream: io.BufferedReader[Any], source: str, read: Callable[[], int]
             continue
         if (sent := _SENT_TO.match(text)) and (sent["room"] in rooms or sent["room"] in over):
             here = sent["room"]
+        if here in over and text.rstrip() == b"|init|battle":  # another battle in a room of the same name
+            over.discard(here)
         if here in over or (here and not here.startswith(b"battle-")):
             continue
         rooms.setdefault(here, _Room(number)).add(text if line is not None else b" " * (LONGEST + 1))

@@ -30,6 +30,8 @@ _REPLAY_FILE = re.compile(r"(?:battle-)?(?:[a-z0-9]+-)?"
                           r"(?:gen\d[a-z0-9]*-\d+|[a-z0-9]*[a-z][a-z0-9]*-\d{5,})(?:-[a-z0-9]+)?")
 """File names that are replay ids for certain: `log-1` is not."""
 _LONGEST_ID = 200
+_SAFE_ID = re.compile(r"[a-z0-9_-]+")
+"""And the format in it: anything else may hold the players' names."""
 _LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log>.*?)</script\s*>",
                           re.DOTALL | re.IGNORECASE)
 _ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
@@ -126,7 +128,7 @@ def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: 
         asked = read_requests(log.lines, log.events, hiding)
     id_ = str(value.get("id") or "").removeprefix("battle-")
     format_ = _format(value, id_, lines)
-    if not 0 < len(id_) <= _LONGEST_ID or not id_.isprintable():
+    if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(chr(10).join(lines).encode())}"
     return BattleRecord(id=_encodable(id_), format=format_, lines=lines, asked=asked,
                         date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),

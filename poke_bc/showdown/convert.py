@@ -16,7 +16,7 @@ from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.choices import NO_SLOT
-from poke_bc.showdown.corpus import Corpus, RevealedSets
+from poke_bc.showdown.corpus import Corpus, Others, RevealedSets
 from poke_bc.showdown.damage import add_damage
 from poke_bc.showdown.decision import ALL, CENSORED, NO_LABEL, OBSERVED, PREVIEW, SWITCHES, TURN, Decision
 from poke_bc.showdown.decision import MOVES as MOVES_ONLY
@@ -69,9 +69,11 @@ def _is_new(lines: Iterable[str]) -> bool:
 def reveal(record: BattleRecord) -> RevealedSets:
     """What a battle shows of every set: the first pass alone. Raises SkippedBattle."""
     gen = generation(record)
-    tables = dex(gen)
-    story = read_story(record.lines, gen)
-    sets = [shown_set(mon, tables) for player in PLAYERS for mon in story.battle.sides[player].mons]
+    return _revealed(record, read_story(record.lines, gen), gen)
+
+
+def _revealed(record: BattleRecord, story: Story, gen: int) -> RevealedSets:
+    sets = [shown_set(mon, dex(gen)) for player in PLAYERS for mon in story.battle.sides[player].mons]
     return RevealedSets(record.id, record.format, tuple(sets))
 
 
@@ -79,7 +81,8 @@ def convert(record: BattleRecord, corpus: Corpus) -> list[Json]:
     """Trajectories of p1 and p2, as JSON writes them. Raises SkippedBattle."""
     gen = generation(record)
     story = read_story(record.lines, gen)
-    teams = {player: _team(record, player, story, corpus, gen) for player in PLAYERS}
+    others = corpus.others(_revealed(record, story, gen))
+    teams = {player: _team(record, player, story, others, gen) for player in PLAYERS}
     moments = _moments(record, story, teams)
     if not moments:
         raise SkippedBattle("no decision")
@@ -132,12 +135,12 @@ class Step:
     """Of the own six by slot, where requests tell them."""
 
 
-def _team(record: BattleRecord, player: str, story: Story, corpus: Corpus, gen: int) -> Team:
+def _team(record: BattleRecord, player: str, story: Story, others: Others, gen: int) -> Team:
     side, tables = story.battle.sides[player], dex(gen)
     asked = record.asked.get(player, ())  # type: ignore[call-overload]
     requests = [ask.request for ask in asked if ask.request.get("side", {}).get("pokemon")]
     if not requests:
-        mons = inferred_team(side, tables, corpus, record.id, record.format)
+        mons = inferred_team(side, tables, others, record.id)
         return Team(mons, dict(zip(side.mons, mons, strict=False)), exact=False)
     mons = requested_team(requests, tables)
     found = Battle(gen, {player: mons})
@@ -274,7 +277,7 @@ def _trajectory(
     }
     line = {key: value for key, value in line.items() if value is not None}
     last = len(steps) - 1
-    line["steps"] = [_step_json(step, reward if place == last else 0.0, place == last)
+    line["steps"] = [_step_json(step, reward if place == last else 0.0, place == last and won is not None)
                      for place, step in enumerate(steps)]
     return line
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ class Corpus:
     def __init__(self) -> None:
         self._species: dict[str, dict[str, _Usage]] = {}
         self._present: dict[str, Counter[tuple[str, int]]] = {}
+        self._battles: set[int] = set()
         self._overall: dict[tuple[str, str], Counter[str]] = {}
 
     def add(self, revealed: RevealedSets) -> None:
@@ -92,6 +93,7 @@ class Corpus:
         usages = self._species.setdefault(revealed.format, {})
         present = self._present.setdefault(revealed.format, Counter())
         battle = hashed(revealed.battle)
+        self._battles.add(battle)
         for number, shown in enumerate(revealed.sets):
             present[shown.species, shown.level] += 1
             usage = usages.setdefault(shown.species, _Usage())
@@ -108,38 +110,12 @@ class Corpus:
     def _trim(usage: _Usage) -> None:
         usage.sets = sorted(usage.sets)[:KEPT_SETS]
 
-    def merge(self, other: Corpus) -> None:
-        """Take in what another corpus of other battles holds."""
-        self._overall.clear()
-        for format_, usages in other._species.items():
-            mine = self._species.setdefault(format_, {})
-            for species, usage in usages.items():
-                to = mine.setdefault(species, _Usage())
-                to.sets = [*to.sets, *usage.sets]
-                self._trim(to)
-                to.moves.update(usage.moves)
-                to.items.update(usage.items)
-                to.abilities.update(usage.abilities)
-                to.teras.update(usage.teras)
-        for format_, counts in other._present.items():
-            self._present.setdefault(format_, Counter()).update(counts)
-
-    def matching(self, format_: str, species: str, battle: str, shown: frozenset[str]) -> list[ShownSet]:
-        """Sets of that species from other battles that contain the moves shown, those that show most first."""
-        usage = self._species.get(format_, {}).get(species)
-        if usage is None:
-            return []
-        own = hashed(battle)
-        kept = sorted(usage.sets)[:KEPT_SETS]
-        return [each.shown for each in kept if each.battle != own and shown.issubset(each.shown.moves)]
-
-    def usage(self, format_: str, species: str, what: str) -> Counter[str]:
-        """How often each of `moves`, `items`, `abilities` or `teras` was shown on that species."""
-        usage = self._species.get(format_, {}).get(species)
-        return getattr(usage, what) if usage is not None else Counter()
+    def others(self, own: RevealedSets) -> Others:
+        """All of it but what one battle showed: that must not fill the battle's own gaps."""
+        return Others(self, own)
 
     def overall(self, format_: str, what: str) -> Counter[str]:
-        """`usage` of all species of a format together."""
+        """How often each of `moves`, `items`, `abilities` or `teras` was shown on any species of a format."""
         if (format_, what) not in self._overall:
             total: Counter[str] = Counter()
             for usage in self._species.get(format_, {}).values():
@@ -147,15 +123,11 @@ class Corpus:
             self._overall[format_, what] = total
         return self._overall[format_, what]
 
-    def present(self, format_: str) -> Mapping[tuple[str, int], int]:
-        """(species, level) -> battles' sides that showed it."""
-        return self._present.get(format_, {})
-
     # --- on disk ------------------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
         """Write it; equal corpora give equal bytes."""
-        table: dict[str, Any] = {"species": {}, "present": {}}
+        table: dict[str, Any] = {"battles": sorted(self._battles), "species": {}, "present": {}}
         for format_, usages in sorted(self._species.items()):
             rows = table["species"][format_] = {}
             for species, usage in sorted(usages.items()):
@@ -175,6 +147,7 @@ class Corpus:
         """Read what `save` wrote."""
         table = json.loads(gzip.decompress(path.read_bytes()))
         corpus = cls()
+        corpus._battles = set(table["battles"])
         for format_, rows in table["species"].items():
             for species, row in rows.items():
                 corpus._species.setdefault(format_, {})[species] = _Usage(
@@ -185,6 +158,52 @@ class Corpus:
         for format_, counts in table["present"].items():
             corpus._present[format_] = Counter({(species, level): count for species, level, count in counts})
         return corpus
+
+
+class Others:
+    """What all battles of one battle's format showed, but for that one."""
+
+    def __init__(self, corpus: Corpus, own: RevealedSets) -> None:
+        self._corpus = corpus
+        self._battle = hashed(own.battle)
+        self._own = own if self._battle in corpus._battles else replace(own, sets=())
+        self._usages = corpus._species.get(own.format, {})
+
+    def matching(self, species: str, shown: frozenset[str]) -> list[ShownSet]:
+        """Sets of that species that contain the moves shown, those that show most first."""
+        usage = self._usages.get(species)
+        if usage is None:
+            return []
+        return [each.shown for each in sorted(usage.sets)[:KEPT_SETS]
+                if each.battle != self._battle and shown.issubset(each.shown.moves)]
+
+    def usage(self, species: str, what: str) -> Counter[str]:
+        """How often each of `moves`, `items`, `abilities` or `teras` was shown on that species."""
+        usage = self._usages.get(species)
+        if usage is None:
+            return Counter()
+        counts: Counter[str] = getattr(usage, what)
+        return counts - self._mine(what, species)
+
+    def overall(self, what: str) -> Counter[str]:
+        """`usage` of all species together."""
+        return self._corpus.overall(self._own.format, what) - self._mine(what)
+
+    def present(self) -> Counter[tuple[str, int]]:
+        """(species, level) -> sides that showed it."""
+        mine = Counter((shown.species, shown.level) for shown in self._own.sets)
+        return self._corpus._present.get(self._own.format, Counter()) - mine
+
+    def _mine(self, what: str, species: str | None = None) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for shown in self._own.sets:
+            if species in (None, shown.species):
+                counts.update(shown.moves if what == "moves" else [value for value in [getattr(shown, _SINGULAR[what])]
+                                                                   if value != UNKNOWN])
+        return counts
+
+
+_SINGULAR = {"items": "item", "abilities": "ability", "teras": "tera"}
 
 
 def counted(names: Iterable[str]) -> dict[str, float]:

@@ -38,15 +38,20 @@ class Ask:
         move = to_id(active.get("moves", ())[0]["id"])
         return move if active.get("trapped") or move in NO_SLOT else ""
 
+    def _place(self, number: str, many: int) -> int:
+        """`3` -> 2, one of `many`. Raises SkippedBattle."""
+        if not number.isdecimal() or not 1 <= int(number) <= many:
+            raise SkippedBattle("unknown choice", f"{self.choice:.40}")
+        return int(number) - 1
+
     def action(self, battle: Battle, mons: Sequence[Mon]) -> tuple[int, str]:
         """(action, gimmick) of the choice; NO_LABEL where no slot stands for it (Struggle, Recharge)."""
         words = self.choice.replace(",", " ").split()
-        kind = words[0]
+        kind = words[0] if words else ""
         rows = self.request["side"]["pokemon"]
         if kind == "team":
-            digits = words[1] if len(words) > 1 else "1"
-            place = int(digits if len(words) > 2 or len(rows) >= 10 else digits[0]) - 1
-            return MOVES + mons[place].slot, "none"
+            digits = words[1] if len(words) > 1 else ""
+            return MOVES + mons[self._place(digits if len(words) > 2 else digits[:1], len(rows))].slot, "none"
         if kind == "switch":
             return MOVES + mons[named(" ".join(words[1:]), rows)].slot, "none"
         if kind not in ("move", "default"):
@@ -54,13 +59,14 @@ class Ask:
         if "active" not in self.request:
             return NO_LABEL, "none"
         moves = self.request["active"][0].get("moves", ())
-        word = words[1] if len(words) > 1 else "1"
+        word = words[1] if len(words) > 1 else ""
         if kind == "default":
             if len(moves) != 1:
                 return NO_LABEL, "none"
             move = to_id(moves[0]["id"])
         else:
-            move = to_id(moves[int(word) - 1]["id"]) if word.isdigit() and int(word) <= len(moves) else to_id(word)
+            by_number = word.isdecimal() or not word
+            move = to_id(moves[self._place(word, len(moves))]["id"]) if by_number else to_id(word)
         gimmick = next((GIMMICK_WORDS[word] for word in words[2:] if word in GIMMICK_WORDS), "none")
         if move in NO_SLOT:
             return NO_LABEL, gimmick
@@ -101,7 +107,8 @@ def read_asks(asked: Sequence[Asked], lines: Sequence[str]) -> list[Ask]:
 def cleaned(choice: str | None) -> str:
     """Without the marks of a simulator's input (`>p1 move 1`)."""
     text = (choice or "").strip()
-    return text[4:] if text.startswith((">p1 ", ">p2 ")) else text
+    text = text[4:] if text.startswith((">p1 ", ">p2 ")) else text
+    return text.removeprefix("/choose ").strip()
 
 
 def phase_of(request: Mapping[str, Any]) -> str:

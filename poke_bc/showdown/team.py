@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from poke_bc.dex import Dex, to_id
-from poke_bc.showdown.corpus import Corpus, ShownSet, counted, pick
+from poke_bc.showdown.corpus import Others, ShownSet, counted, pick
 from poke_bc.showdown.power import may_power
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
@@ -51,29 +51,29 @@ def own_moves(mon: Mon, dex: Dex) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def inferred_team(side: Side, dex: Dex, corpus: Corpus, battle: str, format_: str) -> list[Mon]:
+def inferred_team(side: Side, dex: Dex, others: Others, battle: str) -> list[Mon]:
     """A fresh team of `side.size` Pokémon from the end of the first pass; hidden things filled and marked.
 
     The Pokémon shown come first, in the order of `side.mons`, so that the caller can tell who is who.
     """
     seed = (battle, side.player)
-    team = [fill(mon, dex, corpus, format_, battle, (*seed, place)) for place, mon in enumerate(side.mons)]
+    team = [fill(mon, dex, others, (*seed, place)) for place, mon in enumerate(side.mons)]
     taken = {mon.base for mon in team}
     for place in range(len(team), min(side.size, TEAM)):
-        hidden = _never_seen(dex, corpus, format_, taken, (*seed, place))
+        hidden = _never_seen(dex, others, taken, (*seed, place))
         if hidden is None:
             break
         taken.add(hidden.base)
-        filled = fill(hidden, dex, corpus, format_, battle, (*seed, place))
+        filled = fill(hidden, dex, others, (*seed, place))
         assert filled.own is not None
         filled.own = replace(filled.own, imputed=filled.own.imputed | {"species"})
         team.append(filled)
     return give_slots(team)
 
 
-def _never_seen(dex: Dex, corpus: Corpus, format_: str, taken: set[str], seed: tuple[object, ...]) -> Mon | None:
+def _never_seen(dex: Dex, others: Others, taken: set[str], seed: tuple[object, ...]) -> Mon | None:
     """A Pokémon of the format that the team does not have."""
-    weights = {f"{species}\0{level}": float(count) for (species, level), count in corpus.present(format_).items()}
+    weights = {f"{species}\0{level}": float(count) for (species, level), count in others.present().items()}
     while weights:
         found = pick(weights, *seed, len(weights))
         if found is None:
@@ -86,11 +86,11 @@ def _never_seen(dex: Dex, corpus: Corpus, format_: str, taken: set[str], seed: t
     return None
 
 
-def fill(mon: Mon, dex: Dex, corpus: Corpus, format_: str, battle: str, seed: tuple[object, ...]) -> Mon:
-    """A fresh Pokémon that knows what this one showed, with the rest filled from the corpus."""
+def fill(mon: Mon, dex: Dex, others: Others, seed: tuple[object, ...]) -> Mon:
+    """A fresh Pokémon that knows what this one showed, with the rest filled from other battles."""
     shown = shown_set(mon, dex)
     species, known = shown.species, frozenset(shown.moves)
-    found = corpus.matching(format_, species, battle, known)
+    found = others.matching(species, known)
     if mon.powered:  # its Z-Moves and Max Moves came from some move
         found = [each for each in found if all(may_power(dex, each.moves, *how) for how in mon.powered)] or found
     full = [each for each in found if len(each.moves) == SLOTS] or found
@@ -98,7 +98,7 @@ def fill(mon: Mon, dex: Dex, corpus: Corpus, format_: str, battle: str, seed: tu
     lot = pick(names, *seed, "set")
     chosen = full[int(lot)] if lot is not None else None
     moves = set(known | set(chosen.moves if chosen else ()))
-    usage = {move: float(count) for move, count in corpus.usage(format_, species, "moves").items()}
+    usage = {move: float(count) for move, count in others.usage(species, "moves").items()}
     for weights in (usage, counted(dex.learnset(species) - NEVER)):
         while len(moves) < SLOTS:
             move = pick({name: weight for name, weight in weights.items() if name not in moves}, *seed, "move")
@@ -118,10 +118,10 @@ def fill(mon: Mon, dex: Dex, corpus: Corpus, format_: str, battle: str, seed: tu
             imputed.add(what)
             value = getattr(chosen, what) if chosen else UNKNOWN
         if value == UNKNOWN:
-            counts = {name: float(count) for name, count in corpus.usage(format_, species, place).items()}
+            counts = {name: float(count) for name, count in others.usage(species, place).items()}
             value = pick(counts, *seed, what) or pick(plain, *seed, what)
             if value is None:  # "unknown" would tell that it was filled
-                common = {name: float(count) for name, count in corpus.overall(format_, place).items()}
+                common = {name: float(count) for name, count in others.overall(place).items()}
                 value = pick(common, *seed, what, "any") or UNKNOWN
         values[what] = value
     if dex.gen < 9:

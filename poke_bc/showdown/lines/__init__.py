@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 IGNORED = frozenset("""
     -block -candynamax -center -combine -fieldactivate -hint -hitcount -message -nothing -ohko -resisted
-    -supereffective -waiting -zbroken ScrapeTime askreg badge bigerror callback choice clearpoke controlshtml
-    debug deinit error expire fieldhtml gen hidelines html inactive inactiveoff init message noinit pagehtml
-    poststart queryresponse rated raw request seed sentchoice showteam split start t: teampreview tempnotify
-    tempnotifyoff tier title uhtml uhtmlchange unlink updatepoke upkeep usercount warning
+    -supereffective -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
+    chatmsg chatmsg-raw choice clearpoke controlshtml customgroups debug deinit error expire fieldhtml formats
+    gen hidelines html inactive inactiveoff init j join l leave message n name nametaken noinit notify pagehtml
+    pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split start
+    t: teampreview tempnotify tempnotifyoff tier title tournament uhtml uhtmlchange unlink updatechallenges
+    updatepoke updatesearch updateuser upkeep usercount userlist users userstats warning
     """.split()) | {""}
-"""Lines that change nothing here."""
+"""Lines that change nothing here; a live player's room has chat among them."""
 
 HANDLERS: dict[str, Callable[[Battle, list[str]], None]] = {
     "-ability": reveals.ability, "-activate": effects.activate, "-anim": moves.anim, "-boost": boosts.boost,

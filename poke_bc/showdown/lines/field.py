@@ -79,7 +79,7 @@ def player(battle: Battle, parts: list[str]) -> None:
         raise SkippedBattle("not singles", "more than two players")
     if len(parts) > 3 and parts[3]:
         side.name = parts[3]
-    if len(parts) > 5 and parts[5].isdigit():
+    if len(parts) > 5 and parts[5].isdecimal():
         side.rating = int(parts[5])
 
 
@@ -106,4 +106,5 @@ def won(battle: Battle, parts: list[str]) -> None:
     if parts[1] == "tie":
         battle.winner = "tie"
         return
-    battle.winner = next((side.player for side in battle.sides.values() if side.name == parts[2]), None)
+    named = [side.player for side in battle.sides.values() if to_id(side.name) == to_id(parts[2])]
+    battle.winner = named[0] if len(named) == 1 else None  # in self-play both may have one name
