@@ -42,6 +42,6 @@ lint: setup
 bench *names: setup
     {{bin}}/python -m tests.bench {{names}}
 
-# docs/schema.md and docs/cli.md from what they describe
+# docs/schema.md, docs/cli.md and docs/settings.md from what they describe
 docs: setup
     {{bin}}/python docs/generate.py
