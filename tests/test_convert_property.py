@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.convert import convert_battles
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
 from poke_bc.showdown.convert import convert, reveal
@@ -115,11 +116,28 @@ def test_a_battle_fills_none_of_its_own_gaps(battles: list[dict[str, Any]]) -> N
 
 
 @pytest.mark.parametrize("choice", ["move 0", "move 9", "move", "team 0", "team x", ",", "switch 0", "dance 1"])
-def test_a_choice_that_cannot_be_is_a_reason_to_skip(battles: list[dict[str, Any]], corpus: Corpus, choice: str) -> None:
+def test_a_choice_that_cannot_be_is_a_reason_to_skip(
+    battles: list[dict[str, Any]], corpus: Corpus, choice: str
+) -> None:
     record = to_record(battles[0], exact=True)
     asked = {player: (replace(asks[0], choice=choice), *asks[1:]) for player, asks in record.asked.items()}
     with pytest.raises(SkippedBattle, match="unknown choice"):
         convert(replace(record, asked=asked), corpus)
+
+
+def test_a_duplicate_is_what_was_played_twice_not_what_is_called_the_same(
+    battles: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    first, second = ({key: value for key, value in battle.items() if key not in PLAYERS} for battle in battles[:2])
+    broken = first | {"spectator": [*first["spectator"][:20], "|damaged line|"]}
+    given = [broken, first, first | {"id": f"{first['format']}-77"}, second | {"id": first["id"]}]
+    (tmp_path / "battles.jsonl").write_text("".join(json.dumps(battle) + "\n" for battle in given))
+    done = convert_battles([str(tmp_path / "battles.jsonl")], tmp_path / "raw.jsonl", workers=1, keep_names=True)
+    assert done.skipped == {"unknown line": 1, "duplicate battle": 1}
+    lines = [json.loads(line) for line in (tmp_path / "raw.jsonl").read_text().splitlines()]
+    assert lines[0]["replay_id"] == first["id"]
+    assert lines[2]["replay_id"].startswith(first["id"] + "-")
+    assert [line["player"] for line in lines] == ["p1", "p2", "p1", "p2"]
 
 
 def test_a_log_that_breaks_off_does_not_end_the_battle(battles: list[dict[str, Any]], corpus: Corpus) -> None:
