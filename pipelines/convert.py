@@ -38,11 +38,12 @@ from pipelines.battles.blocks import (
 )
 from pipelines.battles.files import find_battle_files, is_same_file
 from pipelines.battles.folder import OUTPUT_ENDINGS, keep_only_this_plan, open_parts, publish, spool, writing
-from pipelines.battles.names import Hiding, find_salt, to_id
+from pipelines.battles.names import Hiding, find_salt
 from pipelines.engine import default_workers, run_in_order
 from pipelines.sources import STDIN
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import digest_file
+from poke_bc.dex import to_id
 
 _SMALL = 128 << 10
 """Bytes of input, mostly compressed, below which starting processes takes longer than converting."""

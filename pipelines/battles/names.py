@@ -18,22 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from poke_bc.contract.errors import UsageError
+from poke_bc.dex import to_id
 
 SALT_VARIABLE = "POKE_BC_SALT"
-_NOT_IN_IDS = re.compile(r"[^a-z0-9]+")
 _SIDE = re.compile(r"(p[1-4]): .*", re.DOTALL)
 _LEAVING = re.compile(r"(?!Player \d )(?P<name>.+?)(?= (?:forfeited|lost due to inactivity|lost\.|has forfeited))")
 _SIDE_ARGUMENT = {"-sidestart": 2, "-sideend": 2, "-ability": 4}
 """Where a line names a side as `p1: USER` (Unnerve's target in `-ability`); elsewhere `p1: X` is a Pokémon."""
-
-
-def to_id(name: str) -> str:
-    """Showdown's id of a name.
-
-    >>> to_id("[Gen 9] OU"), to_id(" Mr. Mime-Galar")
-    ('gen9ou', 'mrmimegalar')
-    """
-    return _NOT_IN_IDS.sub("", name.lower())
 
 
 def hash_name(name: str, salt: str) -> str:

@@ -19,9 +19,10 @@ from typing import Any
 
 from pipelines.battles.asked import read_requests
 from pipelines.battles.clean_log import CleanLog, clean
-from pipelines.battles.names import Hiding, to_id
+from pipelines.battles.names import Hiding
 from pipelines.battles.pieces import Piece
 from poke_bc.contract.files import digest
+from poke_bc.dex import to_id
 from poke_bc.showdown.record import Asked, BattleRecord, Player, SkippedBattle
 
 NOT_A_BATTLE = "not a battle"

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -24,7 +24,7 @@ RENAMED = {
 """Ids of old logs -> those of today."""
 
 
-@cache
+@lru_cache(maxsize=65536)
 def to_id(text: str) -> str:
     """A name as Showdown's toID makes it: lower case, all but a-z and 0-9 left out.
 

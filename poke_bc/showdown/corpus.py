@@ -56,10 +56,19 @@ class _Kept:
 @dataclass(slots=True)
 class _Usage:
     sets: list[_Kept] = field(default_factory=list)
+    """In order, once settled."""
     moves: Counter[str] = field(default_factory=Counter)
     items: Counter[str] = field(default_factory=Counter)
     abilities: Counter[str] = field(default_factory=Counter)
     teras: Counter[str] = field(default_factory=Counter)
+    settled: bool = field(default=False, init=False)
+
+    def settle(self) -> list[_Kept]:
+        """The sets kept, those that show most first."""
+        if not self.settled:
+            self.sets = sorted(self.sets)[:KEPT_SETS]
+            self.settled = True
+        return self.sets
 
 
 def hashed(*words: object) -> int:
@@ -103,12 +112,9 @@ class Corpus:
                 if name != UNKNOWN:
                     counter[name] += 1
             usage.sets.append(_Kept(4 - len(shown.moves), hashed(revealed.battle, number), battle, shown))
+            usage.settled = False
             if len(usage.sets) > 2 * KEPT_SETS:
-                self._trim(usage)
-
-    @staticmethod
-    def _trim(usage: _Usage) -> None:
-        usage.sets = sorted(usage.sets)[:KEPT_SETS]
+                usage.settle()
 
     def others(self, own: RevealedSets) -> Others:
         """All of it but what one battle showed: that must not fill the battle's own gaps."""
@@ -133,7 +139,7 @@ class Corpus:
             for species, usage in sorted(usages.items()):
                 rows[species] = {
                     "sets": [[each.hash, each.battle, each.shown.level, each.shown.moves, each.shown.item,
-                              each.shown.ability, each.shown.tera] for each in sorted(usage.sets)[:KEPT_SETS]],
+                              each.shown.ability, each.shown.tera] for each in usage.settle()],
                     **{name: dict(sorted(getattr(usage, name).items()))
                        for name in ("moves", "items", "abilities", "teras")},
                 }
@@ -153,7 +159,7 @@ class Corpus:
                 corpus._species.setdefault(format_, {})[species] = _Usage(
                     [_Kept(4 - len(moves), hash_, battle, ShownSet(species, level, tuple(moves), item, ability, tera))
                      for hash_, battle, level, moves, item, ability, tera in row["sets"]],
-                    *(Counter(row[name]) for name in ("moves", "items", "abilities", "teras")),
+                    **{name: Counter(row[name]) for name in ("moves", "items", "abilities", "teras")},
                 )
         for format_, counts in table["present"].items():
             corpus._present[format_] = Counter({(species, level): count for species, level, count in counts})
@@ -174,7 +180,7 @@ class Others:
         usage = self._usages.get(species)
         if usage is None:
             return []
-        return [each.shown for each in sorted(usage.sets)[:KEPT_SETS]
+        return [each.shown for each in usage.settle()
                 if each.battle != self._battle and shown.issubset(each.shown.moves)]
 
     def usage(self, species: str, what: str) -> Counter[str]:

@@ -133,8 +133,6 @@ def replace(battle: Battle, parts: list[str]) -> None:
         mon = find(battle, side, nick, details) or add(battle, side, nick, details)
         if mon is not active:
             take_over(mon, active)
-            for move in active.stint_moves:
-                mon.moves.setdefault(move, 1)
             shown = active
             shown.leave()
             restore(shown, battle.entered[side.player])
@@ -158,10 +156,8 @@ def stands(battle: Battle, player: str, mon: Mon) -> None:
         if shown is mon:
             raise SkippedBattle("inconsistent state", "a request and the log disagree on who is active")
     mon.believed = mon.believe()
+    mon.hidden |= shown.stint_moves - mon.moves.keys()
     take_over(mon, shown)
-    mon.hidden |= {move for move in shown.stint_moves if move not in mon.moves}
-    for move in shown.stint_moves:
-        mon.moves.setdefault(move, 1)
     shown.leave()
     restore(shown, battle.entered[player])
     shown.seen = True
@@ -195,3 +191,5 @@ def restore(mon: Mon, snapshot: tuple[object, ...]) -> None:
 def take_over(mon: Mon, impostor: Mon) -> None:
     for name in TAKEN_OVER:
         setattr(mon, name, getattr(impostor, name))
+    for move in sorted(impostor.stint_moves):  # a set's own order differs from process to process
+        mon.moves.setdefault(move, 1)

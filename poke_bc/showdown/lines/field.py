@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from poke_bc.dex import to_id
-from poke_bc.showdown.lines.reveals import reveal
+from poke_bc.showdown.lines.reveals import reveal_cause
 from poke_bc.showdown.protocol import NONE, effect_id, read_number, tag
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Doing
@@ -17,14 +17,12 @@ HAZARDS = {"spikes": 3, "toxicspikes": 2, "stealthrock": 1, "stickyweb": 1}
 """With the most layers."""
 TERRAINS = frozenset({"electricterrain", "grassyterrain", "mistyterrain", "psychicterrain"})
 
+
 def weather(battle: Battle, parts: list[str]) -> None:
     weather = {"none": NONE, "snow": "snowscape"}.get(to_id(parts[2]), to_id(parts[2]))
     if weather != battle.weather or "[upkeep]" not in parts:
         battle.weather, battle.weather_since = weather, battle.turn
-    of = battle.mon(tag(parts, "of") or "")
-    cause = tag(parts, "from")
-    if of is not None and cause is not None:
-        reveal(battle, of, cause)
+    reveal_cause(battle, tag(parts, "from"), parts)
 
 
 def field_start(battle: Battle, parts: list[str]) -> None:
@@ -33,10 +31,7 @@ def field_start(battle: Battle, parts: list[str]) -> None:
         battle.terrain, battle.terrain_since = effect, battle.turn
     else:
         battle.rooms[effect] = battle.turn
-    of = battle.mon(tag(parts, "of") or "")
-    cause = tag(parts, "from")
-    if of is not None and cause is not None:
-        reveal(battle, of, cause)
+    reveal_cause(battle, tag(parts, "from"), parts)
 
 
 def field_end(battle: Battle, parts: list[str]) -> None:

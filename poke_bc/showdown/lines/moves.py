@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 RAMPAGES = frozenset(["outrage", "petaldance", "thrash", "ragingfury", "rollout", "iceball", "uproar"])
 
+
 def move(battle: Battle, parts: list[str]) -> None:
     side = battle.sides[parts[2][:2]]
     mon = battle.mon(parts[2])

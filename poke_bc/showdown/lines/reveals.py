@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from poke_bc.showdown.battle import Battle
 
 
-def reveal_cause(battle: Battle, cause: str | None, parts: list[str], mon: Mon) -> None:
-    """`[from] item: X|[of] WHO`: WHO has it, else the one the line is about."""
+def reveal_cause(battle: Battle, cause: str | None, parts: list[str], mon: Mon | None = None) -> None:
+    """`[from] item: X|[of] WHO`: WHO has it, else `mon`, the one the line is about."""
     if cause is None:
         return
     of = tag(parts, "of")
-    reveal(battle, (battle.mon(of) if of else None) or mon, cause)
+    holder = (battle.mon(of) if of else None) or mon
+    if holder is not None:
+        reveal(battle, holder, cause)
 
 
 def reveal(battle: Battle, mon: Mon, cause: str) -> None:
