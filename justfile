@@ -38,9 +38,24 @@ lint: setup
     {{bin}}/ruff check .
     {{bin}}/mypy
 
-# ratios against real peers, interleaved in one run; let nothing else run meanwhile
-bench *names: setup
-    {{bin}}/python -m tests.bench {{names}}
+# the peers that `just bench` compares with, beside what `just setup` installed
+[private]
+bench-setup: setup
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if cmp -s .venv/.made-from .venv/.bench-made-from; then exit 0; fi
+    {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+    # asks for older numpy and xxhash than it needs; see the bench group in pyproject.toml
+    {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mosaicml-streaming
+    cp .venv/.made-from .venv/.bench-made-from
+
+# ratios against real peers, interleaved in one run; let nothing else run meanwhile. Groups by name, or all; --help
+bench *arguments: bench-setup
+    {{bin}}/python -m tests.bench {{arguments}}
+
+# the same, and docs/benchmarks.md and docs/scale.md anew from what was measured
+bench-docs *groups: bench-setup
+    {{bin}}/python -m tests.bench --docs {{groups}}
 
 # docs/schema.md, docs/cli.md and docs/settings.md from what they describe
 docs: setup

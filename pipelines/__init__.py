@@ -5,10 +5,15 @@
 
     sources.py      which files, opened how (plain, .gz, .zst, stdin)
     blocks.py       newline-aligned blocks: a pure function of the text and a block number
+    parquet.py      Parquet files: what may be wrong with one, and its blocks
+    ahead.py        a thread that reads the next blocks while one is decoded
+    work.py         all blocks of all sources, whichever sort they are
     detect.py       which schema to read with
     decode.py       a block -> rows: Arrow where it is sure, the exact reader for the rest
-    read_arrow.py   the fast reader
-    read_exact.py   the exact one
+    read_arrow.py   a fast reader of text
+    read_table.py   Parquet's rows: at once where that is sure, else one by one
+    from_arrow.py   Arrow arrays -> rows, with every check
+    read_exact.py   the exact reader
     decoded.py      what both give
     part.py         what a block leaves on disk: rows, trajectories, quarantine, receipt
     engine.py       blocks over processes, results in order

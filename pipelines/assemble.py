@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.part import PartStore, Receipt
+from pipelines.ledger import Part
+from pipelines.part import PartStore
 from poke_bc.contract.files import TEMPORARY, digest_file, fsync_folder
 from poke_bc.contract.manifest import FileEntry, ShardEntry
 from poke_bc.contract.rows import arrow_schema, row_dtypes
@@ -54,7 +55,7 @@ class Index:
         return len(self.view_T) - len(np.unique(self.view_T))
 
 
-def plan_shards(store: PartStore, receipts: Sequence[Receipt], shard_rows: int) -> tuple[list[list[Slice]], Index]:
+def plan_shards(store: PartStore, parts: Sequence[Part], shard_rows: int) -> tuple[list[list[Slice]], Index]:
     """Which trajectories make up each shard, and what must be known of all of them.
 
     A shard ends with the first battle that fills it: views of one battle that follow each other stay together.
@@ -62,8 +63,8 @@ def plan_shards(store: PartStore, receipts: Sequence[Receipt], shard_rows: int) 
     shards: list[list[Slice]] = [[]]
     battles, views = [], []
     filled, last = 0, None
-    for number, receipt in enumerate(receipts):
-        if not receipt.trajectories:
+    for number, part in enumerate(parts):
+        if not part.trajectories:
             continue
         table = store.read_table(number)
         ids, players = table["replay_id"].to_pylist(), table["player"].to_pylist()
@@ -95,13 +96,13 @@ def _hashes(names: list[str]) -> NDArray[np.uint64]:
     return np.array([battle_hash(name) for name in names], np.uint64)
 
 
-def write_shards(folder: Path, store: PartStore, receipts: Sequence[Receipt], shards: Sequence[Sequence[Slice]],
+def write_shards(folder: Path, store: PartStore, parts: Sequence[Part], shards: Sequence[Sequence[Slice]],
                  first_lines: Sequence[int], done: Callable[[int], None]) -> list[ShardEntry]:
     """Write all shards; nothing refers to them until the manifest does.
 
     Args:
         folder: of the data set.
-        store, receipts: the parts.
+        store, parts: the parts.
         shards: from `plan_shards`.
         first_lines: number of each part's first line in its source, from 1.
         done: told the rows written after each shard.
@@ -112,8 +113,8 @@ def write_shards(folder: Path, store: PartStore, receipts: Sequence[Receipt], sh
         rows = sum(piece.row_stop - piece.row_start for piece in slices)
         count = sum(piece.stop - piece.start for piece in slices)
         entries.append(ShardEntry(
-            rows=_write_rows(folder, f"shard-{number:05d}", store, receipts, slices, rows, trajectory),
-            trajectories=_write_trajectories(folder, f"shard-{number:05d}", store, receipts, slices, first_lines),
+            rows=_write_rows(folder, f"shard-{number:05d}", store, parts, slices, rows, trajectory),
+            trajectories=_write_trajectories(folder, f"shard-{number:05d}", store, parts, slices, first_lines),
             row_count=rows, trajectory_count=count))
         trajectory += count
         done(rows)
@@ -121,7 +122,7 @@ def write_shards(folder: Path, store: PartStore, receipts: Sequence[Receipt], sh
     return entries
 
 
-def _write_rows(folder: Path, stem: str, store: PartStore, receipts: Sequence[Receipt], slices: Sequence[Slice],
+def _write_rows(folder: Path, stem: str, store: PartStore, parts: Sequence[Part], slices: Sequence[Slice],
                 rows: int, first_trajectory: int) -> FileEntry:
     temporary = folder / f"{TEMPORARY}{stem}.arrow"
     offsets = _write_empty(temporary, store.schema, rows)
@@ -129,7 +130,7 @@ def _write_rows(folder: Path, stem: str, store: PartStore, receipts: Sequence[Re
     with open(temporary, "r+b") as file:
         at = 0
         for piece in slices:
-            part = store.map_rows(piece.part, receipts[piece.part].rows)
+            part = store.map_rows(piece.part, parts[piece.part].rows)
             for name, (dtype, shape) in layout.items():
                 values = part[name][piece.row_start: piece.row_stop]
                 if name == "trajectory":
@@ -166,7 +167,7 @@ def _write_empty(path: Path, schema: Schema, rows: int) -> dict[str, int]:
                 for name, (_, shape) in layout.items()}
 
 
-def _write_trajectories(folder: Path, stem: str, store: PartStore, receipts: Sequence[Receipt],
+def _write_trajectories(folder: Path, stem: str, store: PartStore, parts: Sequence[Part],
                         slices: Sequence[Slice], first_lines: Sequence[int]) -> FileEntry:
     """The table of a shard's trajectories: contract 1's keys, rows, and where each was read."""
     temporary = folder / f"{TEMPORARY}{stem}.trajectories.arrow"
@@ -175,7 +176,7 @@ def _write_trajectories(folder: Path, stem: str, store: PartStore, receipts: Seq
         for piece in slices:
             table = store.read_table(piece.part).slice(piece.start, piece.stop - piece.start)
             lines = table["line"].to_numpy() + first_lines[piece.part]
-            sources = np.full(table.num_rows, receipts[piece.part].source, np.uint16)
+            sources = np.full(table.num_rows, parts[piece.part].source, np.uint16)
             table = table.set_column(table.column_names.index("line"), "line", pa.array(lines))
             table = table.append_column("source", pa.array(sources)).combine_chunks()
             writer = writer or pa.ipc.new_file(sink, table.schema)

@@ -1,31 +1,80 @@
-"""A block of lines -> rows: Arrow where it is sure, the exact reader for the rest.
+"""A block of lines -> rows: a quick reader where it is sure, the exact reader for the rest.
 
-pyarrow's JSON reader takes a block with the schema's types at several times the speed of Python. It is more
-lenient than a trajectory file may be (NaN, two objects on a line, ...), so its result counts only where every
-check of the exact reader (poke_bc.contract.trajectory) is seen to hold for the block as a whole. Otherwise the
-block is halved until the doubtful lines are few, and those go through the exact reader, which accepts them or
-says what is wrong. Rows are the same whichever way they went.
+There are two quick readers. The scanner (pipelines.scan, with Numba installed) goes over the bytes once, knowing
+the schema. Arrow's JSON reader takes any text with the schema's types at several times the speed of Python. Both
+are held to the exact reader (poke_bc.contract.trajectory): what they cannot vouch for goes through that one, which
+accepts it or says what is wrong. Rows are the same whichever way they went.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from pipelines.blocks import Text
 from pipelines.decoded import Bad, Decoded, concat
 from pipelines.read_arrow import NotSure, decode_fast
 from pipelines.read_exact import decode_exact
 from poke_bc.contract.schema import Schema
 
+if TYPE_CHECKING:
+    from pipelines.blocks import Text
+
+WORTH_SCANNING = 64 << 20
+"""Bytes of input from which on loading the scanner pays, and compiling it, which is done once on a machine."""
+
 _EXACT_BYTES = 64 << 10  # below this a doubtful text is not halved again
 
 
-def decode(text: Text, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
-    """All good lines as rows, and the bad ones (in order; they are many where the file is something else)."""
-    pieces, bad = _decode(text.data, 0, text.byte, schema)
+@cache
+def can_scan() -> bool:
+    """Whether the scanner is there: Numba is installed and works. `POKE_BC_DECODER=arrow` says no."""
+    if os.environ.get("POKE_BC_DECODER") == "arrow" or find_spec("numba") is None:
+        return False
+    try:
+        import pipelines.scan.read  # noqa: F401 - whether it can be
+    except (ImportError, RuntimeError):  # Numba refuses this NumPy, or finds no place for what it compiles
+        return False
+    return True
+
+
+def prepare(schema: Schema) -> bool:
+    """Load the scanner, and compile it if that was never done here, before there are several processes to do so.
+
+    Returns whether there is one.
+    """
+    if not can_scan():
+        return False
+    from pipelines.scan.read import decode_scanning
+
+    decode_scanning(b"\n", 0, 0, schema)
+    return True
+
+
+def decode(text: Text, schema: Schema, *, scanning: bool = True) -> tuple[Decoded, Iterator[Bad]]:
+    """All good lines as rows, and the bad ones (in order; they are many where the file is something else).
+
+    Args:
+        text: whole lines.
+        schema: what the observations hold.
+        scanning: with the scanner, if it is there; False: with Arrow.
+    """
+    pieces, bad = _decode_quickly(text, schema) if scanning and can_scan() else _decode(text.data, 0, text.byte, schema)
     if text.long_line is not None:
         bad.append(Bad(text.lines - 1, text.long_line, "$", "longer than a block of 8 MiB"))
     return concat(pieces, schema), iter(bad)
+
+
+def _decode_quickly(text: Text, schema: Schema) -> tuple[list[Decoded], list[Bad]]:
+    from pipelines.scan.read import TooDoubtful, decode_scanning
+
+    try:
+        decoded, bad = decode_scanning(text.data, 0, text.byte, schema)
+        return [decoded], bad
+    except TooDoubtful:
+        return _decode(text.data, 0, text.byte, schema)
 
 
 def _decode(data: bytes, line: int, byte: int, schema: Schema) -> tuple[list[Decoded], list[Bad]]:

@@ -23,7 +23,8 @@ class Bad:
     """A quarantined line: its number in the block (from 0), its offset in the source, and why."""
 
     line: int
-    byte: int
+    byte: int | None
+    """None for a row of a table, which begins at no byte."""
     path: str
     reason: str
 

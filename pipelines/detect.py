@@ -1,4 +1,4 @@
-"""Which schema to read with, seen from the first lines."""
+"""Which schema to read with, seen from the first trajectories."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from pipelines.blocks import Block, Text
+from pipelines.work import Block, Content
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.schema import SHIPPED, Schema, load_schema
-from poke_bc.contract.trajectory import BadLine, parse_strict
 
 
 def choose_schema(wanted: str | Path, blocks: Iterator[Block]) -> tuple[Schema, Iterator[Block]]:
@@ -34,14 +33,14 @@ def choose_schema(wanted: str | Path, blocks: Iterator[Block]) -> tuple[Schema, 
     return schema, blocks
 
 
-def _observation_keys(text: Text) -> set[str]:
-    """Keys of the first ten observations that can be read, out of the first lines."""
+def _observation_keys(content: Content) -> set[str]:
+    """Keys with a value of the first ten observations that can be read."""
     keys: set[str] = set()
     read = 0
-    for line in text.data.split(b"\n", 200)[:200]:
-        with contextlib.suppress(BadLine, KeyError, IndexError, TypeError):
-            if isinstance(observation := parse_strict(line)["steps"][0]["observation"], dict):
-                keys |= observation.keys()
+    for trajectory in content.first():
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            if isinstance(observation := trajectory["steps"][0]["observation"], dict):
+                keys |= {key for key, value in observation.items() if value is not None}
                 read += 1
         if read == 10:
             break

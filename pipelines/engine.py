@@ -25,28 +25,37 @@ R = TypeVar("R")
 def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -> Generator[R]:
     """`job(number, task)` for each task; results come in order.
 
-    With one worker everything happens here; otherwise at most two tasks a worker are under way, so a long list
-    of tasks that carry their data costs no memory.
+    This process is one of the workers: it has its modules loaded while the others still start, and whenever each of
+    them has a task waiting, it does the next one itself. So a long list of tasks that carry their data costs no
+    memory: at most two tasks a worker are under way.
     """
+    _calm_threads()
     if workers <= 1:
-        _calm_threads()
         for number, task in enumerate(tasks):
             yield job(number, task)
         return
-    pending: deque[Future[R]] = deque()
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    others = workers - 1
+    results: deque[Future[R]] = deque()
+    pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
         for number, task in enumerate(tasks):
-            pending.append(pool.submit(job, number, task))
-            if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+            if sum(not result.done() for result in results) < 2 * others:
+                results.append(pool.submit(job, number, task))
+            else:
+                results.append(Future())
+                results[-1].set_result(job(number, task))
+            while results and (results[0].done() or len(results) > _MOST_RESULTS * workers):
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
     except BrokenProcessPool:
         raise InputError("a worker process died (killed, or out of memory)",
                          hint="run the same command again with fewer --workers: finished blocks are kept") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+_MOST_RESULTS = 4  # a worker's, that wait for the result of a task before them
 
 
 def default_workers() -> int:

@@ -23,11 +23,10 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.blocks import Block, Text
-from pipelines.decode import decode
 from pipelines.decoded import Bad, Decoded
+from pipelines.work import Block, Content
 from poke_bc.contract.actions import NO_LABEL
-from poke_bc.contract.files import checksum_holds, checksummed, digest, digest_file, temporary_name
+from poke_bc.contract.files import checksum_holds, checksummed, digest_file, temporary_name
 from poke_bc.contract.rows import CATEGORY, row_dtypes
 from poke_bc.contract.schema import Schema
 
@@ -68,6 +67,8 @@ class PartStore:
 
     folder: Path
     schema: Schema
+    scanning: bool = False
+    """Whether the scanner decodes text, where Numba is; else Arrow does. The rows are the same."""
 
     def path(self, number: int, ending: str) -> Path:
         """Where a file of part `number` is."""
@@ -78,14 +79,14 @@ class PartStore:
 
         Returns the receipt and how far the source is read by then.
         """
-        text = block.read()
-        kept = self._kept(number, text)
-        return kept or self.make(number, block, text), block.progress
+        content = block.read()
+        kept = self._kept(number, content)
+        return kept or self.make(number, block, content), block.progress
 
-    def _kept(self, number: int, text: Text) -> Receipt | None:
+    def _kept(self, number: int, content: Content) -> Receipt | None:
         """The receipt of an earlier run, if block and files still are what it says."""
         receipt = self.receipt(number)
-        if receipt is None or receipt.text_xxh3 != digest(text.data) or receipt.lines != text.lines:
+        if receipt is None or receipt.text_xxh3 != content.digest or receipt.lines != content.lines:
             return None
         files = {ending: self.path(number, ending) for ending in receipt.digests}
         if all(path.is_file() and digest_file(path) == receipt.digests[ending] for ending, path in files.items()):
@@ -102,17 +103,17 @@ class PartStore:
             return None
         return Receipt(**{key: item for key, item in value.items() if key != "xxh3"})
 
-    def make(self, number: int, block: Block, text: Text) -> Receipt:
-        """Make part `number` out of a text, whatever was there before."""
+    def make(self, number: int, block: Block, content: Content) -> Receipt:
+        """Make part `number` out of what a block holds, whatever was there before."""
         self.path(number, "json").unlink(missing_ok=True)
-        decoded, bad = decode(text, self.schema)
+        decoded, bad = content.decode(self.schema, scanning=self.scanning)
         digests = {"rows": self._write_rows(number, decoded), "table": self._write_table(number, decoded.trajectories)}
         reasons = self._write_bad(number, bad)
         if reasons:
             digests["bad"] = digest_file(self.path(number, "bad"))
         receipt = Receipt(
-            source=block.source, index=block.index, text_bytes=len(text.data), text_xxh3=digest(text.data),
-            lines=text.lines, rows=len(decoded.rows["action"]), trajectories=decoded.trajectories.num_rows,
+            source=block.source, index=block.index, text_bytes=content.size, text_xxh3=content.digest,
+            lines=content.lines, rows=len(decoded.rows["action"]), trajectories=decoded.trajectories.num_rows,
             digests=digests, labels=_label_counts(decoded.rows), largest_ids=_largest_ids(decoded.rows, self.schema),
             reasons=dict(reasons), unknown=most_common(decoded.unknown), present=dict(decoded.present))
         temporary = temporary_name(self.path(number, "json"))

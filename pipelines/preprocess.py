@@ -14,34 +14,40 @@ import contextlib
 import json
 import shutil
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from pipelines.assemble import plan_shards, write_shards
-from pipelines.blocks import BLOCK_BYTES, Block, Text, blocks_of
+from pipelines.blocks import BLOCK_BYTES
+from pipelines.decode import WORTH_SCANNING, prepare
 from pipelines.detect import choose_schema
 from pipelines.engine import default_workers, run_in_order
+from pipelines.ledger import Ledger
 from pipelines.part import PartStore, Receipt, most_common
-from pipelines.sources import find_sources, source_bytes
+from pipelines.sources import expected_bytes, find_sources, source_bytes
+from pipelines.work import Block, check_tables, work_of
 from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
-from poke_bc.contract.files import atomic_write, digest, exclusively, remove_temporaries, write_json
-from poke_bc.contract.manifest import MANIFEST, Counts, Manifest, ShardEntry, Source
+from poke_bc.contract.files import atomic_write, exclusively, remove_temporaries, write_json
+from poke_bc.contract.manifest import MANIFEST, Counts, Manifest, ShardEntry
 from poke_bc.contract.rows import FORMAT_VERSION, row_bytes
 from poke_bc.contract.schema import Schema
 
 PARTS = ".parts"
 QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
-DECODER_VERSION = 1
+DECODER_VERSION = 2
 """Raised whenever the same text would give other rows: parts of another decoder are made anew."""
 
+_WORTH_PROCESSES = 256 << 20  # a further process takes a second to start, in which one reads that much
+
 ProgressCallback = Callable[[str, int, int | None, int], None]
-"""Told (stage, done, total or None, decisions so far); bytes while reading, decisions while writing."""
+"""Told (stage, done, total or None, decisions so far); bytes while reading, decisions while writing;
+"preparing the decoder" once where it is loaded, and compiled if it never was on this machine."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,14 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     """Turn raw trajectories into shards.
 
     Args:
-        inputs: JSONL files (.gz and .zst too), globs, folders, or "-" for stdin.
+        inputs: JSONL files (.gz and .zst too), Parquet files, globs, folders, or "-" for stdin.
         out: folder of the data set.
         schema: "auto", a shipped schema's name, or a TOML file.
         workers: processes; None: one for each processor, none extra where the input is small.
         max_bad: largest share of lines that may be quarantined, 0 to 1.
         limit: only the first so many trajectories.
         shard_bytes: a shard ends with the first battle that fills this.
-        block_bytes: text a task; the default is part of the format's promise of equal bytes.
+        block_bytes: text a task (of Parquet: values); the default is part of the format's promise of equal bytes.
         progress: told how far it is.
 
     Raises:
@@ -96,16 +102,16 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     if not 0 <= max_bad <= 1 or (workers is not None and workers < 1) or (limit is not None and limit < 1):
         raise UsageError("needs 0 <= --max-bad <= 1, --workers >= 1 and --limit >= 1", hint="poke-bc preprocess --help")
     sources = find_sources(inputs)
+    check_tables(sources)
     with _told_in_two_lines(out), _working_alone(out):
         _sweep(out)
         try:
-            blocks: Iterator[Block] = chain.from_iterable(
-                blocks_of(place, name, block_bytes) for place, name in enumerate(sources))
-            table, blocks = choose_schema(schema, blocks)
-            store = _open_parts(out, sources, table, block_bytes)
-            receipts = _run_blocks(store, blocks, sources, workers, limit, block_bytes, progress)
-            counts = _quarantine(out, store, receipts, sources, max_bad)
-            manifest = _commit(out, store, receipts, sources, counts, limit, shard_bytes, progress)
+            with contextlib.closing(work_of(sources, block_bytes)) as work:
+                table, blocks = choose_schema(schema, work)
+                store = _open_parts(out, sources, table, block_bytes)
+                ledger = _run_blocks(store, blocks, sources, workers, limit, progress)
+            _quarantine(out, store, ledger, max_bad)
+            manifest = _commit(out, store, ledger, limit, shard_bytes, progress)
         finally:
             _sweep(out)
         shutil.rmtree(out / PARTS, ignore_errors=True)
@@ -175,137 +181,99 @@ def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int)
 
 
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int | None,
-                limit: int | None, block_bytes: int, progress: ProgressCallback) -> list[Receipt]:
+                limit: int | None, progress: ProgressCallback) -> Ledger:
     """Every block done, in order; with a limit, the last one is cut after the last trajectory wanted."""
     sizes = [source_bytes(name) for name in sources]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
+    text = expected_bytes(sources)
+    if text is None or text >= WORTH_SCANNING:
+        progress("preparing the decoder", 0, None, 0)
+        store = replace(store, scanning=prepare(store.schema))
     if workers is None:
-        small = total is not None and total <= 2 * block_bytes
-        workers = 1 if small else default_workers()
+        workers = 1 if text is not None and text < _WORTH_PROCESSES else default_workers()
     before = [0, *accumulate(size or 0 for size in sizes)]
-    underway: deque[Block] = deque()
+    underway: deque[tuple[int, Block | None]] = deque()  # source; and the block, which may be large, for a limit only
 
     def remembered() -> Iterator[Block]:
         for block in blocks:
-            underway.append(block)
+            underway.append((block.source, block if limit is not None else None))
             yield block
 
-    receipts: list[Receipt] = []
-    trajectories = decisions = 0
+    ledger = Ledger(sources)
     results = run_in_order(store.do, remembered(), workers)
     for receipt, read in results:
-        block = underway.popleft()
-        if limit is not None and trajectories + receipt.trajectories >= limit:
-            receipts.append(_cut_last(store, len(receipts), block, receipt, limit - trajectories))
+        source, block = underway.popleft()
+        if limit is not None and block is not None and ledger.trajectories + receipt.trajectories >= limit:
+            ledger.add(_cut_last(store, len(ledger.parts), block, receipt, limit - ledger.trajectories))
             results.close()
             break
-        receipts.append(receipt)
-        trajectories += receipt.trajectories
-        decisions += receipt.rows
-        progress("reading", before[block.source] + read, total, decisions)
-    return receipts
+        ledger.add(receipt)
+        progress("reading", before[source] + read, total, ledger.rows)
+    return ledger
 
 
 def _cut_last(store: PartStore, number: int, block: Block, receipt: Receipt, wanted: int) -> Receipt:
-    """The part again from its text up to the last trajectory wanted."""
+    """The part again from what its block holds up to the last trajectory wanted."""
     if receipt.trajectories == wanted:
         last = store.read_table(number)["line"][-1].as_py()
     else:
         last = store.read_table(number)["line"][wanted - 1].as_py()
-    text = block.read()
-    data = b"\n".join(text.data.split(b"\n", last + 1)[: last + 1]) + b"\n"
-    return store.make(number, block, Text(data[: len(text.data)], text.byte))
+    return store.make(number, block, block.read().until(last))
 
 
-def _first_lines(receipts: Sequence[Receipt]) -> list[int]:
-    """Number of each part's first line in its source, from 1."""
-    seen: Counter[int] = Counter()
-    first = []
-    for receipt in receipts:
-        first.append(seen[receipt.source] + 1)
-        seen[receipt.source] += receipt.lines
-    return first
-
-
-def _quarantine(out: Path, store: PartStore, receipts: Sequence[Receipt], sources: list[str],
-                max_bad: float) -> Counter[str]:
+def _quarantine(out: Path, store: PartStore, ledger: Ledger, max_bad: float) -> None:
     """Write quarantine.jsonl. Raises InputError if too much is in it, or nothing else is there.
 
     Where a data set lies in `out` already, its own stays beside it until the new one is committed.
     """
     path = (store.folder if (out / MANIFEST).exists() else out) / QUARANTINE
-    bad = sum(receipt.bad for receipt in receipts)
-    good = sum(receipt.trajectories for receipt in receipts)
-    names = ", ".join(sources[:3]) + (", ..." if len(sources) > 3 else "")
+    bad, good = ledger.bad, ledger.trajectories
+    names = ", ".join(ledger.sources[:3]) + (", ..." if len(ledger.sources) > 3 else "")
     if not bad and not good:
         raise InputError(f"{names}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
     if bad:
-        first_lines = _first_lines(receipts)
+        first_lines = ledger.first_lines()
         with atomic_write(path) as file:
-            for number, receipt in enumerate(receipts):
+            for number, part in enumerate(ledger.parts):
                 for line in store.read_bad(number):
-                    file.write(json.dumps({"file": sources[receipt.source], "line": first_lines[number] + line.line,
-                                           "byte": line.byte, "path": line.path, "reason": line.reason},
-                                          ensure_ascii=False).encode() + b"\n")
+                    place = {"file": ledger.sources[part.source], "line": first_lines[number] + line.line}
+                    byte = {} if line.byte is None else {"byte": line.byte}
+                    told = {**place, **byte, "path": line.path, "reason": line.reason}
+                    file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
     else:
         path.unlink(missing_ok=True)
-    reasons = sum((Counter(receipt.reasons) for receipt in receipts), Counter[str]())
     if bad > max_bad * (good + bad) or not good:
-        reason, count = reasons.most_common(1)[0]
+        reason, count = ledger.reasons.most_common(1)[0]
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are no trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
                          hint=f"see {path} for each line, mend them or raise --max-bad (what was read is kept in "
                               f"{store.folder} for that)")
-    return reasons
 
 
-def _commit(out: Path, store: PartStore, receipts: list[Receipt], sources: list[str], reasons: Counter[str],
-            limit: int | None, shard_bytes: int, progress: ProgressCallback) -> Manifest:
-    shards, index = plan_shards(store, receipts, max(1, shard_bytes // row_bytes(store.schema)))
-    decisions = sum(receipt.rows for receipt in receipts)
+def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shard_bytes: int,
+            progress: ProgressCallback) -> Manifest:
+    shards, index = plan_shards(store, ledger.parts, max(1, shard_bytes // row_bytes(store.schema)))
     written = 0
 
     def tell(rows: int) -> None:
         nonlocal written
         written += rows
-        progress("writing", written, decisions, decisions)
+        progress("writing", written, ledger.rows, ledger.rows)
 
-    entries: list[ShardEntry] = write_shards(out, store, receipts, shards, _first_lines(receipts), tell)
-    labels = sum((Counter(receipt.labels) for receipt in receipts), Counter[str]())
+    entries: list[ShardEntry] = write_shards(out, store, ledger.parts, shards, ledger.first_lines(), tell)
+    labels = ledger.labels
     manifest = Manifest(
-        schema=_sized(store.schema, receipts), shards=tuple(entries), sources=_describe(sources, receipts),
+        schema=ledger.sized(store.schema), shards=tuple(entries), sources=ledger.described(),
         producer=__version__, limit=limit,
         counts=Counts(
-            battles=index.battles, trajectories=len(index.battle_T), duplicates=index.duplicates, decisions=decisions,
+            battles=index.battles, trajectories=len(index.battle_T), duplicates=index.duplicates, decisions=ledger.rows,
             observed=labels["observed"], censored=labels["censored"], unlabelled=labels["unlabelled"],
-            with_legal=labels["with_legal"], quarantined=most_common(reasons),
-            unknown_keys=most_common(_summed(receipt.unknown for receipt in receipts)),
-            present=_summed(receipt.present for receipt in receipts)))
+            with_legal=labels["with_legal"], quarantined=most_common(ledger.reasons),
+            unknown_keys=most_common(ledger.unknown), present=dict(sorted(ledger.present.items()))))
     manifest.write(out)
-    if not reasons:
+    if not ledger.reasons:
         (out / QUARANTINE).unlink(missing_ok=True)
     elif (store.folder / QUARANTINE).exists():
         (store.folder / QUARANTINE).replace(out / QUARANTINE)
     return manifest
-
-
-def _sized(schema: Schema, receipts: Sequence[Receipt]) -> Schema:
-    """The schema with each open vocabulary as large as its largest id."""
-    sizes = {name: 1 + max(receipt.largest_ids[name] for receipt in receipts) for name in schema.vocabularies}
-    return Schema(schema.name, schema.version, schema.fields,
-                  {name: vocab.with_size(sizes[name]) for name, vocab in schema.vocabularies.items()})
-
-
-def _describe(sources: list[str], receipts: Sequence[Receipt]) -> tuple[Source, ...]:
-    described = []
-    for place, name in enumerate(sources):
-        own = [receipt for receipt in receipts if receipt.source == place]
-        described.append(Source(name=name, bytes=sum(receipt.text_bytes for receipt in own),
-                                lines=sum(receipt.lines for receipt in own),
-                                xxh3=digest("".join(receipt.text_xxh3 for receipt in own).encode())))
-    return tuple(described)
-
-
-def _summed(counts: Iterator[dict[str, int]]) -> dict[str, int]:
-    return dict(sorted(sum((Counter(each) for each in counts), Counter[str]()).items()))

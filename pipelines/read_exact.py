@@ -1,4 +1,4 @@
-"""The exact reader: line by line through the contract's definition of a trajectory."""
+"""The exact reader: line by line, or row by row, through the contract's definition of a trajectory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Dec
             except BadLine as error:
                 bad.append(Bad(number, byte, error.path, error.reason))
         byte += len(raw) + 1
-    return _from_trajectories(good, lines, schema), bad
+    return from_trajectories(good, lines, schema), bad
 
 
-def _from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) -> Decoded:
+def from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) -> Decoded:
+    """Rows of checked trajectories, and the numbers of their lines in the block."""
     steps = [step for trajectory in good for step in trajectory.steps]
     counts = [len(trajectory.steps) for trajectory in good]
     totals = np.array([trajectory.keys["total_reward"] for trajectory in good], np.float64)

@@ -1,4 +1,4 @@
-"""Which raw files, opened how: plain, .gz, .zst, several, globs, folders, and stdin ("-")."""
+"""Which raw files, opened how: plain, .gz, .zst, Parquet, several, globs, folders, and stdin ("-")."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ STDIN = "-"
 _COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _OURS = ("manifest.json", "split.json", "quarantine.jsonl")
 """JSON that preprocess and split write themselves: no input, where shards lie beside the raw files."""
-_ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson", ".json") for packed in ("", *_COMPRESSION))
+_TEXT = (".jsonl", ".ndjson", ".json")
+_ENDINGS = (*(f"{plain}{packed}" for plain in _TEXT for packed in ("", *_COMPRESSION)), ".parquet")
 
 
 def find_sources(inputs: Sequence[str | Path]) -> list[str]:
     """File names for what the user gave, in the order given; globs and folders sorted by name.
 
-    Raises InputError naming what is missing, unreadable or empty of JSONL files.
+    Raises InputError naming what is missing, unreadable or empty of such files.
     """
     found: list[str] = []
     for given in map(str, inputs):
@@ -37,14 +38,14 @@ def find_sources(inputs: Sequence[str | Path]) -> list[str]:
             except OSError as error:
                 raise InputError(f"{given}: cannot be listed ({error.strerror})", hint="check its rights") from None
             if not inside:
-                raise InputError(f"{given}: no {', '.join(_ENDINGS[:3])} file in this folder",
+                raise InputError(f"{given}: no {', '.join(_TEXT)} or .parquet file in this folder",
                                  hint="name the files, or a folder that holds them")
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += matches
         else:
-            raise InputError(f"{given}: no such file", hint="give JSONL files (.jsonl, .jsonl.gz, .jsonl.zst) "
-                                                            "or - for standard input")
+            raise InputError(f"{given}: no such file", hint="give JSONL files (.jsonl, .jsonl.gz, .jsonl.zst), "
+                                                            "Parquet files, or - for standard input")
     if found.count(STDIN) > 1:
         raise InputError("- (standard input) given twice", hint="name it once")
     for name in found:
@@ -70,6 +71,18 @@ def is_seekable(name: str) -> bool:
 def source_bytes(name: str) -> int | None:
     """Bytes on disk, for progress; None for stdin and pipes."""
     return Path(name).stat().st_size if name != STDIN and Path(name).is_file() else None
+
+
+def expected_bytes(names: Sequence[str]) -> int | None:
+    """About how much text there is to decode, compressed or not; None where a pipe may hold anything."""
+    sizes = [source_bytes(name) for name in names]
+    if None in sizes:
+        return None
+    return sum((size or 0) * (_SHRUNK if Path(name).suffix in _COMPRESSION else 1)
+               for name, size in zip(names, sizes, strict=True))
+
+
+_SHRUNK = 10  # converted battles become 20 times smaller, others less
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from pipelines.parquet import is_parquet
 from pipelines.sources import STDIN, check_readable, open_text
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, digest
@@ -70,6 +71,9 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
         return split_shards(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
     if not path.exists():
         raise ShardError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
+    if is_parquet(str(path)):
+        raise UsageError(f"{path}: split copies lines of JSONL files, and this one is Parquet",
+                         hint=f"poke-bc preprocess {path} --out data/shards, then split the shards")
     return split_file(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
 
 

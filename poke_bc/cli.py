@@ -125,7 +125,8 @@ def convert(
 
 @app.command()
 def preprocess(
-    raw: Annotated[list[str], typer.Argument(help="JSONL files (.gz, .zst), globs, folders, or - for stdin.")],
+    raw: Annotated[list[str], typer.Argument(help="JSONL (.gz, .zst) or Parquet files, globs, folders, "
+                                                  "or - for stdin.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")] = Path("data/shards"),
     schema: Annotated[str, typer.Option(help="auto, basic, singles, or a TOML file.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,

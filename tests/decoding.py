@@ -32,8 +32,8 @@ def plain(decoded: Decoded) -> dict[str, Any]:
     }
 
 
-def by_decode(text: bytes, schema: Schema, byte: int = 0) -> tuple[dict[str, Any], list[Bad]]:
-    decoded, bad = decode(Text(text, byte), schema)
+def by_decode(text: bytes, schema: Schema, byte: int = 0, *, scanning: bool = True) -> tuple[dict[str, Any], list[Bad]]:
+    decoded, bad = decode(Text(text, byte), schema, scanning=scanning)
     return plain(decoded), list(bad)
 
 

@@ -217,8 +217,10 @@ REWRITES = (_keep, _keep, _keep, _escaped_key, _twice, _numbers, _two, _over_two
 def test_decode_gives_what_reading_line_by_line_gives(schema: Schema, written: list[bytes], newline: bytes, last: bool,
                                                      exact: int, infer: int) -> None:
     text = newline.join(written) + (newline if last else b"")
+    expected = by_hand(text, schema, 17)
+    assert by_decode(text, schema, 17, scanning=True) == expected
     with small_limits(exact, infer):
-        assert by_decode(text, schema, 17) == by_hand(text, schema, 17)
+        assert by_decode(text, schema, 17, scanning=False) == expected
 
 
 @settings(max_examples=150)

@@ -47,8 +47,9 @@ class Source:
 
     name: str
     bytes: int
-    """Of the text, after decompression."""
+    """Of the text, after decompression; of Parquet, of its row groups in the file."""
     lines: int
+    """Of the text, or rows of the table."""
     xxh3: str
 
 

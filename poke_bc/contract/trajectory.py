@@ -1,4 +1,4 @@
-"""Contract 1: one raw JSON line -> one checked trajectory.
+"""Contract 1: one raw JSON line, or one row of a Parquet file -> one checked trajectory.
 
 This is the exact reader: plain Python, strict, and it says what is wrong and where. Faster readers may take
 its place only where they give the same rows and refuse the same lines.
@@ -91,7 +91,16 @@ def read_trajectory(line: bytes, schema: Schema) -> Trajectory:
         line: the bytes between two newlines.
         schema: what the observations hold.
     """
-    top = parse_strict(line)
+    return check_trajectory(parse_strict(line), schema)
+
+
+def check_trajectory(top: Mapping[str, Any], schema: Schema) -> Trajectory:
+    """Check what a line, or a row of a table, holds. Raises BadLine.
+
+    Args:
+        top: the keys of the trajectory in Python's types; None where missing.
+        schema: what the observations hold.
+    """
     unknown: Counter[str] = Counter()
     _count_unknown(top, {*TRAJECTORY_KEYS, "steps"}, "$", unknown)
     keys = {name: _typed(top.get(name), kind, f"$.{name}") for name, kind in TRAJECTORY_KEYS.items()}

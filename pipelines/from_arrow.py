@@ -1,0 +1,284 @@
+"""Arrow arrays -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
+
+Whoever reads a file with Arrow (JSON or Parquet) gets its rows here, or NotSure: then poke_bc.contract.trajectory
+must look at each trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
+
+    N rows   T trajectories   W values of a field
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded, finish
+from poke_bc.contract.actions import ACTIONS, GIMMICKS, LABELS, MOVES, NO_LABEL, TEAM, pack_actions
+from poke_bc.contract.rows import CATEGORY, MAX_STEPS, NUMBER
+from poke_bc.contract.schema import FLAG, Field, Schema
+from poke_bc.contract.schema import NUMBER as NUMBER_KIND
+from poke_bc.contract.trajectory import FLOAT32_MAX, PLAYERS, TRAJECTORY_KEYS
+
+STEP_TYPES = {
+    "action_type": pa.int64(), "action_target": pa.int64(), "reward": pa.float64(), "done": pa.bool_(),
+    "legal": pa.list_(pa.bool_()), "label": pa.string(), "candidates": pa.list_(pa.bool_()),
+    "gimmick": pa.string(), "weight": pa.float64(),
+}
+"""Keys of a step besides `observation`."""
+
+
+class NotSure(Exception):
+    """A fast reader cannot vouch for some trajectories; the exact one must look."""
+
+
+def sure(holds: bool) -> None:
+    """Raises NotSure unless it holds."""
+    if not holds:
+        raise NotSure
+
+
+def field_type(field: Field, schema: Schema) -> pa.DataType:
+    """Arrow's type of one value of an observation field."""
+    if field.is_category:
+        return pa.int64() if schema.vocabularies[field.vocab].is_open else pa.string()
+    return {FLAG: pa.bool_(), NUMBER_KIND: pa.float64()}.get(field.kind, pa.int64())
+
+
+def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schema: Schema) -> Decoded:
+    """All trajectories as rows. Raises NotSure unless every one is surely a good one.
+
+    Args:
+        top: keys of the trajectories, one value each; columns that are not there are missing keys.
+        lines: numbers of the trajectories' lines in their block.
+        schema: what the observations hold.
+    """
+    sure("steps" in top)
+    keys = {name: as_type(top.get(name), TRAJECTORY_SCHEMA.field(name).type, len(lines)) for name in TRAJECTORY_KEYS}
+    ids, players = keys["replay_id"], keys["player"]
+    sure(not ids.null_count and not pc.any(pc.equal(ids, "")).as_py())
+    sure(pc.all(pc.is_in(players, pa.array(PLAYERS))).as_py() is not False and not players.null_count)
+    steps, counts_T, there_T = items_of(top["steps"])
+    sure(there_T is None and int(counts_T.min(initial=1)) > 0 and int(counts_T.max(initial=1)) <= MAX_STEPS)
+    n = len(steps)
+    every_step = _fields(steps)
+    sure("observation" in every_step)
+    every_observation = _fields(every_step["observation"])
+    step = {name: every_step.get(name) for name in STEP_TYPES}
+    observation = {field.name: every_observation.get(field.name) for field in schema.fields}
+
+    present = _with_values(observation.items(), "")
+    unknown = _with_values(((name, top[name]) for name in top if name not in {*TRAJECTORY_KEYS, "steps"}), "$.")
+    unknown += _with_values(((name, every_step[name]) for name in every_step
+                             if name not in STEP_TYPES and name != "observation"), "$.steps[].")
+    unknown += _with_values(((name, every_observation[name]) for name in every_observation
+                             if name not in schema.field_names), "$.steps[].observation.")
+    rewards_N = _float32s(step["reward"], 0.0, n)
+    rows = {
+        CATEGORY: _matrix(schema.categories, observation, n, schema, np.dtype(np.uint16)),
+        NUMBER: _matrix(schema.numbers, observation, n, schema, np.dtype(np.float16)),
+        "reward": rewards_N,
+        "done": _done(step["done"], counts_T),
+        "weight": _float32s(step["weight"], 1.0, n),
+        "gimmick": _index_of(step["gimmick"], GIMMICKS, n),
+        **_labels(step, n),
+    }
+    sure(rows["weight"].min(initial=0.0) >= 0)
+    totals_T = _totals(keys["total_reward"], rewards_N, counts_T)
+    for name in ("rating", "opponent_rating"):
+        _float32s(keys[name], 0.0, len(lines))
+        keys[name] = pc.add(keys[name], 0.0)  # -0.0 becomes 0.0
+    trajectories = pa.table({**keys, "total_reward": totals_T, "rows": counts_T.astype(np.uint32), "line": lines},
+                            schema=TRAJECTORY_SCHEMA)
+    finished = finish(rows, rewards_N, counts_T, totals_T, ids.to_pylist(), schema)
+    return Decoded(finished, trajectories, unknown, present)
+
+
+def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Counter[str]:
+    """`path` + name -> values that are not null, where there are any."""
+    return +Counter({f"{path}{name}": len(values) - values.null_count for name, values in arrays if values is not None})
+
+
+def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
+    """`values` as one of the types that the JSON reader gives; [n] nulls where there are none.
+
+    Raises NotSure unless each value is one that the exact reader takes for a `kind`: no number in place of a
+    boolean or a text, no 3.7 in place of an integer.
+    """
+    if values is None or pa.types.is_null(values.type):
+        return pa.nulls(n, kind)
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    have = values.type
+    if kind == pa.string():
+        sure(have in (pa.string(), pa.large_string(), pa.string_view()))
+    elif kind == pa.bool_():
+        sure(have == pa.bool_())
+    else:
+        sure(pa.types.is_integer(have) or pa.types.is_floating(have))
+        if pa.types.is_float16(have):
+            values = values.cast(pa.float64())
+    try:
+        values = values if values.type == kind else values.cast(kind)
+        if kind == pa.string():
+            values.validate(full=True)  # Parquet's reader takes bytes that are no UTF-8
+    except pa.ArrowException:
+        raise NotSure from None
+    return values
+
+
+def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Items of all lists one after the other, how many each has, and which are lists at all (None: all).
+
+    Raises NotSure for what is no list.
+    """
+    there: NDArray[np.bool_] | None = None
+    if lists.null_count:
+        there = pc.is_valid(lists).to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_list(lists.type):
+        lengths = np.full(len(lists), lists.type.list_size, np.int64)
+        return lists.flatten(), lengths if there is None else lengths * there, there
+    sure(pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type))
+    offsets = lists.offsets.to_numpy()
+    lengths = np.diff(offsets).astype(np.int64)
+    sure(there is None or not lengths[~there].any())
+    return lists.values.slice(offsets[0], offsets[-1] - offsets[0]), lengths, there
+
+
+def _fields(struct: pa.Array) -> dict[str, pa.Array]:
+    """Children of a struct array that may hold no null itself."""
+    sure(pa.types.is_struct(struct.type) and not struct.null_count)
+    return {struct.type.field(place).name: struct.field(place) for place in range(struct.type.num_fields)}
+
+
+def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None], n: int, schema: Schema,
+            dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Fields of one kind side by side: [N, sum of widths], checked and cast."""
+    out = np.empty((n, sum(field.width for field in fields)), dtype)
+    for field in fields:
+        values = observation[field.name]
+        target = out[:, schema.columns[field.name]]
+        if values is None or values.null_count == n:
+            target[:] = field.default
+            continue
+        there = None
+        if field.width > 1:
+            values, there = _fixed_lists(values, field.width)
+        elif values.null_count:
+            there = pc.is_valid(values).to_numpy(zero_copy_only=False)
+            values = values.drop_null()
+        sure(not values.null_count)
+        plain = _numbers(values, field, schema).reshape(-1, field.width)
+        if there is None:
+            target[:] = plain
+        else:
+            target[~there] = field.default
+            target[there] = plain
+    if dtype.kind == "f":
+        out += dtype.type(0)  # -0.0 becomes 0.0
+    return out
+
+
+def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
+    """What is stored for each value; all are in the field's range."""
+    values = as_type(values, field_type(field, schema), len(values))
+    if pa.types.is_string(values.type):
+        found = pc.index_in(values, pa.array(["", "none", *(schema.vocabularies[field.vocab].names or ())]))
+        ids: NDArray[Any] = pc.fill_null(found, 0).to_numpy()
+        return ids
+    if pa.types.is_boolean(values.type):
+        flags: NDArray[Any] = values.cast(pa.uint8()).to_numpy()
+        return flags
+    plain: NDArray[Any] = values.to_numpy()
+    sure(not len(plain) or bool(field.low <= plain.min() and plain.max() <= field.high))  # false for NaN
+    return plain
+
+
+def _fixed_lists(lists: pa.Array, width: int) -> tuple[pa.Array, NDArray[np.bool_] | None]:
+    """Values of lists that must all have `width` items, and which rows have one (None: all)."""
+    items, lengths, there = items_of(lists)
+    sure(bool((lengths == (width if there is None else np.where(there, width, 0))).all()))
+    return items, there
+
+
+def _float32s(values: pa.Array | None, default: float, n: int) -> NDArray[np.float64]:
+    """[n] finite numbers that fit float32, nulls replaced."""
+    plain: NDArray[np.float64] = pc.fill_null(as_type(values, pa.float64(), n), default).to_numpy(zero_copy_only=False)
+    sure(not len(plain) or bool(np.abs(plain).max() <= FLOAT32_MAX))  # false for NaN
+    return plain + 0.0
+
+
+def _index_of(values: pa.Array | None, names: tuple[str, ...], n: int) -> NDArray[np.int64]:
+    """Place of each name in `names`, 0 where null."""
+    if values is None or values.null_count == n:
+        return np.zeros(n, np.int64)
+    values = as_type(values, pa.string(), n)
+    found = pc.index_in(values, pa.array(names))
+    sure(found.null_count == values.null_count)
+    place: NDArray[np.int64] = pc.fill_null(found, 0).to_numpy().astype(np.int64)
+    return place
+
+
+def _done(values: pa.Array | None, counts_T: NDArray[np.int64]) -> NDArray[np.bool_]:
+    filled = pc.fill_null(as_type(values, pa.bool_(), int(counts_T.sum())), False)
+    done_N: NDArray[np.bool_] = filled.to_numpy(zero_copy_only=False)
+    last = np.cumsum(counts_T) - 1
+    sure(int(done_N.sum()) == int(done_N[last].sum()))
+    return done_N
+
+
+def _action_sets(values: pa.Array | None, n: int) -> NDArray[np.uint16]:
+    """Ten booleans a row -> bits; 0 where missing."""
+    if values is None or values.null_count == n:
+        return np.zeros(n, np.uint16)
+    flags, there = _fixed_lists(values, ACTIONS)
+    flags = as_type(flags, pa.bool_(), len(flags))
+    sure(not flags.null_count)
+    bits = pack_actions(flags.to_numpy(zero_copy_only=False).reshape(-1, ACTIONS))
+    sure(bool(bits.all()))
+    if there is None:
+        return bits
+    out = np.zeros(n, np.uint16)
+    out[there] = bits
+    return out
+
+
+def _labels(step: Mapping[str, pa.Array | None], n: int) -> dict[str, NDArray[Any]]:
+    """The columns legal, candidates and action, checked against each other."""
+    label_N = _index_of(step["label"], LABELS, n)
+    legal_N, candidates_N = _action_sets(step["legal"], n), _action_sets(step["candidates"], n)
+    kinds, targets = (as_type(step[name], pa.int64(), n) for name in ("action_type", "action_target"))
+    observed_N = label_N == LABELS.index("observed")
+    if kinds.null_count or targets.null_count:
+        there_N = pc.and_(pc.is_valid(kinds), pc.is_valid(targets)).to_numpy(zero_copy_only=False)
+        sure(bool((there_N | ~observed_N).all()))
+        kind_N, target_N = (pc.fill_null(values, 0).to_numpy() for values in (kinds, targets))
+        kind_N, target_N = np.where(there_N, kind_N, 0), np.where(there_N, target_N, 0)
+    else:
+        kind_N, target_N = kinds.to_numpy(), targets.to_numpy()
+    sure(bool(((kind_N == 0) | (kind_N == 1)).all()))
+    sure(bool(((target_N >= 0) & (target_N < np.where(kind_N == 1, TEAM, MOVES))).all()))
+    action_N = np.where(observed_N, MOVES * kind_N + target_N, NO_LABEL)
+    legal_has_it = (legal_N >> np.maximum(action_N, 0).astype(np.uint16)) & 1
+    sure(bool((~observed_N | (legal_N == 0) | (legal_has_it == 1)).all()))
+    censored_N = label_N == LABELS.index("censored")
+    candidates_N = np.where(censored_N, candidates_N, 0).astype(np.uint16)
+    sure(not ((candidates_N & ~legal_N)[legal_N != 0]).any())
+    return {"legal": legal_N, "candidates": candidates_N, "action": action_N}
+
+
+def _totals(values: pa.Array, rewards_N: NDArray[np.float64], counts_T: NDArray[np.int64]) -> NDArray[np.float64]:
+    """total_reward, or where it is missing the sum of the rewards."""
+    totals_T = _float32s(values, 0.0, len(values))
+    if values.null_count:
+        missing_T = ~pc.is_valid(values).to_numpy(zero_copy_only=False)
+        first_T = np.cumsum(counts_T) - counts_T
+        # fsum per trajectory, as the exact reader does: a running sum rounds differently
+        for place in np.flatnonzero(missing_T):
+            totals_T[place] = math.fsum(rewards_N[first_T[place]: first_T[place] + counts_T[place]])
+    return totals_T
