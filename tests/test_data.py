@@ -16,10 +16,14 @@ from torch.utils.data import DataLoader
 from poke_bc.contract.split import PARTS
 from poke_bc.data.batch import TENSORS
 from poke_bc.data.dataset import COLUMN_OF, ShardDataset
-from poke_bc.data.order import permute, rows_at
+from poke_bc.data.order import permute, rows_at, rows_on
+from poke_bc.data.selection import Selection
 from poke_bc.data.shards import Shards
+from poke_bc.data.windows import CHUNK_ROWS, window_at
 
 seeds = st.integers(0, 2**63)
+GOLDEN = {7: [3, 6, 1, 0, 5, 2, 4], 10**15: [249879165113049, 134735478612058, 163747738336745]}
+"""Permutations by n, as the first version computed them with numpy's uint64; runs made then must resume."""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,59 @@ def test_the_order_does_not_depend_on_how_it_is_asked_for(n: int, seed: int, pos
     assert found == whole.tolist()
 
 
+@given(n=st.integers(1, 2**62), seed=seeds, epoch=st.integers(0, 10**6), data=st.data())
+def test_a_device_computes_the_same_permutation_bit_by_bit(
+    n: int, seed: int, epoch: int, data: st.DataObject
+) -> None:
+    places = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=20))
+    expected = permute(np.array(places), n, seed=seed, epoch=epoch)
+    assert permute(torch.tensor(places), n, seed=seed, epoch=epoch).tolist() == expected.tolist()
+
+
+def test_the_order_is_that_of_all_versions_before() -> None:
+    assert permute(np.arange(7), 7, seed=42, epoch=0).tolist() == GOLDEN[7]
+    assert permute(np.array([0, 1, 10**15 - 1]), 10**15, seed=2**63, epoch=10**6).tolist() == GOLDEN[10**15]
+
+
+@given(n=st.integers(1, 9 * CHUNK_ROWS), window=st.integers(1, 9 * CHUNK_ROWS), seed=seeds, epoch=st.integers(0, 99))
+def test_a_windowed_epoch_is_a_permutation_too_and_a_device_computes_the_same(
+    n: int, window: int, seed: int, epoch: int
+) -> None:
+    rows = rows_at(epoch * n, n, n, seed=seed, window=window)
+    assert (np.sort(rows) == np.arange(n)).all()
+    assert torch.equal(rows_on(torch.device("cpu"), epoch * n, n, n, seed=seed, window=window), torch.from_numpy(rows))
+
+
+@given(n=st.integers(500, 5 * CHUNK_ROWS), window=st.integers(1, 4 * CHUNK_ROWS), seed=seeds,
+       position=st.integers(0, 10**12), pieces=st.lists(st.integers(0, 2000), max_size=4))
+def test_a_windowed_order_does_not_depend_on_how_it_is_asked_for(
+    n: int, window: int, seed: int, position: int, pieces: list[int]
+) -> None:
+    whole = rows_at(position, sum(pieces), n, seed=seed, window=window)
+    found = []
+    for count in pieces:
+        found += rows_at(position, count, n, seed=seed, window=window).tolist()
+        position += count
+    assert found == whole.tolist()
+
+
+def test_a_window_is_a_few_whole_chunks_from_all_over_the_data() -> None:
+    n, size = 100 * CHUNK_ROWS + 5, 8 * CHUNK_ROWS
+    orders = []
+    for epoch in range(2):
+        rows = rows_at(epoch * n, n, n, seed=1, window=size)
+        place = 0
+        while place < n:
+            here = window_at(place, n, size)
+            chunks, counts = np.unique(rows[place : here.stop] // CHUNK_ROWS, return_counts=True)
+            assert 7 <= len(chunks) <= 9
+            assert set(counts) <= {CHUNK_ROWS, 5}
+            assert (np.diff(rows[place : place + 1000]) != 1).mean() > 0.99  # shuffled inside
+            place = here.stop
+        orders.append(rows // CHUNK_ROWS)
+    assert (orders[0] == orders[1]).mean() < 0.05
+
+
 def test_epochs_and_seeds_have_their_own_orders() -> None:
     orders = {tuple(permute(np.arange(100), 100, seed=seed, epoch=epoch)) for seed in range(10) for epoch in range(10)}
     assert len(orders) == 100
@@ -67,20 +124,20 @@ def test_rows_without_a_label_or_without_a_choice_are_left_out(folders: dict[str
     dataset, everything = ShardDataset(folders["one"]), ShardDataset(folders["one"], every_row=True)
     action, legal = everything.column("action"), everything.column("legal")
     expected = [row for row in range(len(everything)) if action[row] >= 0 and int(legal[row]).bit_count() != 1]
-    assert dataset.rows.tolist() == expected
+    assert dataset.rows[:].tolist() == expected
     assert 0 < len(expected) < len(everything)
     assert any(int(bits).bit_count() == 1 for bits in legal[action >= 0])
 
 
 def test_censored_rows_come_when_asked_for(folders: dict[str, Path]) -> None:
     censored = ShardDataset(folders["one"], censored=True)
-    assert set(ShardDataset(folders["one"]).rows) < set(censored.rows)
+    assert set(ShardDataset(folders["one"]).rows[:]) < set(censored.rows[:])
     assert ((censored.column("action") >= 0) | (censored.column("candidates") != 0)).all()
 
 
 def test_parts_share_no_battle_and_make_up_everything(folders: dict[str, Path]) -> None:
     parts = [ShardDataset(folders["one"], name, every_row=True) for name in PARTS[:3]]
-    assert sorted(row for part in parts for row in part.rows) == list(range(len(Shards(folders["one"]))))
+    assert sorted(row for part in parts for row in part.rows[:]) == list(range(len(Shards(folders["one"]))))
     train, val, _ = (set(part.column("battle")) for part in parts)
     assert train
     assert val
@@ -89,11 +146,27 @@ def test_parts_share_no_battle_and_make_up_everything(folders: dict[str, Path]) 
 
 def test_columns_and_fields_are_those_of_the_selected_rows(dataset: ShardDataset) -> None:
     everything = Shards(dataset.shards.folder)
-    assert dataset.column("reward").tolist() == everything.column("reward")[dataset.rows].tolist()
+    assert dataset.column("reward").tolist() == everything.column("reward")[dataset.rows[:]].tolist()
     team = dataset.manifest.schema.columns["team_hp"]
-    np.testing.assert_array_equal(dataset.field("team_hp"), everything.column("number")[dataset.rows][:, team])
+    np.testing.assert_array_equal(dataset.field("team_hp"), everything.column("number")[dataset.rows[:]][:, team])
     with pytest.raises(KeyError):
         dataset.field("team_ph")
+
+
+@given(gaps=st.lists(st.one_of(st.integers(1, 3), st.integers(1, 10**6)), max_size=1200), cuts=st.lists(
+    st.integers(0, 1200), max_size=4))
+def test_a_selection_is_the_rows_it_was_made_from(gaps: list[int], cuts: list[int]) -> None:
+    rows = np.cumsum(np.array(gaps, dtype=np.int64))
+    selection = Selection(np.split(rows, sorted(min(cut, len(rows)) for cut in cuts)))
+    assert selection[:].tolist() == rows.tolist()
+    places = np.random.default_rng(0).permutation(len(rows))
+    assert selection[places].tolist() == rows[places].tolist()
+
+
+def test_a_selected_row_takes_about_two_bytes() -> None:
+    kept = np.random.default_rng(0).random(100_000) < 0.7
+    selection = Selection(np.array_split(np.flatnonzero(kept), 10))
+    assert selection.nbytes < 2.1 * len(selection)
 
 
 # --- batches ------------------------------------------------------------------------------------------------

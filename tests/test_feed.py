@@ -12,6 +12,7 @@ import torch
 from batches import same
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_stand_in import GUARDS, SCHEDULES, StandIn
 
 from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
@@ -35,17 +36,18 @@ def fed(dataset: ShardDataset, *, start: int = 0, stop: int, size: int = 16, **o
         return [batch.clone() for batch in feeder]
 
 
-@settings(max_examples=25)
-@given(size=st.integers(1, 70), start=st.integers(0, 400), length=st.integers(0, 400))
+@settings(max_examples=40)
+@given(size=st.integers(1, 70), start=st.integers(0, 400), length=st.integers(0, 400),
+       window=st.sampled_from([None, 1, 100]), resident=st.booleans())
 def test_a_feeder_gives_the_rows_of_the_order_from_any_position(
-    dataset: ShardDataset, size: int, start: int, length: int
+    dataset: ShardDataset, size: int, start: int, length: int, window: int | None, resident: bool
 ) -> None:
-    batches = fed(dataset, start=start, stop=start + length, size=size)
+    batches = fed(dataset, start=start, stop=start + length, size=size, window=window, resident=resident)
     assert sum(map(len, batches)) == length
     assert all(len(batch) == size for batch in batches[:-1])
     at = start
     for batch in batches:
-        rows = rows_at(at, len(batch), len(dataset), seed=3)
+        rows = rows_at(at, len(batch), len(dataset), seed=3, window=window)
         assert same(batch, dataset.batch(rows))
         at += len(batch)
         assert batch.position == at
@@ -84,6 +86,19 @@ def test_a_batch_larger_than_the_data_runs_on_over_epochs(dataset: ShardDataset)
     assert same(batch, dataset.batch(rows_at(0, size, len(dataset), seed=3)))
 
 
+def test_an_error_while_reading_a_window_reaches_the_consumer(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = ShardDataset(folders["one"], "train")
+
+    def failing(rows: np.ndarray, out: dict[str, np.ndarray]) -> None:
+        raise OSError("the network is gone")
+
+    monkeypatch.setattr(dataset, "gather", failing)
+    with BatchFeeder(dataset, 16, window=100) as feeder, pytest.raises(OSError, match="the network is gone"):
+        next(feeder)
+
+
 def test_an_error_while_gathering_reaches_the_consumer(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,9 +119,10 @@ def test_an_error_while_gathering_reaches_the_consumer(
             next(feeder)
 
 
-def test_closing_ends_the_thread_whenever_it_happens(dataset: ShardDataset) -> None:
+@pytest.mark.parametrize("window", [None, 100])
+def test_closing_ends_the_threads_whenever_it_happens(dataset: ShardDataset, window: int | None) -> None:
     for taken in (0, 1, 5):
-        feeder = BatchFeeder(dataset, 16)
+        feeder = BatchFeeder(dataset, 16, window=window)
         for _ in range(taken):
             next(feeder)
         feeder.close()
@@ -127,3 +143,66 @@ def test_time_spent_waiting_is_told(dataset: ShardDataset) -> None:
     with BatchFeeder(dataset, 16, stop=64) as feeder:
         list(feeder)
     assert feeder.wait_seconds > 0
+
+
+# --- on a device that works on its own time -------------------------------------------------------------------
+
+
+def fed_late(dataset: ShardDataset, device: StandIn, *, resident: bool = False) -> list[Batch]:
+    """The batches as a step would see them that runs when the device gets to it."""
+    seen: list[Batch] = []
+    with BatchFeeder(dataset, 16, seed=3, stop=500, resident=resident, accelerator=device) as feeder:
+        for _ in range(-(-500 // 16)):
+            delivery = feeder.deliver()
+            device.current_stream().queue(lambda delivery=delivery: seen.append(delivery.batch().clone()))
+    device.finish()
+    return seen
+
+
+def all_same(left: list[Batch], right: list[Batch]) -> bool:
+    return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_streams_give_the_batches_of_a_cpu_whatever_their_timing(
+    dataset: ShardDataset, schedule: str, resident: bool
+) -> None:
+    for seed in range(20 if schedule == "random" else 1):
+        device = StandIn(schedule, seed=seed)
+        assert all_same(fed_late(dataset, device, resident=resident), fed(dataset, stop=500))
+
+
+@pytest.mark.parametrize(("guard", "schedule"), [*zip(GUARDS, SCHEDULES[:3], strict=True)])
+def test_without_any_one_of_its_guards_streaming_gives_wrong_batches(
+    dataset: ShardDataset, guard: str, schedule: str
+) -> None:
+    assert not all_same(fed_late(dataset, StandIn(schedule, ignored=guard)), fed(dataset, stop=500))
+
+
+@pytest.mark.parametrize(("guard", "schedule"), [*zip(GUARDS[1:], SCHEDULES[1:3], strict=True)])
+def test_without_any_one_of_its_guards_resident_mode_gives_wrong_batches(
+    dataset: ShardDataset, guard: str, schedule: str
+) -> None:
+    assert not all_same(fed_late(dataset, StandIn(schedule, ignored=guard), resident=True), fed(dataset, stop=500))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_after_closing_early_the_current_stream_outlasts_all_copies(dataset: ShardDataset, resident: bool) -> None:
+    device = StandIn("late")
+    with BatchFeeder(dataset, 16, resident=resident, accelerator=device) as feeder:
+        feeder.deliver()
+    device.current_stream().do_until(device.current_stream().queued)
+    assert not any(stream.waiting for stream in device.streams)
+
+
+def test_one_copy_carries_a_batch_in_the_types_of_the_shard(
+    dataset: ShardDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, sizes = StandIn("late"), []
+    original = device.copy
+    monkeypatch.setattr(device, "copy", lambda target, source: (sizes.append(source.nbytes), original(target, source)))
+    batches = fed_late(dataset, device)
+    content = sum(tensor.nbytes for tensor in batches[0].tensors())
+    assert len(sizes) == len(batches)
+    assert all(content <= size < content + 64 * len(batches[0].tensors()) for size in sizes)

@@ -17,6 +17,7 @@ from poke_bc.contract.vocabulary import Vocabulary
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy, check_fits, create_policy, load_policy, save_policy
 from poke_bc.policy.inputs import UNKNOWN_ROW
+from poke_bc.policy.mlp import Dropout
 
 FIELDS = (
     Field(name="own", kind="category", vocab="species", low=0, high=65535),
@@ -210,3 +211,37 @@ def test_shards_of_another_schema_are_refused_by_name(shards: Path) -> None:  # 
     check_fits(make(load_schema("basic")), replace(manifest))  # vocabulary sizes may differ
     with pytest.raises(RunError, match=r"schema toy version 1 .* schema basic version 1"):
         check_fits(make(), manifest)
+
+
+def test_the_table_s_gradient_is_that_of_an_embedding_whatever_the_precision() -> None:
+    policy = make()
+    policy.note_seen([torch.tensor([[1, 2, 3, 0]]), torch.tensor([[4, 5, 6, 1]])])
+    category = some(9_000)[0]  # 36,000 look-ups: more than are added up at once
+    table = policy.ids.table.weight
+    incoming = torch.randn(9_000, 4, 4, generator=torch.Generator().manual_seed(1))
+    (policy.ids(category) * incoming).sum().backward()
+    got = table.grad.clone()
+    rows = policy.ids.row_of_id[policy.ids._places(category)]
+    expected = torch.autograd.grad((policy.ids.table(rows) * incoming).sum(), table)[0]
+    assert torch.allclose(got, expected, atol=1e-3)
+    assert not got[UNKNOWN_ROW].any()
+
+    table.grad = None
+    (policy.ids(category, torch.bfloat16) * incoming.bfloat16()).sum().backward()
+    assert (table.grad - expected).norm() < 0.01 * expected.norm()
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    dropout = Dropout(0.1)
+    x = torch.ones(1001, 999, requires_grad=True)
+    torch.manual_seed(0)
+    dropped = dropout(x)
+    dropped.sum().backward()
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.1, abs=0.001)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.001)
+    assert torch.equal(x.grad, dropped)
+    zeros = (dropped == 0).float() - 0.1
+    assert abs((zeros[:, 1:] * zeros[:, :-1]).mean()) < 0.001  # neighbours share a random word
+    assert torch.equal(dropout.eval()(x), x)
+    torch.manual_seed(0)
+    assert torch.equal(dropout.train()(x), dropped)

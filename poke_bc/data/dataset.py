@@ -4,11 +4,13 @@ Works with this project's BatchFeeder (fast) and with anybody's torch DataLoader
 
     DataLoader(ShardDataset("data/shards", "train"), batch_size=1024, shuffle=True)
 
-    N rows of the data set   M rows selected   B rows of a batch
+    M rows selected   B rows of a batch   T trajectories
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,12 @@ from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.rows import CATEGORY, NUMBER
 from poke_bc.contract.split import PARTS, read_split
 from poke_bc.data.batch import TENSORS, Batch
+from poke_bc.data.selection import Selection
 from poke_bc.data.shards import Shards
 
 COLUMN_OF = {name: "return" if name == "returns" else name for name in TENSORS}
 """Tensor of a batch -> column of the shard."""
+_PIECE = 1 << 16
 _VIEWED = {"legal": np.int16, "candidates": np.int16}
 """Ten bits fit int16, for which torch has every operation; it has few for uint16."""
 
@@ -53,26 +57,19 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
             raise ShardError(f"no part {split!r}", hint=f"one of {', '.join(PARTS[:3])}")
         self.shards = Shards(folder)
         self.split = split
-        keep_N = np.ones(len(self.shards), bool) if every_row else self._learnable(censored)
+        in_part_T = None
         if split is not None:
             _, parts_T = read_split(self.shards.folder, self.manifest.identity)
-            keep_N &= (parts_T == PARTS.index(split))[self.shards.column("trajectory")]
-        self.rows: NDArray[np.int64] = np.flatnonzero(keep_N)
-        """[M] selected rows of the data set, ascending."""
+            in_part_T = parts_T == PARTS.index(split)
+        self.rows = Selection(  # one shard at a time keeps the peak small
+            start + np.flatnonzero(_kept(columns, in_part_T, censored=censored, every_row=every_row))
+            for start, columns in zip(self.shards.starts[:-1], self.shards.each(), strict=True))
+        """The [M] selected rows of the data set, ascending."""
 
     @property
     def manifest(self) -> Manifest:
         """Of the shards."""
         return self.shards.manifest
-
-    def _learnable(self, censored: bool) -> NDArray[np.bool_]:
-        legal_N = self.shards.column("legal")
-        labelled_N = self.shards.column("action") != NO_LABEL
-        if censored:
-            labelled_N |= self.shards.column("candidates") != 0
-        several_N = (legal_N & (legal_N - np.uint16(1))) != 0  # more than one bit
-        learnable_N: NDArray[np.bool_] = labelled_N & (several_N | (legal_N == 0))
-        return learnable_N
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -90,30 +87,43 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         """Decisions at places [0, M) of this selection, in fresh tensors. Raises IndexError."""
         if len(indices_B) and not -len(self) <= indices_B.min() <= indices_B.max() < len(self):
             raise IndexError(f"index out of range for {len(self)} rows")
+        indices_B = np.where(indices_B < 0, indices_B + len(self), indices_B)
         tensors = self.empty(len(indices_B))
         self.gather(self.rows[indices_B], {name: tensor.numpy() for name, tensor in tensors.items()})
         return Batch.of(tensors)
 
-    def empty(self, size: int, *, pin: bool = False) -> dict[str, Tensor]:
-        """Uninitialised tensors for `size` rows, by name; `pin` for copies to a GPU."""
-        tensors = {}
+    @cached_property
+    def layout(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Dtype and shape of one row, by name of the batch's tensor."""
+        layout = {}
         for name, column in COLUMN_OF.items():
             dtype, shape = self.shards.layout.get(column) or _ABSENT[column]
-            plain = np.empty((size, *shape), _VIEWED.get(name, dtype))
-            tensors[name] = torch.from_numpy(plain).pin_memory() if pin else torch.from_numpy(plain)
-        return tensors
+            layout[name] = np.dtype(_VIEWED.get(name, dtype)), shape
+        return layout
 
-    def gather(self, rows_B: NDArray[np.int64], out: dict[str, NDArray[Any]]) -> None:
+    def empty(self, size: int) -> dict[str, Tensor]:
+        """Uninitialised tensors for `size` rows, by name."""
+        return {name: torch.from_numpy(np.empty((size, *shape), dtype)) for name, (dtype, shape) in self.layout.items()}
+
+    def gather(self, rows_B: NDArray[np.int64], out: Mapping[str, NDArray[Any]]) -> None:
         """Copy rows of the data set (not places of the selection) into arrays by tensor name."""
-        for name, array in out.items():
-            if COLUMN_OF[name] in self.shards.layout:
-                self.shards.gather(COLUMN_OF[name], rows_B, array.view(np.uint16) if name in _VIEWED else array)
+        self.shards.gather(rows_B, {
+            COLUMN_OF[name]: array.view(np.uint16) if name in _VIEWED else array
+            for name, array in out.items() if COLUMN_OF[name] in self.shards.layout})
 
     def column(self, name: str) -> NDArray[Any]:
         """A shard column for the selected rows: [M] or [M, D], a copy."""
         out = np.empty((len(self), *self.shards.layout[name][1]), self.shards.layout[name][0])
-        self.shards.gather(name, self.rows, out)
+        self.shards.gather(self.rows[:], {name: out})
         return out
+
+    def pieces(self, name: str) -> Iterator[Tensor]:
+        """One tensor of the batch for all selected rows in order, some 65,536 at a time, without reading the others."""
+        for first in range(0, len(self), _PIECE):
+            rows = self.rows[first : first + _PIECE]
+            tensor = self.empty(len(rows))[name]
+            self.gather(rows, {name: tensor.numpy()})
+            yield tensor
 
     def field(self, name: str) -> NDArray[Any]:
         """Values of one observation field for the selected rows: [M, width], a copy. Raises KeyError."""
@@ -126,3 +136,16 @@ _ABSENT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     CATEGORY: (np.dtype(np.uint16), (0,)), NUMBER: (np.dtype(np.float16), (0,)),
 }
 """A schema may have no fields of a kind; its matrix then is not in the shard, and [B, 0] in a batch."""
+
+
+def _kept(columns: Mapping[str, NDArray[Any]], in_part_T: NDArray[np.bool_] | None, *,
+          censored: bool, every_row: bool) -> NDArray[np.bool_]:
+    """Which rows of one shard are selected [rows of the shard]."""
+    legal, labelled = columns["legal"], columns["action"] != NO_LABEL
+    if censored:
+        labelled |= columns["candidates"] != 0
+    several = (legal & (legal - np.uint16(1))) != 0  # more than one bit
+    keep: NDArray[np.bool_] = labelled & (several | (legal == 0)) | every_row
+    if in_part_T is not None:
+        keep &= in_part_T[columns["trajectory"]]
+    return keep

@@ -5,7 +5,7 @@ not worker processes: numpy's take frees the interpreter lock, and handing a bat
 
 With a GPU the buffers are pinned and copied on a stream of their own; a buffer is filled again only after its
 copy, and a device buffer only after the work on it. Data that fits into the device's memory lives there whole
-(resident), and only row numbers cross the bus.
+(resident), and not even row numbers cross the bus.
 """
 
 from __future__ import annotations
@@ -13,29 +13,57 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from poke_bc.data.batch import TENSORS, Batch
+from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.data.order import rows_at
+from poke_bc.data.device import Accelerator, accelerator_of
+from poke_bc.data.ring import Packing, Slot
+from poke_bc.data.sources import Feed, Resident, Source, Streamed, Windowed
 
 _RING = 3  # one in use, one ready, one being filled
-_ORDER_CHUNK = 1 << 16  # positions whose rows are worked out at once; small batches share the cost
 _RESIDENT_SHARE = 0.5  # of the device's free memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A batch as it travels: one tensor, and how to make the batch of it on the device.
+
+    A captured step copies the tensor to where the graph expects it, and does the rest inside the graph.
+    """
+
+    raw: Tensor
+    """On the device; holds until the next delivery. Always of the same shape."""
+    count: int
+    """Rows of the batch: of all that `raw` can hold, the first ones."""
+    position: int
+    """Samples handed out up to and including this batch."""
+    unpack: Callable[[Tensor], Mapping[str, Tensor]]
+    """`raw` -> tensors of a batch, by name; queues work on the device, and waits for nothing."""
+    tensors: Mapping[str, Tensor] | None = None
+    """`raw` unpacked, where that is done already."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self) -> Batch:
+        """What a policy is given."""
+        tensors = self.unpack(self.raw) if self.tensors is None else self.tensors
+        if self.count < len(tensors["action"]):
+            tensors = {name: tensor[: self.count] for name, tensor in tensors.items()}
+        return Batch.of(tensors, self.position)
 
 
 class BatchFeeder:
     """Iterator of batches over a dataset, epoch after epoch.
 
     Batches have `batch_size` rows and run on over epoch borders, so that shapes never change; only the last
-    one before `stop` may be shorter. What comes at position p depends on (seed, p) and the data alone.
+    one before `stop` may be shorter. What comes at position p depends on (seed, window, p) and the data alone.
 
     Args:
         dataset: what to feed.
@@ -45,12 +73,15 @@ class BatchFeeder:
         stop: samples after which it ends; None: never (with shuffle=False: after one pass).
         device: where batches are wanted.
         shuffle: False gives the rows in their order.
+        window: shuffle within windows of about so many rows, read in large pieces (see windows.py).
         resident: keep all selected rows on the device; None: on a GPU, when they fit.
+        accelerator: how to work with the device; None: as its type wants it.
     """
 
     def __init__(self, dataset: ShardDataset, batch_size: int, *, seed: int = 0, start: int = 0,
                  stop: int | None = None, device: str | torch.device = "cpu", shuffle: bool = True,
-                 resident: bool | None = None) -> None:
+                 window: int | None = None, resident: bool | None = None,
+                 accelerator: Accelerator | None = None) -> None:
         if not len(dataset):
             raise ValueError("the dataset has no rows")
         if batch_size < 1:
@@ -60,17 +91,20 @@ class BatchFeeder:
         self.device = torch.device(device)
         self.wait_seconds = 0.0
         """Time that `next()` spent waiting for input."""
-        self._seed, self._shuffle, self._start = seed, shuffle, start
-        self._stop = stop if stop is not None or shuffle else len(dataset)
+        feed = Feed(dataset=dataset, batch_size=batch_size, seed=seed, start=start,
+                    stop=stop if stop is not None or shuffle else len(dataset), shuffle=shuffle,
+                    window=window if shuffle else None, device=self.device,
+                    accelerator=accelerator or accelerator_of(self.device))
         if resident is None:
             resident = self.device.type == "cuda" and _fits(dataset, self.device)
-        self._store = _ResidentStore(dataset, self.device) if resident else None
-        slots = [_Slot(dataset, batch_size, self.device, gathers=self._store is None) for _ in range(_RING)]
-        self._free: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[tuple[_Slot, int, int] | BaseException | None] = queue.SimpleQueue()
-        for slot in slots:
+        self._position = start
+        self._source: Source = Resident(feed) if resident else Windowed(feed) if feed.window else Streamed(feed)
+        self._free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[tuple[Slot, int] | BaseException | None] = queue.SimpleQueue()
+        self._slots = [self._source.slot() for _ in range(_RING)]
+        for slot in self._slots:
             self._free.put(slot)
-        self._in_use: _Slot | None = None
+        self._in_use: Slot | None = None
         self._ended = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poke-bc-feed", daemon=True)
@@ -80,10 +114,14 @@ class BatchFeeder:
         return self
 
     def __next__(self) -> Batch:
+        return self.deliver().batch()
+
+    def deliver(self) -> Delivery:
+        """The next batch, not unpacked yet. Raises StopIteration at the end."""
         if self._ended:
             raise StopIteration
         if self._in_use is not None:
-            self._in_use.mark_used()
+            self._in_use.release()
             self._free.put(self._in_use)
             self._in_use = None
         started = time.perf_counter()
@@ -94,45 +132,33 @@ class BatchFeeder:
             if item is None:
                 raise StopIteration
             raise item
-        self._in_use, count, position = item
-        tensors = self._in_use.take(count)
-        if self._store is not None:
-            tensors = self._store.take(tensors["rows"])
-        return Batch.of(tensors, position)
+        self._in_use, count = item
+        self._position += count
+        return Delivery(raw=self._in_use.receive(), count=count, position=self._position, unpack=self._source.unpack,
+                        tensors=self._in_use.tensors)
 
     def _run(self) -> None:
         """The gather thread: fill free slots until the end or `close`."""
         try:
-            for rows, position in self._schedule():
+            for rows in self._source.batches():
                 slot = self._free.get()
                 if slot is None or self._closing.is_set():
                     return
-                slot.fill(self.dataset, rows if self._store is not None else self.dataset.rows[rows])
-                self._ready.put((slot, len(rows), position))
+                self._source.fill(slot, rows)
+                self._ready.put((slot, len(rows)))
             self._ready.put(None)
         except BaseException as error:  # handed over to the consumer, who raises it
             self._ready.put(error)
 
-    def _schedule(self) -> Iterator[tuple[NDArray[np.int64], int]]:
-        """Places [B] of each batch and the position after it."""
-        position, ahead = self._start, np.empty(0, np.int64)
-        while self._stop is None or position < self._stop:
-            count = self.batch_size if self._stop is None else min(self.batch_size, self._stop - position)
-            if len(ahead) < count:
-                left = _ORDER_CHUNK if self._stop is None else self._stop - position
-                more = max(count, min(_ORDER_CHUNK, left))
-                ahead = np.concatenate([ahead, rows_at(position + len(ahead), more, len(self.dataset),
-                                                       seed=self._seed, shuffle=self._shuffle)])
-            position += count
-            yield ahead[:count], position
-            ahead = ahead[count:]
-
     def close(self) -> None:
-        """End the thread; safe to call twice."""
+        """End the threads; safe to call twice."""
         self._closing.set()
         self._ended = True
         self._free.put(None)
+        self._source.close()
         self._thread.join()
+        for slot in self._slots:  # copies under way must not meet what gets the slots' memory next
+            slot.receive()
 
     def __enter__(self) -> BatchFeeder:
         return self
@@ -142,65 +168,5 @@ class BatchFeeder:
         self.close()
 
 
-class _Slot:
-    """One buffer of the ring; on a GPU a pinned half, a device half, and the events that guard their reuse."""
-
-    def __init__(self, dataset: ShardDataset, size: int, device: torch.device, *, gathers: bool) -> None:
-        on_gpu = device.type == "cuda"
-        self._gathers = gathers
-        self._host = dataset.empty(size, pin=on_gpu) if gathers else {"rows": torch.empty(size, dtype=torch.int64,
-                                                                                          pin_memory=on_gpu)}
-        self._arrays = {name: tensor.numpy() for name, tensor in self._host.items()}
-        self._device = {name: torch.empty_like(tensor, device=device) for name, tensor in self._host.items()} \
-            if on_gpu else self._host
-        # torch does not type the constructors of streams and events
-        self._stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
-        self._copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
-        self._used = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
-
-    def fill(self, dataset: ShardDataset, rows_B: NDArray[np.int64]) -> None:
-        """Gather, and send on its way to the device. Runs in the gather thread."""
-        if self._copied is not None:
-            self._copied.synchronize()  # the pinned half may still be read by the copy before
-        arrays = {name: array[: len(rows_B)] for name, array in self._arrays.items()}
-        if self._gathers:
-            dataset.gather(rows_B, arrays)
-        else:
-            arrays["rows"][:] = rows_B
-        if self._stream is not None and self._copied is not None and self._used is not None:
-            with torch.cuda.stream(self._stream):
-                self._stream.wait_event(self._used)
-                for name, tensor in self._host.items():
-                    self._device[name][: len(rows_B)].copy_(tensor[: len(rows_B)], non_blocking=True)
-                self._copied.record(self._stream)
-
-    def take(self, count: int) -> dict[str, Tensor]:
-        """The first `count` rows, safe to use on the current stream."""
-        if self._copied is not None:
-            torch.cuda.current_stream().wait_event(self._copied)
-        return {name: tensor[:count] for name, tensor in self._device.items()}
-
-    def mark_used(self) -> None:
-        """All work on this slot has been queued: its device half may be overwritten after that work."""
-        if self._used is not None:
-            self._used.record(torch.cuda.current_stream())
-
-
-class _ResidentStore:
-    """All selected rows on the device; batches are gathered there."""
-
-    def __init__(self, dataset: ShardDataset, device: torch.device) -> None:
-        columns: dict[str, Any] = dataset.empty(len(dataset))
-        dataset.gather(dataset.rows, {name: tensor.numpy() for name, tensor in columns.items()})
-        self._columns: dict[str, Tensor] = {name: columns[name].to(device) for name in TENSORS}
-
-    def take(self, rows_B: Tensor) -> dict[str, Tensor]:
-        # index_select knows no uint16: gather the same bits as int16
-        return {name: (column.view(torch.int16).index_select(0, rows_B).view(torch.uint16)
-                       if column.dtype == torch.uint16 else column.index_select(0, rows_B))
-                for name, column in self._columns.items()}
-
-
 def _fits(dataset: ShardDataset, device: torch.device) -> bool:
-    size = sum(tensor.nbytes for tensor in dataset.empty(1).values()) * len(dataset)
-    return size < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]
+    return Packing(dataset.layout, len(dataset)).nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]

@@ -9,7 +9,7 @@ the columns the schema promises. Whether each byte is right is `poke-bc verify`'
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -93,17 +93,27 @@ class Shards:
                                  hint=f"poke-bc verify {self.folder}") from None
         return values
 
-    def gather(self, name: str, rows_B: NDArray[np.int64], out: Array) -> None:
-        """Copy rows of one column into `out` [B] or [B, D], in the order given."""
+    def gather(self, rows_B: NDArray[np.int64], out: Mapping[str, Array]) -> None:
+        """Copy rows into arrays [B] or [B, D] by column name, in the order given."""
         # take(mode="clip") skips the bounds check and writes straight into `out`: 11 against 2 million
-        # rows/s for fancy indexing.
+        # rows/s for fancy indexing. The function np.take spends another 3 us a call on its way there.
         if len(self._shards) == 1 or self.is_resident:
-            np.take(self.column(name), rows_B, axis=0, out=out, mode="clip")
+            for name, array in out.items():
+                self.column(name).take(rows_B, axis=0, out=array, mode="clip")
             return
-        shard_B = np.searchsorted(self.starts, rows_B, side="right") - 1
-        for shard in np.unique(shard_B):
-            here = np.flatnonzero(shard_B == shard)
-            out[here] = np.take(self._shards[shard][name], rows_B[here] - self.starts[shard], axis=0, mode="clip")
+        # Sorted, the rows of a shard are neighbours: one take for each shard and column, read in file order.
+        order_B = np.argsort(rows_B)
+        sorted_B = rows_B[order_B]
+        borders = np.searchsorted(sorted_B, self.starts)
+        pieces = [(shard, slice(borders[shard], borders[shard + 1])) for shard in np.flatnonzero(np.diff(borders))]
+        local_B = sorted_B - np.repeat(self.starts[:-1], np.diff(borders))
+        place_B = np.empty_like(order_B)
+        place_B[order_B] = np.arange(len(order_B))
+        for name, array in out.items():
+            gathered = np.empty_like(array)
+            for shard, piece in pieces:
+                self._shards[shard][name].take(local_B[piece], axis=0, out=gathered[piece], mode="clip")
+            gathered.take(place_B, axis=0, out=array, mode="clip")
 
 
 def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

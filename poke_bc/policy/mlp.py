@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from poke_bc.contract.actions import ACTIONS
 from poke_bc.contract.schema import Schema
@@ -39,10 +40,21 @@ class ResidualMLP(Policy):
 
     def score(self, category_BC: Tensor, number_BK: Tensor) -> PolicyOutput:
         """See Policy.score."""
-        inputs = torch.cat([self.ids(category_BC).flatten(1), self.numbers(number_BK)], dim=1)
-        hidden_BW = self.norm(self.blocks(self.stem(inputs)))
+        hidden_BW = self.norm(self.blocks(self._stem(category_BC, number_BK)))
         value_B = None if self.value_head is None else self.value_head(hidden_BW)[:, 0]
         return PolicyOutput(self.policy_head(hidden_BW), value_B)
+
+    def _stem(self, category_BC: Tensor, number_BK: Tensor) -> Tensor:
+        """The first layer [B, W], as two products: `cat` would write all inputs once more.
+
+        Numbers also need no gradient then, and the matrix of the embeddings can be one whose rows are aligned:
+        with rows of 3,959 float32 the two products of its backward took 1.6 times as long as with 3,968.
+        """
+        device = category_BC.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.stem.weight.dtype
+        vectors_BX = self.ids(category_BC, dtype).flatten(1)
+        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors_BX.shape[1], number_BK.shape[1]], dim=1)
+        return linear(vectors_BX, from_ids.contiguous()) + linear(self.numbers(number_BK), from_numbers, self.stem.bias)
 
 
 class ResidualBlock(nn.Module):
@@ -54,12 +66,24 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(),
-                                    nn.Linear(width, width), nn.Dropout(dropout))
+                                    nn.Linear(width, width), Dropout(dropout))
 
     def forward(self, x_BW: Tensor) -> Tensor:
         """[B, W] -> [B, W]."""
         y_BW: Tensor = x_BW + self.layers(x_BW)
         return y_BW
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout; on a processor with 16 random bits a number, which takes a quarter of the time of its draws."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape."""
+        if not self.training or not self.p or x.device.type != "cpu":
+            return super().forward(x)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)  # all 64 bits
+        kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= round(self.p * (1 << 16)) - (1 << 15)
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.p))
 
 
 def _small_head(width: int, outputs: int) -> nn.Linear:

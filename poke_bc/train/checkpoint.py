@@ -131,7 +131,7 @@ class Checkpoints:
         self._discard_beyond(progress)
         tensors = torch.load(self.last() / STATE / "tensors.pt", map_location="cpu", weights_only=True)
         policy.load_state_dict(safetensors.torch.load_file(self.last() / "policy" / WEIGHTS))
-        optimizer.load_state_dict(tensors["optimizer"])
+        _restore(optimizer, tensors["optimizer"])
         window.copy_(tensors["window"])
         torch.set_rng_state(tensors["torch_rng"])
         if len(tensors["cuda_rng"]) == torch.cuda.device_count():
@@ -214,6 +214,17 @@ def _save_state(folder: Path, progress: Progress, optimizer: Optimizer, window: 
         file.write(buffer.getbuffer())
     write_json(folder / "state.json", {"version": STATE_VERSION, "progress": dataclasses.asdict(progress),
                                        "trained_on": dict(trained_on)})
+
+
+def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Take the moments and step counts of a checkpoint; the settings stay those that the optimizer was made with.
+
+    A rate on the device, for captured steps, stays where it is; so a captured run goes on where an eager one was.
+    """
+    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, settings in zip(optimizer.param_groups, own, strict=True):
+        group.update(settings)
 
 
 def _write_digests(folder: Path) -> None:

@@ -18,6 +18,8 @@ from poke_bc.contract.files import atomic_write
 CONFIG_FILE = "config.toml"
 CENSORED = ("skip", "marginal")
 PRECISIONS = ("auto", "float32", "bfloat16")
+ORDERS = ("global", "window")
+CAPTURES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,15 @@ class TrainConfig:
     device: str = "auto"
     """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
     precision: str = "auto"
-    """Of matrix products: "auto" (bfloat16 on a GPU), "float32" or "bfloat16"."""
+    """Of matrix products in training: "float32", "bfloat16", or "auto", settled when the run begins: bfloat16 on a GPU,
+    and from width 64 on also on a processor with AVX512-BF16 or AMX. Evaluation is always float32."""
+    capture: str = "auto"
+    """Capture the step in a CUDA graph and replay it: "auto" (on a GPU), "on" or "off"."""
+    order: str = "global"
+    """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random pieces that are
+    read in one go, for shards on a slow disk or a network and larger than the memory."""
+    window: int = 262144
+    """Rows of a window, for `order = "window"`; two windows lie in memory. The larger, the nearer to a global order."""
 
     patience: int | None = None
     """Stop after so many evaluations without a better validation loss."""
@@ -111,7 +121,8 @@ class TrainConfig:
             file.write("".join(lines).encode())
 
 
-FREE_ON_RESUME = frozenset({"shards", "run", "device", "save_every", "keep", "tensorboard", "wandb", "wandb_project"})
+FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "save_every", "keep", "tensorboard", "wandb",
+                            "wandb_project"})
 """What a resumed run may change. All else decides the weights; the length too, since the cosine ends with it."""
 
 _KINDS: dict[str, Any] = get_type_hints(TrainConfig)
@@ -129,6 +140,9 @@ _RANGES: dict[str, _Check] = {
     "log_every": _AT_LEAST_1,
     "censored": (f"one of {', '.join(CENSORED)}", CENSORED.__contains__),
     "precision": (f"one of {', '.join(PRECISIONS)}", PRECISIONS.__contains__),
+    "order": (f"one of {', '.join(ORDERS)}", ORDERS.__contains__),
+    "capture": (f"one of {', '.join(CAPTURES)}", CAPTURES.__contains__),
+    "window": _AT_LEAST_1,
 }
 
 

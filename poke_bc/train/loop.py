@@ -11,22 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import Optimizer
 
 from poke_bc.contract.errors import TrainingError
 from poke_bc.contract.files import write_json
-from poke_bc.data.batch import Batch
-from poke_bc.data.feed import BatchFeeder
+from poke_bc.data.device import accelerator_of
+from poke_bc.data.feed import BatchFeeder, Delivery
 from poke_bc.metrics import score_policy
-from poke_bc.policy import Policy, PolicyOutput, create_policy
+from poke_bc.policy import create_policy
 from poke_bc.train.checkpoint import Checkpoints, Progress, writing
 from poke_bc.train.clock import Clock, Mark
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.loss import imitation_loss, value_loss
 from poke_bc.train.schedule import Plan, learning_rate
-from poke_bc.train.setup import check_folder, identity, make_optimizer, open_part, pick_device, pieces, working_alone
+from poke_bc.train.setup import (
+    captures,
+    check_folder,
+    identity,
+    make_optimizer,
+    open_part,
+    pick_device,
+    settle_precision,
+    working_alone,
+)
+from poke_bc.train.step import Stepper
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
@@ -80,6 +86,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     the last checkpoint is from before that), and Interrupted.
     """
     checkpoints = Checkpoints(config.run, config.keep)
+    config = settle_precision(config, resume=resume)
     check_folder(config, checkpoints, resume=resume)
     if resume and (result := TrainResult.read(config.run)):
         warn(f"{config.run}: this run is finished, nothing to resume")
@@ -104,7 +111,7 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
                     trainer.save()
             if trainer.is_done or interrupt.made:
                 break
-            trainer.step(next(feeder))
+            trainer.step(feeder.deliver())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
             raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.plan.total}; "
@@ -134,7 +141,8 @@ class Trainer:
             config.policy, self.data.manifest.schema, width=config.width, blocks=config.blocks,
             dropout=config.dropout, embedding=config.embedding, value_head=config.value_head).to(self.device)
         self.policy.trained_on = {name: self.trained_on[name] for name in ("data", "split")}
-        self.optimizer = make_optimizer(self.policy, config)
+        graphs = accelerator_of(self.device) if captures(config, self.device) else None
+        self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
         self.window = torch.zeros(3, dtype=torch.float64, device=self.device)
         """Sums since the last line of metrics, on the device: loss, gradient norm, steps."""
         self.progress = Progress()
@@ -149,14 +157,14 @@ class Trainer:
         self._val: dict[str, Any] | None = None
         self._clock = Clock(self.progress.seconds)
         self._reported = Mark(self.progress.samples)
-        self._bfloat16 = config.precision == "bfloat16" or (
-            config.precision == "auto" and self.device.type == "cuda" and torch.cuda.is_bf16_supported())
+        self._stepper = Stepper(self.policy, self.optimizer, config, self.window,
+                                bfloat16=config.precision == "bfloat16", graphs=graphs)
 
     def _begin(self) -> None:
         """A run from its start: tell the policy which ids it will see, and write down what is to be done."""
         if not len(self.val):
             warn(f"{self.config.shards}: the val part has no decision; training goes on without evaluation")
-        self.policy.note_seen(self.data.batch(places).category for places in pieces(len(self.data)))
+        self.policy.note_seen(self.data.pieces("category"))
         with writing(self.config.run):
             self.checkpoints.prepare()
             # absolute, so that `evaluate` finds them from wherever it is called
@@ -166,6 +174,7 @@ class Trainer:
         """The batches from here to the end of the run."""
         self._feeder = BatchFeeder(
             self.data, self.config.batch_size, seed=self.config.seed, device=self.device,
+            window=self.config.window if self.config.order == "window" else None,
             start=self.progress.samples, stop=self.plan.total * self.config.batch_size)
         return self._feeder
 
@@ -190,14 +199,11 @@ class Trainer:
         patience = self.config.patience
         return self.progress.step >= self.plan.total or (patience is not None and self.progress.stale >= patience)
 
-    def step(self, batch: Batch) -> None:
+    def step(self, delivery: Delivery) -> None:
         """One update."""
-        rate = self._rate(self.progress.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.window += train_step(self.policy, self.optimizer, batch, self.config, bfloat16=self._bfloat16)
+        self._stepper(delivery, self._rate(self.progress.step))
         self.progress.step += 1
-        self.progress.samples = batch.position
+        self.progress.samples = delivery.position
         self._val = None
 
     def report(self, trackers: Trackers, display: Display) -> None:
@@ -272,18 +278,3 @@ class Trainer:
         return TrainingError(
             f"loss, gradient or weights are not finite, since a step from {self._finite_until + 1} to "
             f"{self.progress.step}; {saved}", hint="try a lower --lr in a new --run")
-
-
-def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
-    """One update; returns [3] float64 that stays on the device: loss, gradient norm before clipping, 1."""
-    with torch.autocast(batch.number.device.type, torch.bfloat16, enabled=bfloat16):
-        output: PolicyOutput = policy(batch.category, batch.number, batch.legal)
-    loss = imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
-                          label_smoothing=config.label_smoothing).mean()
-    if config.value_weight and output.value is not None:
-        loss = loss + config.value_weight * value_loss(output.value, batch.returns, batch.weight).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = clip_grad_norm_(policy.parameters(), config.grad_clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return torch.stack([loss.detach(), norm, torch.ones_like(norm)]).double()

@@ -1,0 +1,93 @@
+"""The ring between the gather thread and the consumer: reused buffers, and the events that guard their reuse.
+
+A batch travels as one tensor. In streaming mode that is all columns one after the other, as bytes: one copy over
+the bus, in the narrow types of the shard. In resident mode it is the row numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from poke_bc.data.device import Accelerator, Stream
+
+Layout = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
+"""Name -> (dtype, shape of one row)."""
+_ALIGNMENT = 64  # bytes; so that every column may be read by the widest loads
+
+
+class Packing:
+    """Columns of `size` rows, one after the other in a buffer of bytes."""
+
+    def __init__(self, layout: Layout, size: int) -> None:
+        self.nbytes = 0
+        self._columns = []
+        for name, (dtype, shape) in layout.items():
+            length = dtype.itemsize * size * int(np.prod(shape, dtype=int))
+            self._columns.append((name, torch.from_numpy(np.empty(0, dtype)).dtype, (size, *shape),
+                                  slice(self.nbytes, self.nbytes + length)))
+            self.nbytes += -(-length // _ALIGNMENT) * _ALIGNMENT
+
+    def views(self, raw: Tensor) -> dict[str, Tensor]:
+        """The columns in a buffer [nbytes] uint8, by name, without a copy."""
+        return {name: raw[place].view(dtype).view(shape) for name, dtype, shape, place in self._columns}
+
+
+class Slot:
+    """A device buffer, the pinned buffer that it is filled from, and what orders the work on them.
+
+    What could go wrong, and what forbids it: the host fills the pinned buffer while a copy still reads it (the host
+    waits for `copied`); a copy fills the device buffer while the step before still reads it (the side stream waits
+    for `used`); a step reads the device buffer before the copy is done (the step's stream waits for `copied`).
+    Without an accelerator there is one buffer and nothing to wait for: the ring itself keeps its users apart.
+
+    Args:
+        raw: what the consumer reads, on its device.
+        tensors: views of `raw`, where that is all it takes to read it.
+        arrays: the host's columns, in streaming mode; without an accelerator they are views of `raw`.
+        pinned: with an accelerator, the buffer that `arrays` are views of.
+        accelerator: of the device.
+        side: stream for the copies.
+    """
+
+    def __init__(self, raw: Tensor, tensors: Mapping[str, Tensor] | None, arrays: Mapping[str, NDArray[Any]],
+                 pinned: Tensor | None, accelerator: Accelerator | None, side: Stream | None) -> None:
+        self._raw, self.tensors, self._pinned, self.arrays = raw, tensors, pinned, arrays
+        self._accelerator, self._side = accelerator, side
+        if accelerator is not None:
+            self._copied, self._used = accelerator.event(), accelerator.event()
+            self.release()  # what made `raw`, or had its memory before, is work on the current stream too
+
+    def wait_until_sent(self) -> None:
+        """Gather thread: before `arrays` are filled."""
+        if self._accelerator is not None:
+            self._copied.synchronize()
+
+    def send(self, source: Tensor | None = None) -> None:
+        """Gather thread: copy `source`, or else what `arrays` hold, to the first places of the device buffer."""
+        source = self._pinned if source is None else source
+        if source is None:
+            return
+        if self._accelerator is None or self._side is None:
+            self._raw[: len(source)] = source
+            return
+        with self._accelerator.on(self._side):
+            self._side.wait_event(self._used)
+            self._accelerator.copy(self._raw[: len(source)], source)
+            self._copied.record(self._side)
+
+    def receive(self) -> Tensor:
+        """Consumer: the device buffer, safe to use on the current stream."""
+        if self._accelerator is not None:
+            self._accelerator.current_stream().wait_event(self._copied)
+        return self._raw
+
+    def release(self) -> None:
+        """Consumer: all work that reads the device buffer has been queued on the current stream."""
+        if self._accelerator is not None:
+            self._used.record(self._accelerator.current_stream())

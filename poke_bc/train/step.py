@@ -1,0 +1,106 @@
+"""One update of the weights: queued kernel by kernel, or once captured and then replayed whole.
+
+A small network's step is hundreds of kernels of a few microseconds each, and queueing them takes the host longer
+than running them takes a GPU. A CUDA graph queues them all at once: unpacking the batch (which in resident mode is
+the gather), forward, loss, backward, clipping, AdamW, and the sums for the next line of metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from poke_bc.data.batch import Batch
+from poke_bc.data.device import Accelerator
+from poke_bc.data.feed import Delivery
+from poke_bc.policy import Policy, PolicyOutput
+from poke_bc.train.config import TrainConfig
+from poke_bc.train.loss import imitation_loss, value_loss
+
+WARM_UP = 3
+"""Steps before the capture: libraries make their workspaces in the first ones, which a capture must not see."""
+
+
+def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
+    """One update; returns [3] float64 that stays on the device: loss, gradient norm before clipping, 1.
+
+    It waits for nothing on the device and depends on no number that it reads from there, so it can be captured.
+    Gradients are None before and after: in a captured step backward then writes them anew with each replay.
+    """
+    with torch.autocast(batch.number.device.type, torch.bfloat16, enabled=bfloat16):
+        output: PolicyOutput = policy(batch.category, batch.number, batch.legal)
+    loss = imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
+                          label_smoothing=config.label_smoothing).mean()
+    if config.value_weight and output.value is not None:
+        loss = loss + config.value_weight * value_loss(output.value, batch.returns, batch.weight).mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = clip_grad_norm_(policy.parameters(), config.grad_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return torch.stack([loss.detach(), norm, torch.ones_like(norm)]).double()
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step; a rate on the device stays where captured steps read it."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+class Stepper:
+    """Does the updates of a run, one for each delivery.
+
+    Args:
+        policy, optimizer, config: of the run.
+        window: [3] float64 on the device; each step adds what `train_step` returns.
+        bfloat16: whether matrix products are done in it.
+        graphs: with it, steps are captured and replayed; then the optimizer must be capturable.
+    """
+
+    def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, window: Tensor, *, bfloat16: bool,
+                 graphs: Accelerator | None = None) -> None:
+        self._policy, self._optimizer, self._config = policy, optimizer, config
+        self._window, self._bfloat16 = window, bfloat16
+        self._graphs = graphs
+        self._warm = 0
+        self._replay: Callable[[], None] | None = None
+
+    def __call__(self, delivery: Delivery, rate: float) -> None:
+        """One update at a learning rate, queued on the current stream."""
+        set_rate(self._optimizer, rate)
+        if self._graphs is None or len(delivery) < self._config.batch_size:
+            self._step(delivery.batch())
+        elif self._warm < WARM_UP:
+            self._step_aside(self._graphs, delivery.batch())
+            self._warm += 1
+        else:
+            if self._replay is None:
+                self._replay = self._capture(self._graphs, delivery)
+            self._graphs.copy(self._input, delivery.raw)
+            self._replay()
+
+    def _step(self, batch: Batch) -> None:
+        self._window += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
+
+    def _step_aside(self, graphs: Accelerator, batch: Batch) -> None:
+        """A step on a side stream: what autograd remembers of the default stream would enter the capture."""
+        here, side = graphs.current_stream(), graphs.side_stream()
+        before, after = graphs.event(), graphs.event()
+        before.record(here)
+        side.wait_event(before)
+        with graphs.on(side):
+            self._step(batch)
+        after.record(side)
+        here.wait_event(after)
+
+    def _capture(self, graphs: Accelerator, delivery: Delivery) -> Callable[[], None]:
+        self._input = delivery.raw.clone()
+        size, unpack = len(delivery), delivery.unpack
+        return graphs.capture(lambda: self._step(
+            Delivery(raw=self._input, count=size, position=0, unpack=unpack).batch()))
