@@ -8,11 +8,12 @@ accepts it or says what is wrong. Rows are the same whichever way they went.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.decoded import Bad, Decoded, concat
 from pipelines.read_arrow import NotSure, decode_fast
@@ -34,23 +35,34 @@ def can_scan() -> bool:
     if os.environ.get("POKE_BC_DECODER") == "arrow" or find_spec("numba") is None:
         return False
     try:
+        import numba
+
         import pipelines.scan.read  # noqa: F401 - whether it can be
-    except (ImportError, RuntimeError):  # Numba refuses this NumPy, or finds no place for what it compiles
+    except ImportError:  # Numba refuses this NumPy, say
         return False
-    return True
+    settings: Any = numba.config
+    return not settings.DISABLE_JIT
 
 
 def prepare(schema: Schema) -> bool:
     """Load the scanner, and compile it if that was never done here, before there are several processes to do so.
 
-    Returns whether there is one.
+    Returns whether there is one that works. What an earlier process left of compiled code may be damaged, or its disk
+    full: then it is removed and compiled once more, and if that is no help either, text is read with Arrow.
     """
     if not can_scan():
         return False
+    from pipelines.scan.compiling import folder
     from pipelines.scan.read import decode_scanning
 
-    decode_scanning(b"\n", 0, 0, schema)
-    return True
+    for _ in range(2):
+        with contextlib.suppress(Exception):
+            decode_scanning(b"\n", 0, 0, schema)
+            return True
+        with contextlib.suppress(OSError):
+            for path in folder().rglob("*.nb?"):
+                path.unlink()
+    return False
 
 
 def decode(text: Text, schema: Schema, *, scanning: bool = True) -> tuple[Decoded, Iterator[Bad]]:
@@ -73,7 +85,7 @@ def _decode_quickly(text: Text, schema: Schema) -> tuple[list[Decoded], list[Bad
     try:
         decoded, bad = decode_scanning(text.data, 0, text.byte, schema)
         return [decoded], bad
-    except TooDoubtful:
+    except (TooDoubtful, OSError):  # or there is no room to keep compiled code
         return _decode(text.data, 0, text.byte, schema)
 
 

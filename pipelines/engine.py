@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -38,12 +38,11 @@ def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -
     results: deque[Future[R]] = deque()
     pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), initializer=_start_worker)
     try:
-        for number, task in enumerate(tasks):
+        for number, task in enumerate(_until_one_fails(tasks, results)):
             if sum(not result.done() for result in results) < 2 * others:
                 results.append(pool.submit(job, number, task))
             else:
-                results.append(Future())
-                results[-1].set_result(job(number, task))
+                results.append(_done(job, number, task))
             while results and (results[0].done() or len(results) > _MOST_RESULTS * workers):
                 yield results.popleft().result()
         while results:
@@ -53,6 +52,25 @@ def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -
                          hint="run the same command again with fewer --workers: finished blocks are kept") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _done(job: Callable[[int, T], R], number: int, task: T) -> Future[R]:
+    """A task done here; what it raises is raised in its turn, as with any number of workers."""
+    future: Future[R] = Future()
+    try:
+        future.set_result(job(number, task))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def _until_one_fails(tasks: Iterable[T], results: deque[Future[R]]) -> Iterator[T]:
+    """The tasks; what making one raises comes behind the results of those before it."""
+    try:
+        yield from tasks
+    except Exception as error:
+        results.append(Future())
+        results[-1].set_exception(error)
 
 
 _MOST_RESULTS = 4  # a worker's, that wait for the result of a task before them

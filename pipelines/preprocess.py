@@ -56,6 +56,8 @@ class Preprocessed:
 
     manifest: Manifest
     seconds: float
+    decoder: str
+    """Of text: "scanner" or "arrow"; the rows are the same."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -72,6 +74,7 @@ class Preprocessed:
             "shards": len(self.manifest.shards),
             "bytes": size,
             "bytes_per_decision": round(size / counts.decisions, 1),
+            "decoder": self.decoder,
             "schema": self.manifest.schema.name,
             "legal_masks": self.manifest.legal_masks,
         }
@@ -108,14 +111,14 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         try:
             with contextlib.closing(work_of(sources, block_bytes)) as work:
                 table, blocks = choose_schema(schema, work)
-                store = _open_parts(out, sources, table, block_bytes)
+                store = _with_decoder(_open_parts(out, sources, table, block_bytes), sources, progress)
                 ledger = _run_blocks(store, blocks, sources, workers, limit, progress)
             _quarantine(out, store, ledger, max_bad)
             manifest = _commit(out, store, ledger, limit, shard_bytes, progress)
         finally:
             _sweep(out)
         shutil.rmtree(out / PARTS, ignore_errors=True)
-    return Preprocessed(manifest, time.monotonic() - started)
+    return Preprocessed(manifest, time.monotonic() - started, "scanner" if store.scanning else "arrow")
 
 
 @contextlib.contextmanager
@@ -180,16 +183,22 @@ def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int)
     return PartStore(folder, schema)
 
 
+def _with_decoder(store: PartStore, sources: Sequence[str], progress: ProgressCallback) -> PartStore:
+    """With the scanner, where there is one and enough to read."""
+    text = expected_bytes(sources)
+    if text is not None and text < WORTH_SCANNING:
+        return store
+    progress("preparing the decoder", 0, None, 0)
+    return replace(store, scanning=prepare(store.schema))
+
+
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int | None,
                 limit: int | None, progress: ProgressCallback) -> Ledger:
     """Every block done, in order; with a limit, the last one is cut after the last trajectory wanted."""
     sizes = [source_bytes(name) for name in sources]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
-    text = expected_bytes(sources)
-    if text is None or text >= WORTH_SCANNING:
-        progress("preparing the decoder", 0, None, 0)
-        store = replace(store, scanning=prepare(store.schema))
     if workers is None:
+        text = expected_bytes(sources)
         workers = 1 if text is not None and text < _WORTH_PROCESSES else default_workers()
     before = [0, *accumulate(size or 0 for size in sizes)]
     underway: deque[tuple[int, Block | None]] = deque()  # source; and the block, which may be large, for a limit only
@@ -200,15 +209,14 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], w
             yield block
 
     ledger = Ledger(sources)
-    results = run_in_order(store.do, remembered(), workers)
-    for receipt, read in results:
-        source, block = underway.popleft()
-        if limit is not None and block is not None and ledger.trajectories + receipt.trajectories >= limit:
-            ledger.add(_cut_last(store, len(ledger.parts), block, receipt, limit - ledger.trajectories))
-            results.close()
-            break
-        ledger.add(receipt)
-        progress("reading", before[source] + read, total, ledger.rows)
+    with contextlib.closing(run_in_order(store.do, remembered(), workers)) as results:
+        for receipt, read in results:
+            source, block = underway.popleft()
+            if limit is not None and block is not None and ledger.trajectories + receipt.trajectories >= limit:
+                ledger.add(_cut_last(store, len(ledger.parts), block, receipt, limit - ledger.trajectories))
+                break
+            ledger.add(receipt)
+            progress("reading", before[source] + read, total, ledger.rows)
     return ledger
 
 

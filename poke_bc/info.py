@@ -12,8 +12,8 @@ from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import SHIPPED, load_schema
 from poke_bc.contract.split import SPLIT_VERSION
 
-PACKAGES = ("torch", "numpy", "pyarrow", "polars", "typer", "rich", "safetensors", "xxhash", "poke-env", "wandb",
-            "tensorboard")
+PACKAGES = ("torch", "numpy", "pyarrow", "polars", "typer", "rich", "safetensors", "xxhash", "msgspec", "numba",
+            "poke-env", "wandb", "tensorboard")
 
 
 def info() -> dict[str, Any]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
@@ -14,6 +18,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from bad_lines import BAD
+from command_line import REPOSITORY, environment
 from decoding import by_decode, by_hand, plain
 from fuzz_texts import SCHEMAS, Mutator, read_corpus, seeds
 from hypothesis import given
@@ -24,8 +29,9 @@ from pipelines import decode as decode_module
 from pipelines.blocks import Text
 from pipelines.decode import can_scan, decode
 from pipelines.decoded import Bad
-from pipelines.scan import read
-from pipelines.scan.machine import PADDING, entry
+from pipelines.scan import compiling, read
+from pipelines.scan.compiling import entry
+from pipelines.scan.machine import PADDING
 from pipelines.scan.numbers import DOUBT, read_number, to_half
 from pipelines.scan.read import TooDoubtful, decode_scanning
 from poke_bc.contract.schema import Schema, load_schema
@@ -217,6 +223,75 @@ def test_the_border_before_the_tail_may_lie_anywhere(size: int) -> None:
         assert by_decode(text[:-1], BASIC) == by_hand(text[:-1], BASIC)
         unknown = text.replace(b'"steps"', b'"x": 1, "steps"').replace(b"p1", b"p3", 1)
         assert by_decode(unknown, BASIC) == by_hand(unknown, BASIC)
+
+
+def test_compiled_code_is_kept_apart_for_every_state_of_the_sources(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+    shutil.copytree(Path(compiling.__file__).parent, tmp_path / "scan", ignore=shutil.ignore_patterns("__pycache__"))
+    spec = importlib.util.spec_from_file_location("compiling_copy", tmp_path / "scan" / "compiling.py")
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    before = copy.folder()
+    assert before == compiling.folder.__wrapped__()
+    with open(tmp_path / "scan" / "numbers.py", "a") as file:
+        file.write("# changed\n")
+    assert copy.folder.__wrapped__() != before
+
+
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same() -> None:
+    before = compiling.config.CACHE_DIR
+    with compiling._kept_in(Path("/proc/none")) as possible:
+        assert not possible
+    assert before == compiling.config.CACHE_DIR
+
+
+def test_the_kernel_reads_no_further_than_it_may() -> None:
+    done = subprocess.run([sys.executable, REPOSITORY / "tests" / "guard_pages.py"], env=environment(),
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(" texts\n")
+
+
+PREPARE = """
+from pipelines.decode import can_scan, prepare
+from poke_bc.contract.schema import load_schema
+print(can_scan(), prepare(load_schema("basic")))
+"""
+
+
+def prepared(**variables: str) -> str:
+    done = subprocess.run([sys.executable, "-c", PREPARE], env=environment() | variables, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_damaged_compiled_code_is_made_anew(tmp_path: Path) -> None:
+    shutil.copytree(compiling.folder(), tmp_path / "poke-bc" / compiling.folder().name)
+    for path in tmp_path.rglob("test_scan.*"):  # what this file compiles
+        path.unlink()
+    kept = sorted(tmp_path.rglob("*.nb?"))
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:7] if path.suffix == ".nbc" else b"")
+    assert prepared(NUMBA_CACHE_DIR=str(tmp_path)) == "True True\n"
+    assert sorted(tmp_path.rglob("*.nb?")) == kept
+    assert all(path.stat().st_size > 100 for path in kept)
+
+
+def test_without_compilation_there_is_no_scanner() -> None:
+    assert prepared(NUMBA_DISABLE_JIT="1") == "False False\n"
+
+
+def test_a_scanner_that_cannot_be_compiled_is_not_used() -> None:
+    with mock.patch.object(read, "scan_lines", side_effect=OSError("disk full")), \
+            mock.patch.object(compiling, "folder", return_value=Path("/proc/none")):
+        assert not decode_module.prepare(BASIC)
+        text = Text(to_text(make_trajectories(5)), 0)
+        assert plain(decode(text, BASIC)[0]) == by_hand(text.data, BASIC)[0]
 
 
 @pytest.mark.parametrize("missing", ["not installed", "does not work", "not wanted"])

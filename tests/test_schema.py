@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,9 @@ def test_the_schema_is_chosen_by_the_keys_of_the_data(name: str) -> None:
     line = json.dumps({"replay_id": "a", "player": "p1", "steps": [{"observation": observation}]}).encode()
     block = Block(0, "raw.jsonl", 0, len(line), Text(line, 0))
     assert choose_schema("auto", iter([block]))[0].name == name
+
+
+def test_minus_zero_in_a_schema_is_zero() -> None:
+    schema = schema_from_dict({"name": "x", "version": 1, "field": [
+        {"name": "a", "kind": "number", "low": -1, "default": -0.0}]}, "here")
+    assert math.copysign(1, schema.fields[0].default) == 1

@@ -7,5 +7,6 @@
     plan.py      a schema, rows and memory as flat arrays
     grammar.py   JSON, strictly
     numbers.py   digits -> float64 -> float16, correctly rounded
-    machine.py   how functions are compiled, and instructions that Numba has no name for
+    machine.py   instructions that Numba has no name for
+    compiling.py how functions are compiled, and where what comes of it is kept
 """

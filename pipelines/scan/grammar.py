@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.scan.machine import byte, compiled, trailing_zeros, word
+from pipelines.scan.compiling import compiled
+from pipelines.scan.machine import byte, trailing_zeros, word
 from pipelines.scan.numbers import DOUBT, read_number
 from poke_bc.contract.nesting import DEEPEST
 
@@ -69,9 +70,11 @@ def read_bool(data, at):
 
 @compiled
 def read_string(data, at):
-    """A string whose opening quote is at `at`: (end, what it holds). Valid UTF-8 and valid escapes only."""
-    at += 1
+    """A string: (end, what it holds). Valid UTF-8 and valid escapes only."""
     holds = PLAIN
+    if byte(data, at) != QUOTE:
+        return DOUBT, holds
+    at += 1
     while True:
         text = word(data, at)
         ends = text ^ _QUOTES
@@ -229,10 +232,8 @@ def skip_value(data, at, depth, keys):
 @compiled
 def _next_key(data, at, first, known, keys):
     """Behind a key and its colon, at its value: (place, keys known by now)."""
-    if byte(data, at) != QUOTE or known == _MOST_KEYS:
-        return DOUBT, known
     end, holds = read_string(data, at)
-    if end == DOUBT or holds != PLAIN:
+    if end == DOUBT or holds != PLAIN or known == _MOST_KEYS:
         return DOUBT, known
     for other in range(first, known):
         if keys[other, 1] == end - at and same_bytes(data, keys[other, 0], at, end - at):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.scan.compiling import compiled, entry, merged
 from pipelines.scan.grammar import (
     CLOSE_LIST,
     CLOSE_OBJECT,
@@ -21,7 +22,6 @@ from pipelines.scan.grammar import (
     OPEN_LIST,
     OPEN_OBJECT,
     PLAIN,
-    QUOTE,
     SURROGATE,
     four,
     read_string,
@@ -38,7 +38,7 @@ from pipelines.scan.keys import (
     repeats,
     skip_unknown,
 )
-from pipelines.scan.machine import byte, compiled, entry, merged
+from pipelines.scan.machine import byte
 from pipelines.scan.numbers import DOUBT, read_number
 from pipelines.scan.plan import (
     AT,
@@ -145,7 +145,7 @@ def _read_line(data, at, row, trajectory, plan, rows, tops, memory):
                 at = value + 4
             elif _IS_TEXT[key]:
                 at, holds = read_string(data, value)
-                if byte(data, value) != QUOTE or holds == SURROGATE:
+                if at == DOUBT or holds == SURROGATE:
                     return DOUBT, row
                 tops.spans[trajectory, key, 0] = value + 1
                 tops.spans[trajectory, key, 1] = at - 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipelines.scan.compiling import compiled
 from pipelines.scan.grammar import (
     CLOSE_OBJECT,
     COMMA,
@@ -20,7 +21,7 @@ from pipelines.scan.grammar import (
     skip_value,
     spaces,
 )
-from pipelines.scan.machine import byte, compiled, word
+from pipelines.scan.machine import byte, word
 from pipelines.scan.numbers import DOUBT
 from pipelines.scan.plan import (
     AT,
@@ -73,8 +74,6 @@ def begin_object(memory):
 @compiled
 def read_key(data, at, where, plan, memory):
     """The key whose quote is at `at`, with its colon: (its number or NO_KEY, where it stands, where its value does)."""
-    if byte(data, at) != QUOTE:
-        return NO_KEY, at, DOUBT
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return NO_KEY, at, DOUBT

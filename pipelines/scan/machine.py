@@ -8,27 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 PADDING = 16
 """Bytes behind the last one looked at that must be readable."""
-
-
-# Without reference counting (_nrt), which took half of the time: nothing here allocates. Without the interpreter's
-# lock, so that a thread can read the next block meanwhile.
-_njit: Any = njit  # its annotations do not know these options
-_OPTIONS = {"_nrt": False, "nogil": True, "no_cfunc_wrapper": True}
-
-entry = _njit(cache=True, **_OPTIONS)
-"""Compile a function that Python calls."""
-
-compiled = _njit(cache=True, no_cpython_wrapper=True, **_OPTIONS)
-"""Compile a function that only compiled ones call."""
-
-merged = _njit(inline="always", **_OPTIONS)
-"""Compile a function as a part of the one place that calls it."""
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.scan.machine import bits_of, byte, compiled, float_of, high_product, leading_zeros
+from pipelines.scan.compiling import compiled
+from pipelines.scan.machine import bits_of, byte, float_of, high_product, leading_zeros
 
 DOUBT = -1
 """An end that says: not understood, let the exact reader look."""

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.scan.compiling import compiled, entry
 from pipelines.scan.grammar import room_for_keys
-from pipelines.scan.machine import PADDING, compiled, entry, word
+from pipelines.scan.machine import PADDING, word
 from pipelines.scan.numbers import to_half
 from poke_bc.contract.schema import FLAG, INTEGER, NUMBER, Field, Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS

@@ -36,7 +36,7 @@ from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
 _LEAST_STEP = 32  # {"observation":{},"label":"none"} and a comma are more
 _LEAST_LINE = 64
-_TAIL = 1024  # at least so many bytes at the end of a text are read from a copy that has padding
+_TAIL = 1024  # at least so many bytes at the end, PADDING or more, are read from a copy that has padding
 _MOST_DOUBTS = 1024
 _WHERE = ("$.steps[].observation", "$.steps[]", "$")
 

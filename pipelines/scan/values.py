@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.scan.compiling import compiled
 from pipelines.scan.grammar import (
     CLOSE_LIST,
     COMMA,
@@ -20,7 +21,7 @@ from pipelines.scan.grammar import (
     spaces,
 )
 from pipelines.scan.keys import is_name
-from pipelines.scan.machine import byte, compiled, word
+from pipelines.scan.machine import byte, word
 from pipelines.scan.numbers import DOUBT, read_number, to_half
 from pipelines.scan.plan import (
     CHECKED_ACTION,
@@ -209,8 +210,6 @@ def _read_value(data, at, key, plan):
 @compiled
 def _name_id(data, at, vocabulary, plan):
     """A name -> (its id, 0 where the vocabulary lacks it; end)."""
-    if byte(data, at) != QUOTE:
-        return np.uint16(0), DOUBT
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return np.uint16(0), DOUBT

@@ -241,7 +241,8 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
             closed_names = closed.get(row.get("vocab", ""))
             row["low"], row["high"] = 0, MAX_ID if closed_names is None else len(closed_names) + 1
         try:
-            row |= {key: float(row[key]) for key in ("low", "high", "scale", "default") if row.get(key) is not None}
+            row |= {key: float(row[key]) + 0.0  # -0.0 becomes 0.0
+                    for key in ("low", "high", "scale", "default") if row.get(key) is not None}
             if isinstance(row.get("gens"), list):
                 row["gens"] = tuple(row["gens"])
             field = Field(**row)

@@ -1,0 +1,103 @@
+"""Tasks over processes: results and errors in the order of the tasks, whoever did them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from trajectories import make_trajectories, write_raw
+
+from pipelines.engine import run_in_order
+from pipelines.preprocess import preprocess
+from poke_bc.contract.errors import InputError
+
+
+def squared(number: int, task: int) -> tuple[int, int, int]:
+    time.sleep(0.01 if task % 3 else 0.05)
+    return number, task * task, os.getpid()
+
+
+def failing(number: int, task: int) -> int:
+    if task == 7:
+        raise InputError(f"task {task}", hint="none")
+    return task
+
+
+def dying(number: int, task: int) -> int:
+    if os.environ["PARENT"] != str(os.getpid()):
+        os._exit(1)
+    return task
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_results_come_in_order_and_this_process_is_one_of_the_workers(workers: int) -> None:
+    found = list(run_in_order(squared, range(60), workers))
+    assert [(number, square) for number, square, _ in found] == [(each, each * each) for each in range(60)]
+    processes = {process for *_, process in found}
+    assert os.getpid() in processes
+    assert len(processes) == workers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_comes_after_the_results_before_it(workers: int) -> None:
+    found: list[int] = []
+    with pytest.raises(InputError, match="task 7"):
+        found.extend(run_in_order(failing, range(20), workers))
+    # extend keeps what came before the error
+    assert found == list(range(7))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_in_making_the_tasks_comes_after_the_results_before_it(workers: int) -> None:
+    def tasks() -> Iterator[int]:
+        yield from range(5)
+        raise InputError("no more of it", hint="none")
+
+    found: list[int] = []
+    with pytest.raises(InputError, match="no more of it"):
+        found.extend(each for each in run_in_order(failing, tasks(), workers))
+    assert found == list(range(5))
+
+
+def test_who_has_enough_ends_it_before_a_later_error() -> None:
+    for workers in (1, 2):
+        results = run_in_order(failing, range(20), workers)
+        assert [next(results) for _ in range(7)] == list(range(7))
+        results.close()
+    assert not [thread for thread in threading.enumerate() if "QueueManager" in thread.name]
+
+
+def test_a_worker_that_dies_is_told_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARENT", str(os.getpid()))
+    with pytest.raises(InputError, match="a worker process died"):
+        list(run_in_order(dying, range(30), 2))
+
+
+def test_tasks_are_taken_as_they_are_needed() -> None:
+    taken = []
+
+    def tasks() -> Iterator[int]:
+        for task in range(200):
+            taken.append(task)
+            yield task
+
+    results = run_in_order(squared, tasks(), 2)
+    next(results)
+    assert len(taken) < 40
+    results.close()
+
+
+def test_limits_hold_whatever_comes_later(tmp_path: Path) -> None:
+    good = write_raw(tmp_path / "a.jsonl", make_trajectories(30))
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(good.read_bytes(), mtime=0)[:-500])
+    digests = set()
+    for workers in (1, 2, 3):
+        done = preprocess([good, tmp_path / "b.jsonl.gz"], tmp_path / f"out{workers}", limit=10, workers=workers,
+                          block_bytes=20_000)
+        digests.add(tuple(shard.rows.xxh3 for shard in done.manifest.shards))
+    assert len(digests) == 1
