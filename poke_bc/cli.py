@@ -155,6 +155,9 @@ def preprocess(
     if absent or counts.unknown_keys:
         _say(f"{len(counts.unknown_keys)} unknown keys left out · {absent} fields of the schema never there: "
              f"poke-bc inspect {out}")
+    if result["decoder"] == "arrow" and result["seconds"] > 20:
+        _say("text was read with Arrow; with Numba (pip install numba) and a folder where what it compiles can be kept "
+             "(NUMBA_CACHE_DIR) that goes several times as fast")
     _say(f"next: poke-bc split{'' if out == Path('data/shards') else f' {out}'}")
 
 

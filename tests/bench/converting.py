@@ -1,6 +1,6 @@
 """Battles to trajectories: the tracker against poke-env's, one process against two.
 
-Input: the sample's simulated battles of generation 9, and human replays where ../shared has them.
+Input: human battles of generation 9 where they are at hand, else the sample's simulated ones.
 """
 
 from __future__ import annotations
@@ -8,17 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
+from tests.bench.common import Line, battles, compare, line_of, rates, sized
 
-from tests.bench.common import ROOT, Line, compare
-
-BATTLES = ROOT / "data" / "sample" / "battles.jsonl.zst"
-REPLAYS = ROOT.parent / "shared" / "replays" / "gen9randombattle.jsonl.zst"
-HOW_MANY = 400
 IGNORED_BY_BOTH = {"t:", "win", "tie"}
 
 
@@ -26,7 +20,7 @@ def run(folder: Path) -> Iterator[Line]:
     from pipelines.convert import convert_battles
 
     source = folder / "battles.jsonl"
-    records = _records()
+    records = battles(sized(400))
     source.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     logs = [record["log"].split("\n") if "log" in record else record["spectator"] for record in records]
     yield from _trackers(logs)
@@ -34,22 +28,10 @@ def run(folder: Path) -> Iterator[Line]:
     def convert(workers: int) -> None:
         convert_battles([str(source)], folder / "out.jsonl", workers=workers, salt="bench")
 
-    started = time.perf_counter()
-    convert(1)
-    seconds = time.perf_counter() - started
-    yield Line("convert, one process : the target, 60 battles/s", len(logs) / seconds, 60, "battles/s",
-               len(logs) / seconds / 60, (len(logs) / seconds / 60,) * 2, ">= 1.0")
-    yield compare("convert, two processes : one", "battles/s", len(logs), lambda: convert(2), lambda: convert(1),
-                  target=">= 1.6", rounds=3)
-
-
-def _records() -> list[dict]:
-    path = REPLAYS if REPLAYS.exists() else BATTLES
-    with pa.input_stream(str(path), compression="zstd") as stream:
-        records = [json.loads(line) for line in stream.read().splitlines()]
-    gen9 = [record for record in records if "gen9" in record["id"]]
-    step = max(len(gen9) // HOW_MANY, 1)
-    return gen9[::step][:HOW_MANY]
+    found = rates({"two": lambda: convert(2), "one": lambda: convert(1)}, len(logs))
+    yield line_of("convert, 1 process : the aim of 60 battles/s", "battles/s", found["one"], [60.0] * len(found["one"]),
+                  target=">= 1")
+    yield line_of("convert, 2 processes : 1 process", "battles/s", found["two"], found["one"], target=">= 1.6")
 
 
 def _trackers(logs: list[list[str]]) -> Iterator[Line]:
@@ -83,5 +65,5 @@ def _trackers(logs: list[list[str]]) -> Iterator[Line]:
                         if len(parts) > 1 and parts[1] not in IGNORED_BY_BOTH:
                             battle.parse_message(parts)
 
-    yield compare("tracker, both views of a battle : poke-env's, twice", "battles/s", len(logs), ours, theirs,
-                  target="(none)", rounds=3)
+    yield compare("following a battle for both players : poke-env's tracker, once for each", "battles/s", len(logs),
+                  ours, theirs, target="(none)")

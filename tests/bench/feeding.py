@@ -1,4 +1,5 @@
-"""Feeding against a DataLoader that parses JSON in __getitem__; training against a loop without input."""
+"""Feeding against a DataLoader that parses JSON in __getitem__; training against a loop without input, and against the
+same network as it is mostly written."""
 
 from __future__ import annotations
 
@@ -17,13 +18,17 @@ from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc import BatchFeeder, ShardDataset, create_policy
 from poke_bc.data.batch import Batch
+from poke_bc.policy import Policy
 from poke_bc.train import TrainConfig
-from poke_bc.train.loop import train_step
-from poke_bc.train.setup import make_optimizer
-from tests.bench.common import Line, compare, enlarged_sample
+from poke_bc.train.loss import imitation_loss
+from poke_bc.train.setup import make_optimizer, settle_precision
+from poke_bc.train.step import train_step
+from tests.bench.common import Line, compare, converted_battles, enlarged_sample, sized
+from tests.bench.per_field import PerFieldMLP, plain_optimizer, plain_step, with_the_weights_of
 from tests.bench.preprocess import flatten_ids, flatten_numbers
 
 BATCH = 1024
+BATTLES = 300
 
 
 class ParsingDataset(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
@@ -49,17 +54,21 @@ class ParsingDataset(Dataset[tuple[Tensor, Tensor, Tensor, int]]):
                 torch.tensor(step["legal"]), 4 * step["action_type"] + step["action_target"])
 
 
-def run(folder: Path) -> list[Line]:
+def run(folder: Path) -> Iterator[Line]:
     raw, shards = folder / "feed.jsonl", folder / "feed"
     enlarged_sample(raw, 100)
     preprocess([raw], shards, workers=1)
     split(shards)
     data = ShardDataset(shards, "train")
     parsing = ParsingDataset(raw)
-    return [
-        *(_feeding(data, parsing, workers) for workers in (0, 2)),
-        _training(data),
-    ]
+    for workers in (0, 2):
+        yield _feeding(data, parsing, workers)
+    yield _training(data)
+    yield from _against_per_field(data)
+    raw, _, _ = converted_battles(folder, sized(BATTLES))
+    preprocess([raw], folder / "singles", workers=1)
+    split(folder / "singles")
+    yield from _against_per_field(ShardDataset(folder / "singles", "train"))
 
 
 def _feeding(data: ShardDataset, parsing: ParsingDataset, workers: int) -> Line:
@@ -86,16 +95,59 @@ def _drain_loader(loader: DataLoader[Any], samples: int) -> None:
 
 def _training(data: ShardDataset) -> Line:
     """The same network and the same steps, with real input and with one batch over and over; short turns each."""
-    config, steps = TrainConfig(), 20
-    policy = create_policy("mlp", data.manifest.schema)
+    config, steps = settle_precision(TrainConfig(device="cpu"), resume=False), 20
+    policy = _untrained(data)
     with BatchFeeder(data, BATCH, seed=1) as feeder:
         repeated = next(feeder).clone()
-        policy.note_seen([data.batch(np.arange(len(data))).category])
         optimizer = make_optimizer(policy, config)
 
         def loop(batches: Iterator[Batch]) -> None:
             for batch in itertools.islice(batches, steps):
-                train_step(policy, optimizer, batch, config, bfloat16=False)
+                train_step(policy, optimizer, batch, config, bfloat16=config.precision == "bfloat16")
 
         return compare("training : the same loop on one repeated batch", "samples/s", steps * BATCH,
                        lambda: loop(feeder), lambda: loop(itertools.repeat(repeated)), target=">= 0.95", rounds=41)
+
+
+def _against_per_field(data: ShardDataset) -> Iterator[Line]:
+    """In the default precision, and both in float32: what is left where the processor has no bfloat16."""
+    with BatchFeeder(data, BATCH, seed=1, stop=8 * BATCH) as feeder:
+        batches = [batch.clone() for batch in feeder]
+    config = settle_precision(TrainConfig(device="cpu"), resume=False)
+    for precision in dict.fromkeys((config.precision, "float32")):
+        yield _in_precision(precision, config, _untrained(data), batches)
+
+
+def _in_precision(precision: str, config: TrainConfig, policy: Policy, batches: list[Batch]) -> Line:
+    """Both networks from the same weights on the same batches, a few steps each in turn."""
+    bfloat16, steps = precision == "bfloat16", 4
+    peer = with_the_weights_of(policy)
+    _check_same_start(policy, peer, batches[0], bfloat16=bfloat16)
+    optimizer, peer_s = make_optimizer(policy, config), plain_optimizer(peer, config)
+    ours, theirs = itertools.cycle(batches), itertools.cycle(batches)
+    return compare(
+        f"training, default network, {policy.schema.name}, {precision} : per-field nn.Embedding + cat, float32",
+        "samples/s", steps * BATCH,
+        lambda: [train_step(policy, optimizer, batch, config, bfloat16=bfloat16)
+                 for batch in itertools.islice(ours, steps)],
+        lambda: [plain_step(peer, peer_s, batch, config) for batch in itertools.islice(theirs, steps)],
+        target=">= 1.5" if bfloat16 else "(none)", rounds=21)
+
+
+def _untrained(data: ShardDataset) -> Policy:
+    policy = create_policy("mlp", data.manifest.schema)
+    policy.note_seen([data.batch(np.arange(len(data))).category])
+    return policy
+
+
+def _check_same_start(policy: Policy, peer: PerFieldMLP, batch: Batch, *, bfloat16: bool) -> None:
+    """The loss of both before the first step; without dropout, which draws other numbers."""
+    policy.eval(), peer.eval()
+    with torch.no_grad():
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            ours = policy(batch.category, batch.number, batch.legal).logits
+        theirs = peer(batch.category, batch.number, batch.legal)
+        losses = [float(imitation_loss(logits, batch.legal, batch.action, batch.candidates, batch.weight).mean())
+                  for logits in (ours, theirs)]
+    assert abs(losses[0] - losses[1]) < (0.01 * losses[1] if bfloat16 else 1e-5), losses
+    policy.train(), peer.train()

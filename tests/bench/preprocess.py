@@ -1,14 +1,15 @@
-"""preprocess against what most projects do: json.loads and a flatten function a row; and its memory."""
+"""preprocess as a whole: read, decode, check, write, hash, fsync. Against Arrow's reader and what most projects do."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import xxhash
 from numpy.typing import NDArray
@@ -16,7 +17,17 @@ from numpy.typing import NDArray
 from pipelines.preprocess import preprocess
 from poke_bc.contract.schema import load_schema
 from poke_bc.data.shards import Shards
-from tests.bench.common import Line, compare, enlarged_sample
+from tests.bench.common import (
+    Line,
+    arrow_only,
+    compare,
+    converted_battles,
+    enlarged_sample,
+    forget,
+    line_of,
+    rates,
+    sized,
+)
 
 BASIC = load_schema("basic")
 
@@ -80,72 +91,55 @@ def careful_way(raw: Path, out: Path) -> dict[str, NDArray[Any]]:
     return stacked
 
 
+def arrow_way(raw: Path, out: Path) -> None:
+    """The same preprocess with pyarrow's JSON reader for decoder."""
+    with arrow_only():
+        preprocess([raw], out, workers=1)
+
+
 def check_equal(raw: Path, folder: Path) -> None:
-    """Both ways must give the same columns, or the comparison means nothing."""
+    """All ways must give the same columns, Arrow's the same files, or the comparison means nothing."""
     preprocess([raw], folder / "check", workers=1)
     shards = Shards(folder / "check")
     for name, values in careful_way(raw, folder / "check.npz").items():
         if not np.array_equal(shards.column(name), values):
             raise AssertionError(f"column {name} differs")
+    arrow_way(raw, folder / "check-arrow")
+    if Shards(folder / "check-arrow").manifest.shards != shards.manifest.shards:
+        raise AssertionError("Arrow's reader gives other shards")
 
 
-def run(folder: Path) -> list[Line]:
-    small, middle, large = (folder / f"{size}.jsonl" for size in ("small", "middle", "large"))
-    decisions, _, many = enlarged_sample(small, 100), enlarged_sample(middle, 400), enlarged_sample(large, 1600)
-    check_equal(small, folder)
-    return [
-        compare("preprocess, 1 process : list of dicts, a tensor an item", "decisions/s", decisions,
-                lambda: preprocess([small], folder / "ours", workers=1),
-                lambda: common_way(small, folder / "theirs.pt"), target=">= 2.5"),
-        compare("preprocess, 1 process : leanest json.loads + flatten a row", "decisions/s", decisions,
-                lambda: preprocess([small], folder / "ours", workers=1),
-                lambda: careful_way(small, folder / "theirs.npz"), target=">= 2.5"),
-        compare("preprocess, 2 processes : 1 process", "decisions/s", many,
-                lambda: preprocess([large], folder / "two", workers=2),
-                lambda: preprocess([large], folder / "one", workers=1), target=">= 1.6"),
-        *_memory(folder, {400: middle, 1600: large}),
-    ]
+PEERS = {
+    "pyarrow.json for decoder": (arrow_way, ">= 3.5"),
+    "json.loads, list of dicts, a tensor an item": (common_way, ">= 10"),
+    "leanest json.loads + flatten a row": (careful_way, "(none)"),
+}
 
 
-_MEASURE = """
-import re, sys, threading
-from pathlib import Path
-from pipelines.preprocess import preprocess
+def run(folder: Path) -> Iterator[Line]:
+    raw, packed = folder / "raw.jsonl", folder / "raw.jsonl.zst"
+    decisions = enlarged_sample(raw, sized(100))
+    with pa.CompressedOutputStream(str(packed), "zstd") as file:
+        file.write(raw.read_bytes())
+    check_equal(raw, folder)
 
-def peak(process):
-    try:
-        return int(re.search(r"VmHWM:\\s+(\\d+)", Path(f"/proc/{process}/status").read_text())[1])
-    except (OSError, TypeError):
-        return 0
+    def ours(source: Path = raw, workers: int = 1) -> None:
+        preprocess([source], folder / f"ours-{workers}", workers=workers)
 
-def watch(done, peaks):
-    while not done.wait(0.05):
-        for child in Path("/proc/self/task").glob("*/children"):
-            for process in child.read_text().split():
-                peaks[process] = max(peaks.get(process, 0), peak(process))
-
-if __name__ == "__main__":
-    done, peaks = threading.Event(), {}
-    watcher = threading.Thread(target=watch, args=(done, peaks))
-    watcher.start()
-    preprocess([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), shard_bytes=64 << 20)
-    done.set()
-    watcher.join()
-    print((peak("self") + sum(peaks.values())) / 1024)
-"""
-
-
-def _memory(folder: Path, raw: dict[int, Path]) -> list[Line]:
-    """Peak resident memory of all processes together (an upper bound: each one's own peak, summed)."""
-    lines = []
-    script = folder / "measure.py"
-    script.write_text(_MEASURE)
-    (small, before), (large, after) = raw.items()
-    for workers in (1, 2):
-        peak = {path: float(subprocess.run([sys.executable, script, path, folder / "memory", str(workers)],
-                                           check=True, capture_output=True, text=True).stdout)
-                for path in (before, after)}
-        ratio = peak[after] / peak[before]
-        lines.append(Line(f"peak memory at {large} MB : at {small} MB of input, {workers} process(es)",
-                          peak[after], peak[before], "MB", ratio, (ratio, ratio), "<= 1.10, < 1200 MB"))
-    return lines
+    theirs = {name: partial(way, raw, folder / f"theirs-{place}.npz") for place, (name, (way, _)) in
+              enumerate(PEERS.items())}
+    for cache in ("warm", "cold"):
+        found = rates({"ours": ours} | theirs, decisions,
+                      before=partial(forget, raw) if cache == "cold" else lambda: None)
+        for name, (_, target) in PEERS.items():
+            yield line_of(f"preprocess, 1 process : {name}", "decisions/s", found["ours"], found[name],
+                          target=target, cache=cache)
+    yield compare("preprocess, input in .zst : plain", "decisions/s", decisions, lambda: ours(packed), ours,
+                  target="(none)")
+    singles, _, rows = converted_battles(folder, sized(400))
+    yield compare("preprocess singles, 1 process : pyarrow.json for decoder", "decisions/s", rows,
+                  lambda: ours(singles), lambda: arrow_way(singles, folder / "theirs-singles"), target=">= 3.5")
+    large = folder / "large.jsonl"
+    many = enlarged_sample(large, sized(800))
+    yield compare("preprocess, 2 processes : 1 process", "decisions/s", many, lambda: ours(large, 2),
+                  lambda: ours(large), target=">= 1.7")

@@ -1,0 +1,87 @@
+"""The default network as it is mostly written: a table for each vocabulary, a loop over fields, `cat`, float32.
+
+It is the peer of the training benchmarks, with the same weights and so the same losses. It knows no unknown ids:
+every id must be below the size of its vocabulary, which spares it a little work.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from poke_bc.contract.actions import ACTIONS
+from poke_bc.contract.schema import Schema
+from poke_bc.data.batch import Batch
+from poke_bc.policy import Policy
+from poke_bc.train import TrainConfig
+from poke_bc.train.loss import imitation_loss
+
+
+class PerFieldMLP(nn.Module):
+    def __init__(self, schema: Schema, *, width: int, blocks: int, dropout: float, embedding: int) -> None:
+        super().__init__()
+        self.schema = schema
+        self.tables = nn.ModuleDict({f"of_{name}": nn.Embedding(vocabulary.size, embedding)  # a module has a `type`
+                                     for name, vocabulary in schema.vocabularies.items()})
+        self.stem = nn.Linear(schema.category_width * embedding + schema.number_width, width)
+        self.blocks = nn.ModuleList(PerFieldBlock(width, dropout) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, ACTIONS)
+
+    def forward(self, category: Tensor, number: Tensor, legal: Tensor) -> Tensor:
+        ids, parts, start = category.long(), [], 0
+        for field in self.schema.categories:
+            parts.append(self.tables[f"of_{field.vocab}"](ids[:, start : start + field.width]).flatten(1))
+            start += field.width
+        numbers, start = number.float(), 0
+        for field in self.schema.numbers:
+            top = field.high if field.scale is None else field.scale
+            parts.append((numbers[:, start : start + field.width] - field.low) / (top - field.low))
+            start += field.width
+        x = self.stem(torch.cat(parts, dim=1))
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x))
+        is_open = ((legal.long()[:, None] >> torch.arange(ACTIONS)) & 1 == 1) | (legal == 0)[:, None]
+        return logits.masked_fill(~is_open, -torch.inf)
+
+
+class PerFieldBlock(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.dropout(self.down(nn.functional.gelu(self.up(self.norm(x)))))
+
+
+def with_the_weights_of(policy: Policy) -> PerFieldMLP:
+    """The same network with copies of its weights; `policy` is a ResidualMLP without a value head."""
+    options = {name: policy.options[name] for name in ("width", "blocks", "dropout", "embedding")}
+    peer = PerFieldMLP(policy.schema, **options)
+    weights = dict(policy.state_dict())
+    rows, table, start = weights.pop("ids.row_of_id"), weights.pop("ids.table.weight"), 0
+    for name, vocabulary in policy.schema.vocabularies.items():
+        weights[f"tables.of_{name}.weight"] = table[rows[start : start + vocabulary.size]]
+        start += vocabulary.size + 1
+    names = {"layers.0": "norm", "layers.1": "up", "layers.3": "down", "policy_head": "head"}
+    for ours, theirs in names.items():
+        weights = {name.replace(ours, theirs): weight for name, weight in weights.items()}
+    peer.load_state_dict(weights)
+    return peer
+
+
+def plain_optimizer(peer: PerFieldMLP, config: TrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(peer.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+def plain_step(peer: PerFieldMLP, optimizer: torch.optim.AdamW, batch: Batch, config: TrainConfig) -> Tensor:
+    optimizer.zero_grad()
+    loss = imitation_loss(peer(batch.category, batch.number, batch.legal), batch.legal, batch.action,
+                          batch.candidates, batch.weight, label_smoothing=config.label_smoothing).mean()
+    loss.backward()
+    nn.utils.clip_grad_norm_(peer.parameters(), config.grad_clip)
+    optimizer.step()
+    return loss.detach()
