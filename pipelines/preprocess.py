@@ -43,7 +43,7 @@ SHARD_BYTES = 256 << 20
 DECODER_VERSION = 2
 """Raised whenever the same text would give other rows: parts of another decoder are made anew."""
 
-_WORTH_PROCESSES = 256 << 20  # a further process takes a second to start, in which one reads that much
+_WORTH_PROCESSES = 256 << 20  # a further process takes a second to start; the scanner reads four times as much in it
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
 """Told (stage, done, total or None, decisions so far); bytes while reading, decisions while writing;
@@ -198,8 +198,8 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], w
     sizes = [source_bytes(name) for name in sources]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
     if workers is None:
-        text = expected_bytes(sources)
-        workers = 1 if text is not None and text < _WORTH_PROCESSES else default_workers()
+        text, enough = expected_bytes(sources), _WORTH_PROCESSES * (4 if store.scanning else 1)
+        workers = 1 if text is not None and text < enough else default_workers()
     before = [0, *accumulate(size or 0 for size in sizes)]
     underway: deque[tuple[int, Block | None]] = deque()  # source; and the block, which may be large, for a limit only
 

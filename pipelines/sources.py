@@ -82,7 +82,7 @@ def expected_bytes(names: Sequence[str]) -> int | None:
                for name, size in zip(names, sizes, strict=True))
 
 
-_SHRUNK = 10  # converted battles become 20 times smaller, others less
+_SHRUNK = 25  # converted battles become 20 to 30 times smaller
 
 
 @contextmanager

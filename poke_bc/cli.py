@@ -218,7 +218,8 @@ def train(
     if as_json:
         return _print_json(result)
     _say(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s "
-         f"({result['samples_per_s']:,.0f}/s, {result['input_wait_fraction']:.1%} waiting for input)")
+         f"({result['samples_per_s']:,.0f}/s in {result['precision']}, "
+         f"{result['input_wait_fraction']:.1%} waiting for input)")
     if result["val"]:
         val = result["val"]
         _say(f"best on val: NLL {val['nll']:.4f} · top-1 {val['top1']:.1%} · top-3 {val['top3']:.1%} · "

@@ -59,7 +59,7 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
                               f"poke-bc split {folder} --{'test' if split == 'test' else 'val'}-ratio 0.1")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")
-    train_action_N = ShardDataset(folder, "train").column("action")
+    train_action_N = ShardDataset(data.shards, "train").column("action")
     return {
         **scores.figures(),
         "slices": {kind: {name: scores.at(keep_N).summary() for name, keep_N in groups.items() if keep_N.any()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,13 @@ def test_a_selection_is_the_rows_it_was_made_from(gaps: list[int], cuts: list[in
     assert selection[places].tolist() == rows[places].tolist()
 
 
+def test_rows_farther_apart_than_32_bits_stay_whole_numbers() -> None:
+    rows = np.array([5, (1 << 53) + 1, (1 << 53) + 3])
+    selection = Selection([rows])
+    assert selection[:].dtype == np.int64
+    assert selection[:].tolist() == rows.tolist()
+
+
 def test_a_selected_row_takes_about_two_bytes() -> None:
     kept = np.random.default_rng(0).random(100_000) < 0.7
     selection = Selection(np.array_split(np.flatnonzero(kept), 10))
@@ -221,3 +230,23 @@ def test_shards_are_mapped_read_only(folders: dict[str, Path]) -> None:
     shards = Shards(folders["one"])
     assert not shards.column("category").flags.writeable
     assert set(COLUMN_OF.values()) <= set(shards.layout)
+
+
+@pytest.mark.parametrize("name", ["one", "several"])
+def test_shards_that_nobody_holds_are_freed(folders: dict[str, Path], name: str) -> None:
+    dataset = ShardDataset(folders[name], "train")
+    dataset.batch(np.arange(9))
+    shards = weakref.ref(dataset.shards)
+    columns = weakref.ref(dataset.shards.column("category"))
+    del dataset
+    gc.collect()
+    assert shards() is None
+    assert columns() is None
+
+
+def test_two_parts_can_share_what_is_open(folders: dict[str, Path]) -> None:
+    train = ShardDataset(folders["several"], "train")
+    val = ShardDataset(train.shards, "val")
+    assert val.shards is train.shards
+    assert val.rows[:].tolist() == ShardDataset(folders["several"], "val").rows[:].tolist()
+    assert same(pickle.loads(pickle.dumps(val)).batch(np.arange(9)), val.batch(np.arange(9)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stream_stand_in import GUARDS, SCHEDULES, StandIn
 
+from poke_bc.data import sources, windows
 from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
@@ -31,6 +35,13 @@ def _no_thread_is_left() -> Iterator[None]:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("poke-bc")] == []
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _small_chunks() -> Iterator[None]:
+    """So that these few rows are several windows."""
+    with mock.patch.object(windows, "CHUNK_ROWS", 32):
+        yield
+
+
 def fed(dataset: ShardDataset, *, start: int = 0, stop: int, size: int = 16, **options: object) -> list[Batch]:
     with BatchFeeder(dataset, size, start=start, stop=stop, seed=3, **options) as feeder:  # type: ignore[arg-type]
         return [batch.clone() for batch in feeder]
@@ -38,7 +49,7 @@ def fed(dataset: ShardDataset, *, start: int = 0, stop: int, size: int = 16, **o
 
 @settings(max_examples=40)
 @given(size=st.integers(1, 70), start=st.integers(0, 400), length=st.integers(0, 400),
-       window=st.sampled_from([None, 1, 100]), resident=st.booleans())
+       window=st.sampled_from([None, 32, 100]), resident=st.booleans())
 def test_a_feeder_gives_the_rows_of_the_order_from_any_position(
     dataset: ShardDataset, size: int, start: int, length: int, window: int | None, resident: bool
 ) -> None:
@@ -139,6 +150,46 @@ def test_a_feeder_without_rows_or_batches_is_refused(folders: dict[str, Path], d
         BatchFeeder(dataset, 0)
 
 
+@pytest.mark.parametrize(("options", "words"), [
+    ({"window": 31}, "window must be at least"), ({"window": 0}, "window must be at least"),
+    ({"window": -1}, "window must be at least"), ({"start": -1}, "start")])
+def test_windows_below_a_chunk_and_negative_starts_are_refused(
+    dataset: ShardDataset, options: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        BatchFeeder(dataset, 16, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("window", [None, 100])
+def test_where_there_is_no_memory_for_a_slot_no_thread_is_left(
+    dataset: ShardDataset, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(sources, "Slot", full)
+    with pytest.raises(MemoryError):
+        BatchFeeder(dataset, 16, window=window)
+
+
+@pytest.mark.parametrize("taken", [0, 5])
+@pytest.mark.parametrize("options", [{}, {"window": 100}, {"resident": True}])
+def test_a_feeder_that_is_only_dropped_ends_its_threads(
+    dataset: ShardDataset, options: dict[str, int], taken: int
+) -> None:
+    feeder = BatchFeeder(dataset, 16, **options)  # type: ignore[arg-type]
+    for _ in range(taken):
+        next(feeder)
+    dropped = weakref.ref(feeder)
+    started = [thread for thread in threading.enumerate() if thread.name.startswith("poke-bc")]
+    assert started
+    del feeder
+    gc.collect()
+    assert dropped() is None
+    for thread in started:
+        thread.join(timeout=10)
+
+
 def test_time_spent_waiting_is_told(dataset: ShardDataset) -> None:
     with BatchFeeder(dataset, 16, stop=64) as feeder:
         list(feeder)
@@ -206,3 +257,9 @@ def test_one_copy_carries_a_batch_in_the_types_of_the_shard(
     content = sum(tensor.nbytes for tensor in batches[0].tensors())
     assert len(sizes) == len(batches)
     assert all(content <= size < content + 64 * len(batches[0].tensors()) for size in sizes)
+
+
+@pytest.mark.parametrize("wrong", [{"start": -1}, {"window": 0}, {"window": -5}])
+def test_a_feeder_refuses_what_cannot_be_meant(dataset: ShardDataset, wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        BatchFeeder(dataset, 16, **wrong)  # type: ignore[arg-type]

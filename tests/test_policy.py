@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -18,6 +19,7 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy, check_fits, create_policy, load_policy, save_policy
 from poke_bc.policy.inputs import UNKNOWN_ROW
 from poke_bc.policy.mlp import Dropout
+from poke_bc.train.loss import imitation_loss
 
 FIELDS = (
     Field(name="own", kind="category", vocab="species", low=0, high=65535),
@@ -213,6 +215,85 @@ def test_shards_of_another_schema_are_refused_by_name(shards: Path) -> None:  # 
         check_fits(make(), manifest)
 
 
+def a_loss(policy: Policy, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """The mean loss of choosing the lowest legal action."""
+    category, number, legal = rows
+    lowest = (legal & -legal).float().log2().to(torch.int8)
+    return imitation_loss(policy(category, number, legal).logits, legal, lowest, torch.zeros_like(legal),
+                          torch.ones(len(legal)), label_smoothing=0.1).mean()
+
+
+def test_every_gradient_in_bfloat16_is_near_that_in_float32() -> None:
+    policy = make(width=64, blocks=2, dropout=0.0)
+    policy.note_seen([torch.arange(4)[:, None].expand(-1, 4)])
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in policy.named_parameters():  # an untrained head lets almost no gradient through
+            weight += 0.02 * torch.randn_like(weight) * (name != "ids.table.weight")
+    exact, rough = policy, copy.deepcopy(policy)
+    a_loss(exact, some(1024)).backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = a_loss(rough, some(1024))
+    loss.backward()
+    off = {name: ((weight.grad - expected.grad).norm() / expected.grad.norm()).item()
+           for (name, weight), expected in zip(rough.named_parameters(), exact.parameters(), strict=True)}
+    assert {name: share for name, share in off.items() if share > 0.02} == {}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_policy_computes_and_learns_in_any_float_type(dtype: torch.dtype) -> None:
+    policy = make(value_head=True, dropout=0.1).to(dtype).train()
+    output = policy(*some())
+    assert output.logits.dtype == output.value.dtype == torch.float32
+    (a_loss(policy, some()) + output.value.mean()).backward()
+    for name, weight in policy.named_parameters():
+        assert weight.grad.dtype == dtype, name
+        assert weight.grad.any(), name
+
+
+def test_a_policy_learns_whatever_the_default_type() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        policies = [make().float(), make()]
+        for policy in policies:
+            a_loss(policy, some()).backward()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [policy.ids.table.weight.grad.dtype for policy in policies] == [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("randomness", [None, "same", "different"])
+def test_torch_func_gives_the_gradient_of_each_sample(randomness: str | None) -> None:
+    policy = make(dropout=0.2 if randomness else 0.0)
+    policy.note_seen([torch.arange(4)[:, None].expand(-1, 4)])
+    rows, weights = some(8), {name: weight.detach() for name, weight in policy.named_parameters()}
+
+    def loss(weights: dict[str, torch.Tensor], *row: torch.Tensor) -> torch.Tensor:
+        output = torch.func.functional_call(policy, weights, tuple(column[None] for column in row))
+        return output.logits[0].clamp(min=-100).logsumexp(0) - output.logits[0].max()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0), randomness=randomness or "error")(
+        weights, *(rows[0].int(), *rows[1:]))
+    if randomness is None:
+        for place in range(8):
+            one = torch.func.grad(loss)(weights, *(column[place] for column in rows))
+            for name, expected in one.items():
+                torch.testing.assert_close(each[name][place], expected)
+    assert each["ids.table.weight"].any(dim=2).sum(dim=1).min() > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own affair
+def test_a_policy_in_training_compiles_as_one_graph() -> None:
+    policy = make(dropout=0.2).train()
+    torch._dynamo.reset()
+    compiled = torch.compile(policy, backend="eager", fullgraph=True)
+    rows = some()
+    (compiled(*rows).logits.clamp(min=-100) ** 2).mean().backward()
+    assert all(weight.grad.any() for weight in policy.parameters())
+    policy.eval()
+    assert torch.allclose(compiled(*rows).logits, policy(*rows).logits)
+
+
 def test_the_table_s_gradient_is_that_of_an_embedding_whatever_the_precision() -> None:
     policy = make()
     policy.note_seen([torch.tensor([[1, 2, 3, 0]]), torch.tensor([[4, 5, 6, 1]])])
@@ -245,3 +326,39 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     assert torch.equal(dropout.eval()(x), x)
     torch.manual_seed(0)
     assert torch.equal(dropout.train()(x), dropped)
+
+
+@pytest.mark.parametrize("p", [1e-6, 2**-16, 0.1, 1 - 2**-15, 1 - 2**-16, 1 - 2**-17, 1 - 2**-20, 1.0])
+@pytest.mark.filterwarnings("error")
+def test_what_dropout_keeps_has_the_scale_of_its_share_up_to_the_ends(p: float) -> None:
+    torch.manual_seed(0)
+    kept = Dropout(p)(torch.ones(1 << 22))
+    scales = kept[kept > 0].unique()
+    share = round(p * 65536) / 65536
+    expected = share if 0 < share < 1 else p
+    assert len(scales) <= 1
+    if len(scales):
+        assert scales.item() == pytest.approx(1 / (1 - expected), rel=1e-6)
+    count = (1 - expected) * (1 << 22)
+    assert abs((kept > 0).sum().item() - count) <= 5 * (count * expected) ** 0.5 + 1e-9
+
+
+def test_dropout_draws_where_its_input_is() -> None:
+    x = torch.ones(100)
+    with torch.device("meta"):
+        assert Dropout(0.5)(x).device.type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_policy_works_in_other_types_throughout(dtype: torch.dtype) -> None:
+    policy = make().to(dtype)
+    policy(*some()).logits[:, :1].nan_to_num(0, 0, 0).sum().backward()
+    assert policy.ids.table.weight.grad is not None
+    assert policy.ids.table.weight.grad.dtype == dtype
+    default = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        made_before = make().float()
+        made_before(*some()).logits[:, :1].nan_to_num(0, 0, 0).sum().backward()
+    finally:
+        torch.set_default_dtype(default)

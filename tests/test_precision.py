@@ -1,23 +1,27 @@
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from bench.per_field import plain_optimizer, plain_step, with_the_weights_of
+from command_line import run_cli
 from safetensors.torch import load_file
 from training_fixtures import shards, small_config  # noqa: F401 - a fixture
 
 import poke_bc.train.setup as setup
 import poke_bc.train.step as step_module
+from poke_bc.contract.errors import RunError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.policy import Policy, create_policy
 from poke_bc.train import Interrupted, train
 from poke_bc.train.config import CONFIG_FILE, read_toml
-from poke_bc.train.setup import make_optimizer, processor_has_bfloat16
+from poke_bc.train.setup import make_optimizer, processor_has_bfloat16, settle_precision
 from poke_bc.train.step import train_step
 
 WIDE = {"width": 64, "epochs": 1.0}
@@ -103,3 +107,66 @@ def test_a_run_goes_on_in_the_precision_it_began_with(shards: Path, tmp_path: Pa
 
     expected, got = weights(tmp_path / "whole"), weights(tmp_path / "run")
     assert all(torch.equal(expected[name], got[name]) for name in expected)
+
+
+@pytest.fixture
+def from_before(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+    """A run begun on a processor by a version whose config.toml says "auto", and stopped."""
+    monkeypatch.setattr(setup, "processor_has_bfloat16", lambda: True)
+    original = step_module.train_step
+
+    def interrupted(*args: Any, **kwargs: Any) -> torch.Tensor:
+        signal.raise_signal(signal.SIGINT)
+        return original(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step_module, "train_step", interrupted)
+        with pytest.raises(Interrupted):
+            train(small_config(shards, tmp_path / "run", precision="float32", **WIDE), progress=False)
+    file = tmp_path / "run" / CONFIG_FILE
+    file.write_text(file.read_text().replace('precision = "float32"', 'precision = "auto"'))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("given", ["auto", "float32"])
+def test_a_run_that_says_auto_goes_on_as_that_was_meant_when_it_began(
+        shards: Path, tmp_path: Path, from_before: Path, given: str) -> None:  # noqa: F811
+    train(small_config(shards, tmp_path / "whole", precision="float32", **WIDE), progress=False)
+    result = train(small_config(shards, from_before, precision=given, **WIDE), resume=True, progress=False)
+    assert result.precision == "float32"
+    expected, got = weights(tmp_path / "whole"), weights(from_before)
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert read_toml(from_before / CONFIG_FILE)["precision"] == "float32"
+
+
+def test_a_run_that_says_auto_does_not_go_on_in_another_precision(shards: Path, from_before: Path) -> None:  # noqa: F811
+    with pytest.raises(RunError, match="precision was float32, is bfloat16"):
+        train(small_config(shards, from_before, precision="bfloat16", **WIDE), resume=True, progress=False)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize(("able", "precision"), [(1, "bfloat16"), (0, "float32")])
+def test_a_gpu_is_asked_itself_whether_it_multiplies_bfloat16(
+        from_before: Path, monkeypatch: pytest.MonkeyPatch, able: int, precision: str, resume: bool) -> None:
+    current = [0]
+
+    @contextlib.contextmanager
+    def on(device: torch.device) -> Iterator[None]:
+        current.append(device.index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(setup, "pick_device", torch.device)
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported",
+                        lambda including_emulation=True: including_emulation or current[-1] == able)
+    config = small_config(Path("unused"), from_before, device="cuda:1")
+    assert settle_precision(config, resume=resume).precision == precision
+
+
+def test_the_command_tells_the_precision(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    options = ("--shards", shards, "--steps", "2", "--batch-size", "16", "--device", "cpu")
+    told = run_cli("train", *options, "--run", tmp_path / "told")
+    precision = read_toml(tmp_path / "told" / CONFIG_FILE)["precision"]
+    assert f"/s in {precision}, " in told.stdout
+    assert run_cli("train", *options, "--run", tmp_path / "json", "--json").json["precision"] == precision

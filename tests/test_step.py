@@ -16,8 +16,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_fixtures import shards, small_config  # noqa: F401 - a fixture
 
+import poke_bc.train.config as config_module
 import poke_bc.train.loop as loop
 from poke_bc.contract.errors import UsageError
+from poke_bc.data import windows
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import Accelerator, Cuda
 from poke_bc.data.feed import BatchFeeder
@@ -204,7 +206,12 @@ def test_capture_is_refused_where_there_is_no_gpu(shards: Path, tmp_path: Path) 
 # --- windows --------------------------------------------------------------------------------------------------
 
 
-def test_a_windowed_run_resumes_to_the_same_weights(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_windowed_run_resumes_to_the_same_weights(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
+    monkeypatch.setattr(windows, "CHUNK_ROWS", 32)  # so that the few rows are many windows
+    monkeypatch.setattr(config_module, "CHUNK_ROWS", 32)
+
     def config(name: str, **changes: Any) -> TrainConfig:
         return small_config(shards, tmp_path / name, order="window", window=100, epochs=2, **changes)
 
@@ -289,6 +296,31 @@ def test_warm_up_steps_wait_for_their_batch_and_the_next_copy_for_them(schedule:
     device.current_stream().queue(lambda: seen.append("after"))
     device.finish()
     assert seen == ["before", "step", "after"]
+
+
+# --- what is asked of torch.cuda, without a GPU ---------------------------------------------------------------
+
+
+def test_cuda_s_events_sleep_and_captures_have_a_stream_on_their_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Graph:
+        replay = staticmethod(lambda: None)
+
+    @contextlib.contextmanager
+    def recording(_: Graph, **options: Any) -> Iterator[None]:
+        asked.update(options)
+        yield
+
+    monkeypatch.setattr(torch.cuda, "Event", lambda **options: options)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: ("stream of", device))
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    cuda = Cuda(torch.device("cuda", 1))
+    assert cuda.event() == {"blocking": True}
+    cuda.capture(lambda: None)()
+    assert asked == {"stream": ("stream of", torch.device("cuda", 1)), "capture_error_mode": "thread_local"}
 
 
 # --- on a GPU -------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_loss_falls_and_the_result_is_the_best_checkpoint_s(shards: Path, tmp_pa
     assert metrics(tmp_path / "run")[-1]["loss"] < 0.7 * metrics(tmp_path / "run")[0]["loss"]
     assert result.val == min(val, key=lambda figures: figures["nll"])
     assert set(result.to_dict()) == {"steps", "samples", "seconds", "samples_per_s", "input_wait_fraction",
-                                     "train_loss", "val", "run"}
+                                     "train_loss", "val", "run", "precision"}
     assert set(val[0]) == {"nll", "top1", "top3", "ece", "decisions"}
     assert result.samples == result.steps * 64
 
@@ -253,6 +253,21 @@ def test_a_finished_run_returns_its_result_again(shards: Path, whole: Path,  # n
     assert again.to_dict() == json.loads((whole / "result.json").read_text())
     assert "finished" in capsys.readouterr().err
     assert (whole / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_result_from_before_precisions_were_noted_is_still_one(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    config = small_config(shards, tmp_path / "run", steps=3)
+    result = train(config, progress=False).to_dict()
+    assert result["precision"] == "float32"
+    file = tmp_path / "run" / "result.json"
+    file.write_text(json.dumps({name: value for name, value in result.items() if name != "precision"}))
+    assert train(config, resume=True, progress=False).to_dict() == result
+
+
+def test_training_and_validation_rows_share_what_is_open(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    trainer = loop.Trainer(small_config(shards, tmp_path / "run"), checkpoint.Checkpoints(tmp_path / "run"),
+                           resume=False)
+    assert trainer.val.shards is trainer.data.shards
 
 
 def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa: F811
@@ -453,12 +468,14 @@ def test_the_configuration_of_a_run_is_what_it_was_made_with(whole: Path, shards
 
 @pytest.mark.parametrize(("text", "words", "hint"), [
     ("batchsize = 8", "unknown key 'batchsize'", "'batch_size'"),
-    ('lr = "fast"', "expected float, got str", "--help"),
-    ("epochs = 0", "epochs = 0.0: must be above 0", "--help"),
-    ("label_smoothing = 1.0", "from 0 to below 1", "--help"),
-    ("lr = nan", "must be above 0", "--help"),
+    ('lr = "fast"', "expected float, got str", "docs/settings.md"),
+    ("epochs = 0", "epochs = 0.0: must be above 0", "docs/settings.md"),
+    ("label_smoothing = 1.0", "from 0 to below 1", "docs/settings.md"),
+    ("lr = nan", "must be above 0", "docs/settings.md"),
     ("value_weight = 1.0", "no value head", "value_head"),
-    ('censored = "guess"', "one of skip, marginal", "--help"),
+    ('censored = "guess"', "one of skip, marginal", "docs/settings.md"),
+    ('precision = "float16"', "one of auto, float32, bfloat16", "docs/settings.md"),
+    ("window = 1023", "window = 1023: must be at least 1024", "docs/settings.md"),
     ("lr = ", "not a readable TOML file", "lr"),
 ])
 def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:

@@ -43,7 +43,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     choice teaches nothing and only flatters a score.
 
     Args:
-        folder: shards made by `poke-bc preprocess`.
+        folder: shards made by `poke-bc preprocess`, or such shards that are open already.
         split: "train", "val", "test", or None for all rows, split or not.
         censored: also select rows whose choice is only known to be one of several.
         every_row: select all rows of the part, labelled or not.
@@ -51,11 +51,11 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     Raises ShardError: no shards, damaged, not split, or split for other shards.
     """
 
-    def __init__(self, folder: str | Path, split: str | None = None, *, censored: bool = False,
+    def __init__(self, folder: str | Path | Shards, split: str | None = None, *, censored: bool = False,
                  every_row: bool = False) -> None:
         if split is not None and split not in PARTS[:3]:
             raise ShardError(f"no part {split!r}", hint=f"one of {', '.join(PARTS[:3])}")
-        self.shards = Shards(folder)
+        self.shards = folder if isinstance(folder, Shards) else Shards(folder)
         self.split = split
         in_part_T = None
         if split is not None:

@@ -49,7 +49,7 @@ class Accelerator(Protocol):
         """Inside, `stream` is this thread's current one."""
 
     def event(self) -> Event:
-        """A new one, not recorded."""
+        """A new one, not recorded; whoever waits for it on the host sleeps."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """Queue `target[:] = source` on the current stream."""
@@ -85,16 +85,20 @@ class Cuda:
 
     def event(self) -> torch.cuda.Event:
         """See Accelerator."""
-        return torch.cuda.Event()  # type: ignore[no-untyped-call]
+        return torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """See Accelerator."""
         target.copy_(source, non_blocking=True)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """See Accelerator. The feeder's thread goes on copying meanwhile, hence the error mode."""
+        """See Accelerator. The feeder's thread goes on copying meanwhile, hence the error mode.
+
+        On a stream of its own: torch's default is one for the process, on the device that captured first.
+        """
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self.device), torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.side_stream(),
+                                                              capture_error_mode="thread_local"):
             work()
         return graph.replay
 

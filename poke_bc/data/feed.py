@@ -13,6 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,6 +21,7 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from poke_bc.data import windows
 from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import Accelerator, accelerator_of
@@ -64,6 +66,7 @@ class BatchFeeder:
 
     Batches have `batch_size` rows and run on over epoch borders, so that shapes never change; only the last
     one before `stop` may be shorter. What comes at position p depends on (seed, window, p) and the data alone.
+    Close it, or use it in a `with` statement: one that is only dropped ends its threads too, but not at once.
 
     Args:
         dataset: what to feed.
@@ -86,6 +89,10 @@ class BatchFeeder:
             raise ValueError("the dataset has no rows")
         if batch_size < 1:
             raise ValueError("batch_size must be at least 1")
+        if start < 0:
+            raise ValueError("start must be at least 0")
+        if window is not None and window < windows.CHUNK_ROWS:
+            raise ValueError(f"window must be at least a chunk, {windows.CHUNK_ROWS} rows")
         self.dataset = dataset
         self.batch_size = batch_size
         self.device = torch.device(device)
@@ -100,14 +107,23 @@ class BatchFeeder:
         self._position = start
         self._source: Source = Resident(feed) if resident else Windowed(feed) if feed.window else Streamed(feed)
         self._free: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
-        self._ready: queue.SimpleQueue[tuple[Slot, int] | BaseException | None] = queue.SimpleQueue()
-        self._slots = [self._source.slot() for _ in range(_RING)]
+        self._ready: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        try:
+            self._slots = [self._source.slot() for _ in range(_RING)]
+        except BaseException:
+            self._source.close()
+            raise
         for slot in self._slots:
             self._free.put(slot)
         self._in_use: Slot | None = None
         self._ended = False
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="poke-bc-feed", daemon=True)
+        closing = threading.Event()
+        # The thread must not hold the feeder, or nobody could ever drop it; and what runs when it is dropped may run
+        # in any thread, so it waits for none.
+        self._end_soon = weakref.finalize(self, _end_soon, closing, self._free)
+        self._end_soon.atexit = False
+        self._thread = threading.Thread(target=_gather, args=(self._source, self._free, self._ready, closing),
+                                        name="poke-bc-feed", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -137,24 +153,10 @@ class BatchFeeder:
         return Delivery(raw=self._in_use.receive(), count=count, position=self._position, unpack=self._source.unpack,
                         tensors=self._in_use.tensors)
 
-    def _run(self) -> None:
-        """The gather thread: fill free slots until the end or `close`."""
-        try:
-            for rows in self._source.batches():
-                slot = self._free.get()
-                if slot is None or self._closing.is_set():
-                    return
-                self._source.fill(slot, rows)
-                self._ready.put((slot, len(rows)))
-            self._ready.put(None)
-        except BaseException as error:  # handed over to the consumer, who raises it
-            self._ready.put(error)
-
     def close(self) -> None:
         """End the threads; safe to call twice."""
-        self._closing.set()
         self._ended = True
-        self._free.put(None)
+        self._end_soon()
         self._source.close()
         self._thread.join()
         for slot in self._slots:  # copies under way must not meet what gets the slots' memory next
@@ -166,6 +168,32 @@ class BatchFeeder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+_Item = tuple[Slot, int] | BaseException | None
+
+
+def _gather(source: Source, free: queue.SimpleQueue[Slot | None], ready: queue.SimpleQueue[_Item],
+            closing: threading.Event) -> None:
+    """The gather thread: fill free slots until the end, or until told to end."""
+    try:
+        for rows in source.batches():
+            slot = free.get()
+            if slot is None or closing.is_set():
+                return
+            source.fill(slot, rows)
+            ready.put((slot, len(rows)))
+        ready.put(None)
+    except BaseException as error:  # handed over to the consumer, who raises it
+        ready.put(error)
+    finally:
+        source.close()
+
+
+def _end_soon(closing: threading.Event, free: queue.SimpleQueue[Slot | None]) -> None:
+    """Tell the gather thread to end."""
+    closing.set()
+    free.put(None)
 
 
 def _fits(dataset: ShardDataset, device: torch.device) -> bool:

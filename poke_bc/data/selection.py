@@ -55,5 +55,6 @@ class Selection:
         return self._bases.nbytes + self._offsets.nbytes
 
 
-def _narrow(offset_N: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
-    return offset_N.astype(np.min_scalar_type(int(offset_N.max(initial=0))))
+def _narrow(offset_N: NDArray[np.int64]) -> NDArray[np.integer]:
+    largest = int(offset_N.max(initial=0))
+    return offset_N if largest >> 32 else offset_N.astype(np.min_scalar_type(largest))  # int64 + uint64 is a float

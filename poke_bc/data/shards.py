@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Shards:
         self.manifest = Manifest.read(self.folder)
         self.layout = row_dtypes(self.manifest.schema)
         self._shards = [self._map(entry) for entry in self.manifest.shards]
+        self._joined: dict[str, Array] = {}
         self.starts = np.cumsum([0, *(entry.row_count for entry in self.manifest.shards)])
 
     def __len__(self) -> int:
@@ -68,13 +69,15 @@ class Shards:
         size = sum(entry.rows.bytes for entry in self.manifest.shards)
         return len(self._shards) > 1 and size <= _memory_bytes() // 4
 
-    @cache  # noqa: B019 - as long as the shards are open, their columns are wanted
     def column(self, name: str) -> Array:
         """One column over all shards [N] or [N, D]; with one shard a view of the mapped file."""
         if len(self._shards) == 1:
             return self._shards[0][name]
-        dtype, shape = self.layout[name]
-        return np.concatenate([np.empty((0, *shape), dtype), *(shard[name] for shard in self._shards)])
+        if name not in self._joined:
+            dtype, shape = self.layout[name]
+            self._joined[name] = np.concatenate(
+                [np.empty((0, *shape), dtype), *(shard[name] for shard in self._shards)])
+        return self._joined[name]
 
     def each(self) -> Iterator[dict[str, Array]]:
         """Columns of one shard after the other, for passes over everything."""

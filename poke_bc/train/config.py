@@ -14,12 +14,14 @@ from typing import Any, get_args, get_type_hints
 
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import atomic_write
+from poke_bc.data.windows import CHUNK_ROWS
 
 CONFIG_FILE = "config.toml"
 CENSORED = ("skip", "marginal")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ORDERS = ("global", "window")
 CAPTURES = ("auto", "on", "off")
+_EXPLAINED = "all settings: docs/settings.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,8 @@ class TrainConfig:
     """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random pieces that are
     read in one go, for shards on a slow disk or a network and larger than the memory."""
     window: int = 262144
-    """Rows of a window, for `order = "window"`; two windows lie in memory. The larger, the nearer to a global order."""
+    """Rows of a window, for `order = "window"`, at least 1024; two windows lie in memory. The larger, the nearer to a
+    global order."""
 
     patience: int | None = None
     """Stop after so many evaluations without a better validation loss."""
@@ -105,7 +108,7 @@ class TrainConfig:
             value = _of_kind(name, getattr(self, name), kind)
             object.__setattr__(self, name, value)
             if value is not None and name in _RANGES and not _RANGES[name][1](value):
-                raise UsageError(f"{name} = {value}: must be {_RANGES[name][0]}", hint="see `poke-bc train --help`")
+                raise UsageError(f"{name} = {value}: must be {_RANGES[name][0]}", hint=_EXPLAINED)
         if self.value_weight and not self.value_head:
             raise UsageError("value_weight is set, but the policy has no value head", hint="set value_head = true")
 
@@ -142,7 +145,7 @@ _RANGES: dict[str, _Check] = {
     "precision": (f"one of {', '.join(PRECISIONS)}", PRECISIONS.__contains__),
     "order": (f"one of {', '.join(ORDERS)}", ORDERS.__contains__),
     "capture": (f"one of {', '.join(CAPTURES)}", CAPTURES.__contains__),
-    "window": _AT_LEAST_1,
+    "window": (f"at least {CHUNK_ROWS}, the rows of a piece", lambda value: value >= CHUNK_ROWS),
 }
 
 
@@ -191,5 +194,5 @@ def _of_kind(name: str, value: Any, kind: Any) -> Any:
         return float(value)
     if type(value) is not wanted:
         raise UsageError(f"{name} = {value!r}: expected {wanted.__name__}, got {type(value).__name__}",
-                         hint="see `poke-bc train --help`")
+                         hint=_EXPLAINED)
     return value

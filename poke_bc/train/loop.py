@@ -14,6 +14,7 @@ import torch
 
 from poke_bc.contract.errors import TrainingError
 from poke_bc.contract.files import write_json
+from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, Delivery
 from poke_bc.metrics import score_policy
@@ -27,8 +28,9 @@ from poke_bc.train.setup import (
     check_folder,
     identity,
     make_optimizer,
-    open_part,
+    open_train,
     pick_device,
+    recorded,
     settle_precision,
     working_alone,
 )
@@ -56,6 +58,8 @@ class TrainResult:
     val: dict[str, float] | None
     """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation part."""
     run: str
+    precision: str | None = None
+    """Of matrix products: what "auto" came to. None where a result is from before it was noted."""
 
     def to_dict(self) -> dict[str, Any]:
         """As `poke-bc train --json` prints it."""
@@ -90,7 +94,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     check_folder(config, checkpoints, resume=resume)
     if resume and (result := TrainResult.read(config.run)):
         warn(f"{config.run}: this run is finished, nothing to resume")
-        return result
+        return dataclasses.replace(result, precision=result.precision or config.precision)
     with working_alone(config.run):
         return _train(Trainer(config, checkpoints, resume=resume), config, progress=progress)
 
@@ -131,8 +135,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
         self.config, self.checkpoints = config, checkpoints
         self.device = pick_device(config.device)
-        self.data = open_part(config, "train", censored=config.censored == "marginal")
-        self.val = open_part(config, "val")
+        self.data = open_train(config)
+        self.val = ShardDataset(self.data.shards, "val")
         self.trained_on = identity(self.data)
         self.plan = Plan.of(config, len(self.data))
 
@@ -148,6 +152,8 @@ class Trainer:
         self.progress = Progress()
         if resume and checkpoints.any():
             self.progress = checkpoints.load(self.policy, self.optimizer, self.window, self.trained_on)
+            with writing(config.run):  # from now on it names its precision
+                recorded(config).write(config.run)
         else:
             self._begin()
         with writing(config.run):
@@ -253,7 +259,8 @@ class Trainer:
             Mark(self.start * self.config.batch_size))
         result = TrainResult(
             steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(), **whole,
-            train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run))
+            train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
+            precision=self.config.precision)
         with writing(self.config.run):
             write_json(self.config.run / RESULT_FILE, result.to_dict())
         return result

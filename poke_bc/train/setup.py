@@ -45,13 +45,31 @@ def settle_precision(config: TrainConfig, *, resume: bool) -> TrainConfig:
     """
     if config.precision != "auto":
         return config
-    file = config.run / CONFIG_FILE
-    if resume and file.is_file():
-        return dataclasses.replace(config, precision=read_toml(file).get("precision", "auto"))
+    if resume and (config.run / CONFIG_FILE).is_file():
+        return dataclasses.replace(config, precision=recorded(config).precision)
     device = pick_device(config.device)
-    faster = (torch.cuda.is_bf16_supported() if device.type == "cuda"
+    faster = (_multiplies_bfloat16(device) if device.type == "cuda"
               else config.width >= _WIDE_ENOUGH and processor_has_bfloat16())
     return dataclasses.replace(config, precision="bfloat16" if faster else "float32")
+
+
+def recorded(config: TrainConfig) -> TrainConfig:
+    """What the run of `config` was made with, by its config.toml.
+
+    Runs that still say "auto" there were made when that meant bfloat16 on GPUs, and float32 on every processor.
+    """
+    before = TrainConfig(**read_toml(config.run / CONFIG_FILE))
+    if before.precision != "auto":
+        return before
+    device = pick_device(config.device)
+    halved = device.type == "cuda" and _multiplies_bfloat16(device)
+    return dataclasses.replace(before, precision="bfloat16" if halved else "float32")
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether this GPU does so itself; asked without its number, torch answers for the current one."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def processor_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -87,8 +105,7 @@ def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool)
         return
     if not (config.run / CONFIG_FILE).is_file():
         raise RunError(f"{config.run}: no run to resume", hint="leave --resume out to start one")
-    before = TrainConfig(**read_toml(config.run / CONFIG_FILE)).to_dict()
-    now = config.to_dict()
+    before, now = recorded(config).to_dict(), config.to_dict()
     changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted({*before, *now} - FREE_ON_RESUME)
                if before.get(name) != now.get(name)]
     if changed:
@@ -117,10 +134,10 @@ def working_alone(run: Path) -> Iterator[None]:
             raise
 
 
-def open_part(config: TrainConfig, part: str, *, censored: bool = False) -> ShardDataset:
-    """The rows of one part; without any, the train part raises ShardError."""
-    data = ShardDataset(config.shards, part, censored=censored)
-    if part == "train" and not len(data):
+def open_train(config: TrainConfig) -> ShardDataset:
+    """The rows to learn from. Raises ShardError where there are none."""
+    data = ShardDataset(config.shards, "train", censored=config.censored == "marginal")
+    if not len(data):
         raise ShardError(f"{config.shards}: the train part has no decision to learn from",
                          hint=f"see what is in it: poke-bc inspect {config.shards}")
     return data
