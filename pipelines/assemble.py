@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +99,7 @@ def _hashes(names: list[str]) -> NDArray[np.uint64]:
 
 
 def write_shards(folder: Path, store: PartStore, parts: Sequence[Part], shards: Sequence[Sequence[Slice]],
-                 first_lines: Sequence[int], done: Callable[[int], None]) -> list[ShardEntry]:
+                 first_lines: Sequence[int], done: Callable[[int], None], threads: int = 1) -> list[ShardEntry]:
     """Write all shards; nothing refers to them until the manifest does.
 
     Args:
@@ -105,19 +107,24 @@ def write_shards(folder: Path, store: PartStore, parts: Sequence[Part], shards: 
         store, parts: the parts.
         shards: from `plan_shards`.
         first_lines: number of each part's first line in its source, from 1.
-        done: told the rows written after each shard.
+        done: told the rows written after each shard, in order.
+        threads: shards to write at once; copying, hashing and fsync need no interpreter.
     """
-    entries = []
-    trajectory = 0
-    for number, slices in enumerate(shards):
+    counts = [sum(piece.stop - piece.start for piece in slices) for slices in shards]
+    firsts = [0, *accumulate(counts)]
+
+    def write(number: int) -> ShardEntry:
+        slices, stem = shards[number], f"shard-{number:05d}"
         rows = sum(piece.row_stop - piece.row_start for piece in slices)
-        count = sum(piece.stop - piece.start for piece in slices)
-        entries.append(ShardEntry(
-            rows=_write_rows(folder, f"shard-{number:05d}", store, parts, slices, rows, trajectory),
-            trajectories=_write_trajectories(folder, f"shard-{number:05d}", store, parts, slices, first_lines),
-            row_count=rows, trajectory_count=count))
-        trajectory += count
-        done(rows)
+        return ShardEntry(rows=_write_rows(folder, stem, store, parts, slices, rows, firsts[number]),
+                          trajectories=_write_trajectories(folder, stem, store, parts, slices, first_lines),
+                          row_count=rows, trajectory_count=counts[number])
+
+    entries = []
+    with ThreadPoolExecutor(threads) as pool:
+        for entry in pool.map(write, range(len(shards))):
+            entries.append(entry)
+            done(entry.row_count)
     fsync_folder(folder)
     return entries
 

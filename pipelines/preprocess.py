@@ -112,9 +112,10 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
             with contextlib.closing(work_of(sources, block_bytes)) as work:
                 table, blocks = choose_schema(schema, work)
                 store = _with_decoder(_open_parts(out, sources, table, block_bytes), sources, progress)
+                workers = workers or _enough_workers(store, sources)
                 ledger = _run_blocks(store, blocks, sources, workers, limit, progress)
             _quarantine(out, store, ledger, max_bad)
-            manifest = _commit(out, store, ledger, limit, shard_bytes, progress)
+            manifest = _commit(out, store, ledger, limit, shard_bytes, workers, progress)
         finally:
             _sweep(out)
         shutil.rmtree(out / PARTS, ignore_errors=True)
@@ -192,14 +193,18 @@ def _with_decoder(store: PartStore, sources: Sequence[str], progress: ProgressCa
     return replace(store, scanning=prepare(store.schema))
 
 
-def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int | None,
+def _enough_workers(store: PartStore, sources: Sequence[str]) -> int:
+    """One process a processor, where there is enough to read."""
+    text = expected_bytes(sources)
+    enough = _WORTH_PROCESSES * (4 if store.scanning else 1)
+    return 1 if text is not None and text < enough else default_workers()
+
+
+def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int,
                 limit: int | None, progress: ProgressCallback) -> Ledger:
     """Every block done, in order; with a limit, the last one is cut after the last trajectory wanted."""
     sizes = [source_bytes(name) for name in sources]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
-    if workers is None:
-        text, enough = expected_bytes(sources), _WORTH_PROCESSES * (4 if store.scanning else 1)
-        workers = 1 if text is not None and text < enough else default_workers()
     before = [0, *accumulate(size or 0 for size in sizes)]
     underway: deque[tuple[int, Block | None]] = deque()  # source; and the block, which may be large, for a limit only
 
@@ -259,7 +264,7 @@ def _quarantine(out: Path, store: PartStore, ledger: Ledger, max_bad: float) -> 
                               f"{store.folder} for that)")
 
 
-def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shard_bytes: int,
+def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shard_bytes: int, workers: int,
             progress: ProgressCallback) -> Manifest:
     shards, index = plan_shards(store, ledger.parts, max(1, shard_bytes // row_bytes(store.schema)))
     written = 0
@@ -269,7 +274,8 @@ def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shar
         written += rows
         progress("writing", written, ledger.rows, ledger.rows)
 
-    entries: list[ShardEntry] = write_shards(out, store, ledger.parts, shards, ledger.first_lines(), tell)
+    entries: list[ShardEntry] = write_shards(out, store, ledger.parts, shards, ledger.first_lines(), tell,
+                                             workers)
     labels = ledger.labels
     manifest = Manifest(
         schema=ledger.sized(store.schema), shards=tuple(entries), sources=ledger.described(),

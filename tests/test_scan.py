@@ -270,6 +270,7 @@ def prepared(**variables: str) -> str:
 
 
 def test_damaged_compiled_code_is_made_anew(tmp_path: Path) -> None:
+    assert decode_module.prepare(BASIC)  # so that there is some
     shutil.copytree(compiling.folder(), tmp_path / "poke-bc" / compiling.folder().name)
     for path in tmp_path.rglob("test_scan.*"):  # what this file compiles
         path.unlink()
