@@ -157,6 +157,8 @@ def page(groups: dict[str, Group]) -> str:
             lines += ["**A quick run on tiny inputs: it shows that the benchmark works, and nothing else.**", ""]
         lines += [f"| {' | '.join(HEADER)} |", "|---|---|--:|--:|---|--:|--:|--:|---|---|---|",
                   *(f"| {' | '.join(cells(line))} |" for line in group.lines), ""]
+    for name in GROUPS.keys() - groups.keys():
+        lines += [f"## {GROUPS[name]}", "", f"Nobody has measured this yet: `just bench {name}`.", ""]
     return "\n".join(lines)
 
 
