@@ -71,6 +71,7 @@ def test_preprocess_tells_its_result_as_json(raw: Path, tmp_path: Path) -> None:
         "shards",
         "bytes",
         "bytes_per_decision",
+        "decoder",
         "schema",
         "legal_masks",
     ]

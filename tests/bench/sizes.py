@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.blocks import BLOCK_BYTES, blocks_of
+from pipelines.ledger import Ledger
 from pipelines.part import PartStore
 from pipelines.preprocess import preprocess
 from poke_bc.contract.schema import load_schema
@@ -35,13 +37,16 @@ def run(folder: Path) -> Iterator[Line]:
 
 
 def _receipt_bytes(raw: Path, folder: Path) -> float:
-    """What preprocess keeps in memory of every block, as it comes from a worker."""
+    """What the ledger keeps in memory of every block, and of the digest that comes with it from a worker."""
     block = next(blocks_of(0, str(raw)))
     (folder / "parts").mkdir()
     receipt, _ = PartStore(folder / "parts", load_schema("singles")).do(0, block)
     pickled, copies = pickle.dumps(receipt), 200
+    receipts = [pickle.loads(pickled) for _ in range(copies)]
+    ledger = Ledger([str(raw)])
     tracemalloc.start()
-    kept = [pickle.loads(pickled) for _ in range(copies)]
+    for receipt in receipts:
+        ledger.add(receipt)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return size / len(kept)
+    return size / copies + sys.getsizeof(receipts[0].text_xxh3)
