@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 import pyarrow as pa
@@ -22,12 +23,23 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -> Generator[R]:
+def _nothing() -> None:
+    """What a process can do as soon as it is ready."""
+
+
+def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int,
+                 load: Callable[[], object] = _nothing) -> Generator[R]:
     """`job(number, task)` for each task; results come in order.
 
-    This process is one of the workers: it has its modules loaded while the others still start, and whenever each of
-    them has a task waiting, it does the next one itself. So a long list of tasks that carry their data costs no
-    memory: at most two tasks a worker are under way.
+    This process is one of the workers: it begins while the others still start, and whenever each of them has tasks
+    waiting, it does the next one itself. So a long list of tasks that carry their data costs no memory: at most
+    three tasks a worker are under way.
+
+    Args:
+        job: what is done.
+        tasks: what it is done to.
+        workers: processes, this one among them.
+        load: done by each of the others before its first task.
     """
     _calm_threads()
     if workers <= 1:
@@ -36,10 +48,13 @@ def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int) -
         return
     others = workers - 1
     results: deque[Future[R]] = deque()
-    pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), _begin, (load,))
     try:
+        starting = _start(pool, others)
         for number, task in enumerate(_until_one_fails(tasks, results)):
-            if sum(not result.done() for result in results) < 2 * others:
+            underway = sum(not result.done() for result in results)
+            # a task given before a process is ready would hold up the results of all later ones
+            if underway < _UNDERWAY * others and any(process.done() for process in starting):
                 results.append(pool.submit(job, number, task))
             else:
                 results.append(_done(job, number, task))
@@ -73,6 +88,7 @@ def _until_one_fails(tasks: Iterable[T], results: deque[Future[R]]) -> Iterator[
         results[-1].set_exception(error)
 
 
+_UNDERWAY = 3  # one that is done, two that wait: this process may be late with the next
 _MOST_RESULTS = 4  # a worker's, that wait for the result of a task before them
 
 
@@ -81,9 +97,22 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+def _start(pool: ProcessPoolExecutor, others: int) -> list[Future[None]]:
+    """Start its processes; one is done when the first of them is ready, all when all are.
+
+    Ctrl-C is this process's to handle: the others never see it, not even while they start.
+    """
+    resource_tracker.ensure_running()  # or starting it would let the signal through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_nothing) for _ in range(others)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _begin(load: Callable[[], object]) -> None:
     _calm_threads()
+    load()
 
 
 def _calm_threads() -> None:

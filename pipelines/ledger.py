@@ -16,6 +16,8 @@ class Part(NamedTuple):
     """One block, done."""
 
     source: int
+    first_line: int
+    """Number of its first line in the source, from 1."""
     lines: int
     rows: int
     trajectories: int
@@ -40,10 +42,13 @@ class Ledger:
         self.present: Counter[str] = Counter()
         self._largest_ids: dict[str, int] = {}
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, receipt: Receipt) -> Part:
         """Enter the next part."""
-        self.parts.append(Part(receipt.source, receipt.lines, receipt.rows, receipt.trajectories, receipt.text_bytes,
-                               receipt.text_xxh3))
+        last = self.parts[-1] if self.parts else None
+        first_line = last.first_line + last.lines if last is not None and last.source == receipt.source else 1
+        part = Part(receipt.source, first_line, receipt.lines, receipt.rows, receipt.trajectories, receipt.text_bytes,
+                    receipt.text_xxh3)
+        self.parts.append(part)
         self.rows += receipt.rows
         self.trajectories += receipt.trajectories
         self.bad += receipt.bad
@@ -52,15 +57,7 @@ class Ledger:
             total.update(counts)
         for name, largest in receipt.largest_ids.items():
             self._largest_ids[name] = max(self._largest_ids.get(name, -1), largest)
-
-    def first_lines(self) -> list[int]:
-        """Number of each part's first line in its source, from 1."""
-        seen: Counter[int] = Counter()
-        first = []
-        for part in self.parts:
-            first.append(seen[part.source] + 1)
-            seen[part.source] += part.lines
-        return first
+        return part
 
     def described(self) -> tuple[Source, ...]:
         """The sources for the manifest."""

@@ -1,32 +1,38 @@
-"""What a block leaves on disk: a part, committed by its receipt.
+"""What a block leaves on disk: a part, one file, committed by the receipt at its end.
 
-    000042.rows      the columns of contract.rows one after the other, raw
-    000042.table     one line a trajectory, Arrow IPC
-    000042.bad       quarantined lines, JSONL (only where there are some)
-    000042.json      the receipt, written last: counts, and digests of the block's text and of the files
+    000042.part      rows: the columns of contract.rows one after the other, raw
+                     table: one line a trajectory, Arrow IPC
+                     bad: quarantined lines, JSONL
+                     receipt: JSON, with digests of the block's text and of all of the above
+                     length of the receipt: uint64, little endian
 
-A part is kept by a later run only when block and files still have these digests, so nothing here needs fsync.
+One file, because making one takes as long as a tenth of what is done with a block. A part is kept by a later run only
+when block and file still have these digests, so nothing here needs fsync.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.decoded import Bad, Decoded
+from pipelines.decode import prepare
+from pipelines.decoded import Bad
 from pipelines.work import Block, Content
 from poke_bc.contract.actions import NO_LABEL
-from poke_bc.contract.files import checksum_holds, checksummed, digest_file, temporary_name
+from poke_bc.contract.errors import ShardError
+from poke_bc.contract.files import checksum_holds, checksummed, digest_file
 from poke_bc.contract.rows import CATEGORY, row_dtypes
 from poke_bc.contract.schema import Schema
 
@@ -44,8 +50,10 @@ class Receipt:
     lines: int
     rows: int
     trajectories: int
-    digests: dict[str, str]
-    """File ending -> xxh3."""
+    sizes: tuple[int, int, int]
+    """Bytes of rows, table and bad."""
+    body_xxh3: str
+    """Of all three."""
     labels: dict[str, int]
     """observed, censored, unlabelled, with_legal -> rows."""
     largest_ids: dict[str, int]
@@ -70,9 +78,14 @@ class PartStore:
     scanning: bool = False
     """Whether the scanner decodes text, where Numba is; else Arrow does. The rows are the same."""
 
-    def path(self, number: int, ending: str) -> Path:
-        """Where a file of part `number` is."""
-        return self.folder / f"{number:06d}.{ending}"
+    def load(self) -> None:
+        """Load the decoder, which takes half a second, so that no block waits for it."""
+        if self.scanning:
+            prepare(self.schema)
+
+    def path(self, number: int) -> Path:
+        """Where part `number` is."""
+        return self.folder / f"{number:06d}{ENDING}"
 
     def do(self, number: int, block: Block) -> tuple[Receipt, int]:
         """Make part `number` out of a block, or keep the one that is there.
@@ -85,95 +98,115 @@ class PartStore:
 
     def _kept(self, number: int, content: Content) -> Receipt | None:
         """The receipt of an earlier run, if block and files still are what it says."""
-        receipt = self.receipt(number)
+        path = self.path(number)
+        receipt = read_receipt(path)
         if receipt is None or receipt.text_xxh3 != content.digest or receipt.lines != content.lines:
             return None
-        files = {ending: self.path(number, ending) for ending in receipt.digests}
-        if all(path.is_file() and digest_file(path) == receipt.digests[ending] for ending, path in files.items()):
-            return receipt
-        return None
-
-    def receipt(self, number: int) -> Receipt | None:
-        """The receipt of part `number`, None where it is missing or damaged."""
-        try:
-            value = json.loads(self.path(number, "json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        if not checksum_holds(value):
-            return None
-        return Receipt(**{key: item for key, item in value.items() if key != "xxh3"})
+        return receipt if digest_file(path, sum(receipt.sizes)) == receipt.body_xxh3 else None
 
     def make(self, number: int, block: Block, content: Content) -> Receipt:
         """Make part `number` out of what a block holds, whatever was there before."""
-        self.path(number, "json").unlink(missing_ok=True)
         decoded, bad = content.decode(self.schema, scanning=self.scanning)
-        digests = {"rows": self._write_rows(number, decoded), "table": self._write_table(number, decoded.trajectories)}
-        reasons = self._write_bad(number, bad)
-        if reasons:
-            digests["bad"] = digest_file(self.path(number, "bad"))
-        receipt = Receipt(
-            source=block.source, index=block.index, text_bytes=content.size, text_xxh3=content.digest,
-            lines=content.lines, rows=len(decoded.rows["action"]), trajectories=decoded.trajectories.num_rows,
-            digests=digests, labels=_label_counts(decoded.rows), largest_ids=_largest_ids(decoded.rows, self.schema),
-            reasons=dict(reasons), unknown=most_common(decoded.unknown), present=dict(decoded.present))
-        temporary = temporary_name(self.path(number, "json"))
-        temporary.write_text(json.dumps(checksummed(asdict(receipt))))
-        temporary.replace(self.path(number, "json"))
-        return receipt
-
-    def _write_rows(self, number: int, decoded: Decoded) -> str:
-        state = xxhash.xxh3_64()
-        with open(self.path(number, "rows"), "wb") as file:
+        with open(self.path(number), "wb") as file:
+            body = _Hashed(file)
             for name in row_dtypes(self.schema):
-                data = decoded.rows[name].reshape(-1).view(np.uint8).data
-                file.write(data)
-                state.update(data)
-        return state.hexdigest()
-
-    def _write_table(self, number: int, table: pa.Table) -> str:
-        path = self.path(number, "table")
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        return digest_file(path)
-
-    def _write_bad(self, number: int, bad: Iterator[Bad]) -> Counter[str]:
-        """One JSON line each, where there are any. Counts by reason."""
-        reasons: Counter[str] = Counter()
-        path = self.path(number, "bad")
-        path.unlink(missing_ok=True)
-        file = None
-        for line in bad:
-            file = file or open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below
-            file.write(json.dumps(asdict(line)) + "\n")
-            kind = f"{_INDEX.sub('[]', line.path)}: {line.reason}"
-            reasons[kind if kind in reasons or len(reasons) < MOST_NAMES else OTHERS] += 1
-        if file is not None:
-            file.close()
-        return reasons
+                body.write(decoded.rows[name].reshape(-1).view(np.uint8).data)
+            rows_end = body.size
+            body.write(_to_ipc(decoded.trajectories))
+            table_end = body.size
+            reasons = _write_bad(body, bad)
+            receipt = Receipt(
+                source=block.source, index=block.index, text_bytes=content.size, text_xxh3=content.digest,
+                lines=content.lines, rows=len(decoded.rows["action"]), trajectories=decoded.trajectories.num_rows,
+                sizes=(rows_end, table_end - rows_end, body.size - table_end), body_xxh3=body.hexdigest(),
+                labels=_label_counts(decoded.rows), largest_ids=_largest_ids(decoded.rows, self.schema),
+                reasons=dict(reasons), unknown=most_common(decoded.unknown), present=dict(decoded.present))
+            told = json.dumps(checksummed(vars(receipt))).encode()
+            file.write(told + _LENGTH.pack(len(told)))
+        return receipt
 
     def read_table(self, number: int) -> pa.Table:
         """Trajectories of part `number`."""
-        with pa.OSFile(str(self.path(number, "table")), "rb") as file:
-            return pa.ipc.open_file(file).read_all()
+        return pa.ipc.open_file(pa.BufferReader(self._piece(number, 1))).read_all()
 
     def read_bad(self, number: int) -> Iterator[Bad]:
         """Quarantined lines of part `number`, in order."""
-        path = self.path(number, "bad")
-        if path.exists():
-            with open(path, encoding="utf-8") as file:
-                for line in file:
-                    yield Bad(**json.loads(line))
+        for line in self._piece(number, 2).splitlines():
+            yield Bad(**json.loads(line))
+
+    def _piece(self, number: int, place: int) -> bytes:
+        """One of Receipt.sizes."""
+        path = self.path(number)
+        receipt = read_receipt(path)
+        if receipt is None:
+            raise ShardError(f"{path}: damaged while this ran", hint="run the same command again")
+        with open(path, "rb") as file:
+            file.seek(sum(receipt.sizes[:place]))
+            return file.read(receipt.sizes[place])
 
     def map_rows(self, number: int, rows: int) -> dict[str, NDArray[Any]]:
         """Columns of part `number` as views of its file, by name."""
-        path = self.path(number, "rows")
-        bytes_ = np.memmap(path, np.uint8, "r") if rows else np.empty(0, np.uint8)
+        bytes_ = np.memmap(self.path(number), np.uint8, "r")
         columns, at = {}, 0
         for name, (dtype, shape) in row_dtypes(self.schema).items():
             size = rows * dtype.itemsize * int(np.prod(shape, dtype=int))
             columns[name] = np.frombuffer(bytes_, dtype, offset=at, count=size // dtype.itemsize).reshape(rows, *shape)
             at += size
         return columns
+
+
+ENDING = ".part"
+_LENGTH = struct.Struct("<Q")
+
+
+def read_receipt(path: Path) -> Receipt | None:
+    """The receipt of a part, None where it is missing or damaged."""
+    try:
+        with open(path, "rb") as file:
+            end = file.seek(-_LENGTH.size, os.SEEK_END)
+            length, = _LENGTH.unpack(file.read())
+            if length > end:
+                return None
+            file.seek(end - length)
+            value = json.loads(file.read(length))
+    except (OSError, ValueError, struct.error):
+        return None
+    if not isinstance(value, dict) or not checksum_holds(value):
+        return None
+    fields = {key: item for key, item in value.items() if key != "xxh3"}
+    return Receipt(**fields | {"sizes": tuple(fields["sizes"])})
+
+
+class _Hashed:
+    """Writes to a file, and knows how many bytes and their digest."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._state, self.size = file, xxhash.xxh3_64(), 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        self._file.write(data)
+        self._state.update(data)
+        self.size += memoryview(data).nbytes
+
+    def hexdigest(self) -> str:
+        return self._state.hexdigest()
+
+
+def _to_ipc(table: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return memoryview(sink.getvalue())
+
+
+def _write_bad(body: _Hashed, bad: Iterator[Bad]) -> Counter[str]:
+    """One JSON line each. Counts by reason."""
+    reasons: Counter[str] = Counter()
+    for line in bad:
+        body.write(json.dumps(vars(line)).encode() + b"\n")
+        kind = f"{_INDEX.sub('[]', line.path)}: {line.reason}"
+        reasons[kind if kind in reasons or len(reasons) < MOST_NAMES else OTHERS] += 1
+    return reasons
 
 
 MOST_NAMES, OTHERS = 100, "(others)"

@@ -21,19 +21,19 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipelines.assemble import plan_shards, write_shards
+from pipelines.assemble import Assembler
 from pipelines.blocks import BLOCK_BYTES
 from pipelines.decode import WORTH_SCANNING, prepare
 from pipelines.detect import choose_schema
 from pipelines.engine import default_workers, run_in_order
 from pipelines.ledger import Ledger
-from pipelines.part import PartStore, Receipt, most_common
+from pipelines.part import ENDING, PartStore, Receipt, most_common, read_receipt
 from pipelines.sources import expected_bytes, find_sources, source_bytes
 from pipelines.work import Block, check_tables, work_of
 from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, exclusively, remove_temporaries, write_json
-from poke_bc.contract.manifest import MANIFEST, Counts, Manifest, ShardEntry
+from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
 from poke_bc.contract.rows import FORMAT_VERSION, row_bytes
 from poke_bc.contract.schema import Schema
 
@@ -113,9 +113,11 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
                 table, blocks = choose_schema(schema, work)
                 store = _with_decoder(_open_parts(out, sources, table, block_bytes), sources, progress)
                 workers = workers or _enough_workers(store, sources)
-                ledger = _run_blocks(store, blocks, sources, workers, limit, progress)
-            _quarantine(out, store, ledger, max_bad)
-            manifest = _commit(out, store, ledger, limit, shard_bytes, workers, progress)
+                with Assembler(out, store, max(1, shard_bytes // row_bytes(table)),
+                               threads=workers if workers > 1 else 0) as assembler:
+                    ledger = _run_blocks(store, blocks, sources, workers, limit, assembler, progress)
+                    _quarantine(out, store, ledger, max_bad)
+                    manifest = _commit(out, store, ledger, limit, assembler, progress)
         finally:
             _sweep(out)
         shutil.rmtree(out / PARTS, ignore_errors=True)
@@ -144,7 +146,8 @@ def _working_alone(out: Path) -> Iterator[None]:
         try:
             yield
         except PokeBCError:
-            if not any(part.stat().st_size for part in (out / PARTS).glob("*.rows")):
+            receipts = map(read_receipt, (out / PARTS).glob(f"*{ENDING}"))
+            if not any(receipt is not None and receipt.rows for receipt in receipts):
                 shutil.rmtree(out / PARTS, ignore_errors=True)
             if fresh and not any(out.iterdir()):
                 out.rmdir()
@@ -201,8 +204,8 @@ def _enough_workers(store: PartStore, sources: Sequence[str]) -> int:
 
 
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int,
-                limit: int | None, progress: ProgressCallback) -> Ledger:
-    """Every block done, in order; with a limit, the last one is cut after the last trajectory wanted."""
+                limit: int | None, assembler: Assembler, progress: ProgressCallback) -> Ledger:
+    """Every block done, in order, and handed on; with a limit, the last is cut after the last trajectory wanted."""
     sizes = [source_bytes(name) for name in sources]
     total = sum(size for size in sizes if size is not None) if None not in sizes else None
     before = [0, *accumulate(size or 0 for size in sizes)]
@@ -214,13 +217,16 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], w
             yield block
 
     ledger = Ledger(sources)
-    with contextlib.closing(run_in_order(store.do, remembered(), workers)) as results:
+    with contextlib.closing(run_in_order(store.do, remembered(), workers, store.load)) as results:
         for receipt, read in results:
             source, block = underway.popleft()
-            if limit is not None and block is not None and ledger.trajectories + receipt.trajectories >= limit:
-                ledger.add(_cut_last(store, len(ledger.parts), block, receipt, limit - ledger.trajectories))
+            number = len(ledger.parts)
+            enough = limit is not None and ledger.trajectories + receipt.trajectories >= limit
+            if enough and limit is not None and block is not None:
+                receipt = _cut_last(store, number, block, receipt, limit - ledger.trajectories)
+            assembler.add(number, ledger.add(receipt))
+            if enough:
                 break
-            ledger.add(receipt)
             progress("reading", before[source] + read, total, ledger.rows)
     return ledger
 
@@ -245,11 +251,10 @@ def _quarantine(out: Path, store: PartStore, ledger: Ledger, max_bad: float) -> 
     if not bad and not good:
         raise InputError(f"{names}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
     if bad:
-        first_lines = ledger.first_lines()
         with atomic_write(path) as file:
             for number, part in enumerate(ledger.parts):
                 for line in store.read_bad(number):
-                    place = {"file": ledger.sources[part.source], "line": first_lines[number] + line.line}
+                    place = {"file": ledger.sources[part.source], "line": part.first_line + line.line}
                     byte = {} if line.byte is None else {"byte": line.byte}
                     told = {**place, **byte, "path": line.path, "reason": line.reason}
                     file.write(json.dumps(told, ensure_ascii=False).encode() + b"\n")
@@ -264,9 +269,8 @@ def _quarantine(out: Path, store: PartStore, ledger: Ledger, max_bad: float) -> 
                               f"{store.folder} for that)")
 
 
-def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shard_bytes: int, workers: int,
+def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, assembler: Assembler,
             progress: ProgressCallback) -> Manifest:
-    shards, index = plan_shards(store, ledger.parts, max(1, shard_bytes // row_bytes(store.schema)))
     written = 0
 
     def tell(rows: int) -> None:
@@ -274,11 +278,10 @@ def _commit(out: Path, store: PartStore, ledger: Ledger, limit: int | None, shar
         written += rows
         progress("writing", written, ledger.rows, ledger.rows)
 
-    entries: list[ShardEntry] = write_shards(out, store, ledger.parts, shards, ledger.first_lines(), tell,
-                                             workers)
+    shards, index = assembler.finish(tell)
     labels = ledger.labels
     manifest = Manifest(
-        schema=ledger.sized(store.schema), shards=tuple(entries), sources=ledger.described(),
+        schema=ledger.sized(store.schema), shards=shards, sources=ledger.described(),
         producer=__version__, limit=limit,
         counts=Counts(
             battles=index.battles, trajectories=len(index.battle_T), duplicates=index.duplicates, decisions=ledger.rows,

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pytest
-from file_trees import files
+from file_trees import files, finished_parts
 from tables import write_parquet
 from trajectories import make_trajectories, to_text, write_raw
 
@@ -148,7 +148,7 @@ def test_a_run_that_is_stopped_ends_the_thread_and_keeps_what_is_done(packed: Pa
     with pytest.raises(KeyboardInterrupt):
         preprocess([packed], tmp_path / "out", workers=1, progress=stop, **SMALL)
     assert threads() == []
-    assert len(list((tmp_path / "out" / ".parts").glob("[0-9]*.json"))) == 1
+    assert len(finished_parts(tmp_path / "out")) == 1
     preprocess([packed], tmp_path / "out", workers=1, **SMALL)
     preprocess([packed], tmp_path / "fresh", workers=1, **SMALL)
     assert files(tmp_path / "out") == files(tmp_path / "fresh")

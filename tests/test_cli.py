@@ -15,9 +15,10 @@ import pyarrow as pa
 import pytest
 from bad_lines import BAD
 from command_line import environment, run_cli
+from file_trees import finished_parts
 from trajectories import make_trajectories, to_text, write_raw
 
-from pipelines.preprocess import PARTS, preprocess
+from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc import __version__
 from poke_bc.contract.manifest import MANIFEST, Manifest
@@ -167,19 +168,19 @@ def test_ctrl_c_ends_with_130_and_a_rerun_keeps_the_finished_blocks(workers: str
     raw.write_bytes(pa.compress(text * (80_000_000 // len(text)), codec="zstd", asbytes=True))
     command = [sys.executable, "-m", "poke_bc", "preprocess", raw, "--out", out, "--workers", workers]
     process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, start_new_session=True)
-    while process.poll() is None and not (out / PARTS / "000001.json").exists():
+    while process.poll() is None and len(finished_parts(out)) < 2:
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert stderr.decode().splitlines() == ["interrupted"]
     assert not (out / MANIFEST).exists()
-    kept = {path.name: path.stat().st_mtime_ns for path in (out / PARTS).glob("*.json") if path.name != "plan.json"}
+    kept = finished_parts(out)
     assert kept
     seen: dict[str, int] = {}
 
     def remember(*_: object) -> None:
-        seen.update({path.name: path.stat().st_mtime_ns for path in (out / PARTS).glob("*.json")})
+        seen.update(finished_parts(out))
 
     preprocess([raw], out, workers=1, progress=remember)
     assert {name: seen[name] for name in kept} == kept

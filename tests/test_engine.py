@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ def squared(number: int, task: int) -> tuple[int, int, int]:
     return number, task * task, os.getpid()
 
 
+def instantly(number: int, task: int) -> int:
+    return os.getpid()
+
+
+def note_process(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+
+
 def failing(number: int, task: int) -> int:
     if task == 7:
         raise InputError(f"task {task}", hint="none")
@@ -31,6 +41,7 @@ def failing(number: int, task: int) -> int:
 def dying(number: int, task: int) -> int:
     if os.environ["PARENT"] != str(os.getpid()):
         os._exit(1)
+    time.sleep(0.01)
     return task
 
 
@@ -41,6 +52,24 @@ def test_results_come_in_order_and_this_process_is_one_of_the_workers(workers: i
     processes = {process for *_, process in found}
     assert os.getpid() in processes
     assert len(processes) == workers
+
+
+def test_others_load_before_their_first_task(tmp_path: Path) -> None:
+    for workers in (1, 3):
+        list(run_in_order(squared, range(60), workers, partial(note_process, tmp_path)))
+        loaded = {int(path.name) for path in tmp_path.iterdir()}
+        assert len(loaded) == workers - 1
+        assert os.getpid() not in loaded
+
+
+def test_results_come_while_the_others_still_start() -> None:
+    """A task given to a process that is not there yet would hold up all later ones."""
+    results = run_in_order(instantly, itertools.count(), 2, partial(time.sleep, 3))
+    started = time.monotonic()
+    found = {process for _, process in zip(range(1000), results, strict=False)}
+    assert found == {os.getpid()}
+    assert time.monotonic() - started < 3, "waited for the other process"
+    results.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -75,7 +104,8 @@ def test_who_has_enough_ends_it_before_a_later_error() -> None:
 def test_a_worker_that_dies_is_told_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARENT", str(os.getpid()))
     with pytest.raises(InputError, match="a worker process died"):
-        list(run_in_order(dying, range(30), 2))
+        for _ in run_in_order(dying, itertools.count(), 2):
+            pass
 
 
 def test_tasks_are_taken_as_they_are_needed() -> None:

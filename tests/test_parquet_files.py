@@ -170,7 +170,7 @@ def test_finished_blocks_are_kept_and_only_while_the_file_is_the_same(layout: st
                                                                      tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "raw.parquet", RAWS, **LAYOUTS[layout])
     stop_before_assembly(path, tmp_path / "out")
-    damaged = sorted((tmp_path / "out" / ".parts").glob("*.rows"))[-1]
+    damaged = sorted((tmp_path / "out" / ".parts").glob("*.part"))[-1]
     damaged.write_bytes(damaged.read_bytes()[:-1])
     assert run_counting(path, tmp_path / "out") == 1
     assert shards(tmp_path / "out") == reference

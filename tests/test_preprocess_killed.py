@@ -9,22 +9,27 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
 
+import pyarrow as pa
 import pytest
 from bad_lines import BAD
 from command_line import environment, run_python
-from file_trees import files
+from file_trees import files, finished_parts
 from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
 
-from pipelines.part import PartStore
+from pipelines.assemble import _write_empty
+from pipelines.part import ENDING, PartStore, read_receipt
 from pipelines.preprocess import PARTS, preprocess
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY
 from poke_bc.contract.manifest import MANIFEST, Manifest
+from poke_bc.contract.rows import arrow_schema
+from poke_bc.contract.schema import load_schema
 from poke_bc.verify import verify
 
 OPTIONS: dict[str, Any] = {"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}
@@ -60,19 +65,16 @@ print("not killed")
 STAGES = [
     ("pipelines.preprocess:write_json", 1, "before"), ("pipelines.preprocess:write_json", 1, "after"),
     ("pipelines.part:PartStore.make", 1, "before"), ("pipelines.part:PartStore.make", 4, "after"),
-    ("pipelines.part:PartStore._write_rows", 3, "after"), ("pipelines.part:PartStore._write_table", 3, "after"),
-    ("pipelines.part:PartStore._write_bad", 7, "after"), ("os:replace", 5, "before"),
+    ("pipelines.part:_Hashed.write", 23, "after"), ("pipelines.part:_to_ipc", 3, "after"),
+    ("pipelines.part:_write_bad", 7, "after"), ("pipelines.part:checksummed", 7, "before"), ("os:replace", 5, "before"),
     ("pipelines.preprocess:_quarantine", 1, "before"), ("poke_bc.contract.files:fsync_folder", 2, "before"),
-    ("pipelines.preprocess:plan_shards", 1, "after"), ("pipelines.assemble:_write_empty", 2, "after"),
+    ("pipelines.assemble:Assembler.add", 4, "after"), ("pipelines.assemble:Assembler.finish", 1, "before"),
+    ("pipelines.assemble:_write_empty", 2, "after"),
     ("pipelines.assemble:_write_at", 40, "before"), ("pipelines.assemble:_seal", 1, "before"),
     ("pipelines.assemble:_seal", 4, "after"), ("pipelines.assemble:_write_trajectories", 2, "before"),
     ("pipelines.preprocess:Manifest.write", 1, "before"), ("pipelines.preprocess:Manifest.write", 1, "after"),
     ("shutil:rmtree", 1, "before"), ("shutil:rmtree", 1, "after"),
 ]
-
-
-def receipts(out: Path) -> int:
-    return len(list((out / PARTS).glob("[0-9]*.json")))
 
 
 def run_counting(raw: Path, out: Path, **options: Any) -> int:
@@ -135,7 +137,7 @@ def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes
         target == "shutil:rmtree" or (target, when) == ("pipelines.preprocess:Manifest.write", "after")
     )
     assert verify(out).differences == []
-    finished = receipts(out)
+    finished = len(finished_parts(out))
     made = run_counting(raw, out)
     assert made == blocks - finished
     assert files(out) == reference
@@ -154,8 +156,8 @@ if __name__ == "__main__":
     random, out, died = Random(1), tmp_path / "out", 0
     for _ in range(3):
         process = subprocess.Popen([sys.executable, script], env=environment(), start_new_session=True)
-        before = receipts(out)
-        while process.poll() is None and receipts(out) <= before:
+        before = len(finished_parts(out))
+        while process.poll() is None and len(finished_parts(out)) <= before:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.4))
         os.killpg(process.pid, signal.SIGKILL)
@@ -182,18 +184,23 @@ def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("ending", ["rows", "table", "bad", "json"])
+@pytest.mark.parametrize("piece", ["rows", "table", "bad", "receipt", "length of the receipt"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
-def test_a_damaged_part_is_noticed_and_made_again(ending: str, damage: str, raw: Path, reference: dict[str, bytes],
+def test_a_damaged_part_is_noticed_and_made_again(piece: str, damage: str, raw: Path, reference: dict[str, bytes],
                                                   stopped_before_assembly: Path) -> None:
     out = stopped_before_assembly
-    part = sorted(path for path in (out / PARTS).glob(f"[0-9]*.{ending}") if path.stat().st_size)[-1]
+    receipts = {path: read_receipt(path) for path in sorted((out / PARTS).glob(f"*{ENDING}"))}
+    part, receipt = next((path, receipt) for path, receipt in receipts.items() if receipt and all(receipt.sizes))
     content = bytearray(part.read_bytes())
-    content[len(content) // 2] ^= 1
+    borders = [0, *accumulate(receipt.sizes), len(content) - 8, len(content)]
+    place = ["rows", "table", "bad", "receipt", "length of the receipt"].index(piece)
+    middle = (borders[place] + borders[place + 1]) // 2
+    flipped = bytearray(content)
+    flipped[middle] ^= 1
     if damage == "remove":
         part.unlink()
     else:
-        part.write_bytes({"flip": content, "cut": content[:-9], "empty": b""}[damage])
+        part.write_bytes({"flip": flipped, "cut": content[:middle] + content[middle + 1:], "empty": b""}[damage])
     assert run_counting(raw, out) == 1
     assert files(out) == reference
 
@@ -273,25 +280,68 @@ def test_a_killed_worker_is_an_error_and_finished_blocks_are_kept(tmp_path: Path
     raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(200))
 
     def kill_the_workers(*_: object) -> None:
+        time.sleep(0.05)  # or this process does everything before another one has started
         for child in multiprocessing.active_children():
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGKILL)
 
     with pytest.raises(InputError, match="a worker process died"):
         preprocess([raw], tmp_path / "out", workers=2, block_bytes=6000, progress=kill_the_workers)
-    assert receipts(tmp_path / "out") >= 1
+    assert len(finished_parts(tmp_path / "out")) >= 1
     assert not (tmp_path / "out" / MANIFEST).exists()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(
-    raw: Path, reference: dict[str, bytes], tmp_path: Path
+    workers: int, raw: Path, reference: dict[str, bytes], blocks: int, tmp_path: Path
 ) -> None:
     full = OSError(28, "No space left on device", "somewhere")
     with (
         mock.patch("pipelines.assemble.os.pwrite", side_effect=full),
         pytest.raises(ShardError, match="No space left on device"),
     ):
-        preprocess([raw], tmp_path, workers=1, **OPTIONS)
-    assert {name.split("/")[0] for name in files(tmp_path)} == {PARTS, "quarantine.jsonl"}
-    assert run_counting(raw, tmp_path) == 0
+        preprocess([raw], tmp_path, **OPTIONS | {"workers": workers})
+    assert {name.split("/")[0] for name in files(tmp_path)} <= {PARTS, "quarantine.jsonl"}
+    finished = len(finished_parts(tmp_path))
+    assert finished
+    assert run_counting(raw, tmp_path) == blocks - finished
     assert files(tmp_path) == reference
+
+
+def test_a_full_disk_is_told_before_everything_is_read(raw: Path, blocks: int, tmp_path: Path) -> None:
+    with (
+        mock.patch("pipelines.assemble.os.pwrite", side_effect=OSError(28, "No space left on device", "somewhere")),
+        pytest.raises(ShardError, match="No space left on device"),
+    ):
+        preprocess([raw], tmp_path, workers=1, **OPTIONS)
+    assert len(finished_parts(tmp_path)) < blocks // 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_shards_are_written_while_blocks_are_read(workers: int, raw: Path, reference: dict[str, bytes],
+                                                  tmp_path: Path) -> None:
+    seen = []
+
+    def look(stage: str, *_: object) -> None:
+        if stage == "reading":
+            time.sleep(0.02)  # the other thread's turn
+            seen.append(len(list(tmp_path.glob("shard-*.trajectories.arrow"))))
+
+    preprocess([raw], tmp_path, progress=look, **OPTIONS | {"workers": workers})
+    shards = sum(name.endswith(".trajectories.arrow") for name in reference)
+    assert shards - 2 <= seen[-1] < shards
+    assert seen == sorted(seen)
+    assert files(tmp_path) == reference
+
+
+def test_a_shard_begins_as_holes_and_reads_as_zeros(tmp_path: Path) -> None:
+    schema = load_schema("basic")
+    offsets = _write_empty(tmp_path / "shard.arrow", schema, 100_000)
+    batch = pa.ipc.open_file(tmp_path / "shard.arrow").get_batch(0)
+    assert batch.num_rows == 100_000
+    assert batch.schema.equals(arrow_schema(schema))
+    with pa.OSFile(str(tmp_path / "plain.arrow"), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    assert (tmp_path / "shard.arrow").read_bytes() == (tmp_path / "plain.arrow").read_bytes()
+    assert list(offsets) == batch.schema.names
+    assert (tmp_path / "shard.arrow").stat().st_blocks < (tmp_path / "plain.arrow").stat().st_blocks / 10

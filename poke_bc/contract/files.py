@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,12 +80,18 @@ def digest(data: bytes | memoryview) -> str:
     return xxhash.xxh3_64_hexdigest(data)
 
 
-def digest_file(path: Path) -> str:
-    """xxh3 (64 bits) of a file's bytes, as 16 hex digits; what `xxhsum -H3` prints."""
-    state = xxhash.xxh3_64()
+def digest_file(path: Path, size: int | None = None) -> str:
+    """xxh3 (64 bits) of a file's bytes, as 16 hex digits; what `xxhsum -H3` prints.
+
+    Args:
+        path: of the file.
+        size: only so many of its first bytes.
+    """
+    state, left = xxhash.xxh3_64(), sys.maxsize if size is None else size
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(min(_CHUNK, left)):
             state.update(chunk)
+            left -= len(chunk)
     return state.hexdigest()
 
 
