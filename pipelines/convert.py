@@ -39,7 +39,7 @@ from pipelines.battles.blocks import (
 from pipelines.battles.files import find_battle_files, is_same_file
 from pipelines.battles.folder import OUTPUT_ENDINGS, keep_only_this_plan, open_parts, publish, spool, writing
 from pipelines.battles.names import Hiding, find_salt
-from pipelines.engine import default_workers, run_in_order
+from pipelines.engine import Workers, default_workers
 from pipelines.sources import STDIN
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import digest_file
@@ -132,9 +132,10 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
         keep_only_this_plan(workshop)
         sources = spool(sources, parts)
         run = _Run(workshop, sources, workers, limit, progress)
-        chosen = run.look()
-        _refuse_nothing(run.summary, chosen, inputs, wanted, min_rating)
-        run.make(chosen, target)
+        with Workers(run.workers, conversion.corpus) as processes:
+            chosen = run.look(processes)
+            _refuse_nothing(run.summary, chosen, inputs, wanted, min_rating)
+            run.make(processes, chosen, target)
         _refuse_nothing(run.summary, chosen if run.summary.trajectories else [], inputs, wanted, min_rating)
         if target is not None:
             publish(parts, target)
@@ -168,14 +169,14 @@ class _Run:
         self.workers = workers or (1 if sum(self.sizes) <= _SMALL else default_workers())
         self.summary = ConvertSummary()
 
-    def look(self) -> list[tuple[bytes, str]]:
+    def look(self, processes: Workers) -> list[tuple[bytes, str]]:
         """First pass. Which battles of each block are wanted, and the block's digest; the corpus is saved."""
         corpus = self.workshop.conversion.corpus()
         ids: set[str] = set()
         battles: set[str] = set()
         chosen: list[tuple[bytes, str]] = []
         wanted = 0
-        results = run_in_order(self.workshop.look, blocks_of(self.sources, self.sizes), self.workers)
+        results = processes.run_in_order(self.workshop.look, blocks_of(self.sources, self.sizes))
         with contextlib.closing(results):
             for looked in results:
                 here = bytearray(len(looked.battles))
@@ -212,7 +213,7 @@ class _Run:
                 note(self.summary.examples, reason, battle.place, battle.detail)
             self.summary.battles += 1
 
-    def make(self, chosen: Sequence[tuple[bytes, str]], target: Path | None) -> None:
+    def make(self, processes: Workers, chosen: Sequence[tuple[bytes, str]], target: Path | None) -> None:
         """Second pass: write the trajectories, under the target's name in the folder of parts."""
         corpus = digest_file(self.workshop.corpus)
         total = sum(self.sizes)
@@ -226,7 +227,7 @@ class _Run:
 
         numbers: list[int] = []
         receipts: list[Receipt] = []
-        results = run_in_order(self.workshop.make, work(), self.workers)
+        results = processes.run_in_order(self.workshop.make, work())
         with contextlib.closing(results), writing(self.workshop.parts, target) as write:
             for receipt, done in results:
                 write(self.workshop.read_part(numbers[len(receipts)], receipt))

@@ -10,10 +10,10 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pyarrow as pa
 
@@ -27,46 +27,84 @@ def _nothing() -> None:
     """What a process can do as soon as it is ready."""
 
 
-def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int,
-                 load: Callable[[], object] = _nothing) -> Generator[R]:
-    """`job(number, task)` for each task; results come in order.
-
-    This process is one of the workers: it begins while the others still start, and whenever each of them has tasks
-    waiting, it does the next one itself. So a long list of tasks that carry their data costs no memory: at most
-    three tasks a worker are under way.
+class Workers:
+    """Processes, this one among them: it begins while the others still start.
 
     Args:
-        job: what is done.
-        tasks: what it is done to.
-        workers: processes, this one among them.
+        count: how many.
         load: done by each of the others before its first task.
     """
-    _calm_threads()
-    if workers <= 1:
-        for number, task in enumerate(tasks):
-            yield job(number, task)
-        return
-    others = workers - 1
-    results: deque[Future[R]] = deque()
-    pool = ProcessPoolExecutor(others, multiprocessing.get_context("spawn"), _begin, (load,))
-    try:
-        starting = _start(pool, others)
-        for number, task in enumerate(_until_one_fails(tasks, results)):
-            underway = sum(not result.done() for result in results)
-            # a task given before a process is ready would hold up the results of all later ones
-            if underway < _UNDERWAY * others and any(process.done() for process in starting):
-                results.append(pool.submit(job, number, task))
-            else:
-                results.append(_done(job, number, task))
-            while results and (results[0].done() or len(results) > _MOST_RESULTS * workers):
+
+    def __init__(self, count: int, load: Callable[[], object] = _nothing) -> None:
+        _calm_threads()
+        self.count = count
+        self._load = load
+        self._pool: ProcessPoolExecutor | None = None
+        self._starting: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        if self.count > 1:
+            self._pool = ProcessPoolExecutor(self.count - 1, multiprocessing.get_context("spawn"), _begin,
+                                             (self._load,))
+            self._starting = _start(self._pool, self.count - 1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)  # a process takes 0.3 s to end; it has no task
+
+    def run_in_order(self, job: Callable[[int, T], R], tasks: Iterable[T]) -> Generator[R]:
+        """`job(number, task)` for each task; results come in order.
+
+        Whenever each of the others has tasks waiting, this process does the next one itself. So a long list of tasks
+        that carry their data costs no memory: at most three tasks a worker are under way.
+        """
+        if self._pool is None:
+            for number, task in enumerate(tasks):
+                yield job(number, task)
+            return
+        results: deque[Future[R]] = deque()
+        try:
+            for number, task in enumerate(_until_one_fails(tasks, results)):
+                if self._is_waiting(results):
+                    results.append(self._pool.submit(job, number, task))
+                else:
+                    results.append(_done(job, number, task))
+                while results and (results[0].done() or len(results) > _MOST_RESULTS * self.count):
+                    yield results.popleft().result()
+            while results:
                 yield results.popleft().result()
-        while results:
-            yield results.popleft().result()
-    except BrokenProcessPool:
-        raise InputError("a worker process died (killed, or out of memory)",
-                         hint="run the same command again with fewer --workers: finished blocks are kept") from None
+        except BrokenProcessPool:
+            raise InputError("a worker process died (killed, or out of memory)",
+                             hint="run the same command again with fewer --workers: finished blocks are kept") from None
+        finally:
+            wait([result for result in results if not result.cancel()])
+
+    def _is_waiting(self, results: Iterable[Future[R]]) -> bool:
+        """Whether one of the others may have nothing to do soon.
+
+        Not while all of them start: a task given then would hold up the results of all later ones.
+        """
+        underway = sum(not result.done() for result in results)
+        return underway < _UNDERWAY * (self.count - 1) and any(process.done() for process in self._starting)
+
+
+def _start(pool: ProcessPoolExecutor, others: int) -> list[Future[None]]:
+    """Start its processes; one is done when the first of them is ready, all when all are.
+
+    Ctrl-C is this process's to handle: the others never see it, not even while they start.
+    """
+    resource_tracker.ensure_running()  # or starting it would let the signal through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return [pool.submit(_nothing) for _ in range(others)]
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _begin(load: Callable[[], object]) -> None:
+    _calm_threads()
+    load()
 
 
 def _done(job: Callable[[int, T], R], number: int, task: T) -> Future[R]:
@@ -95,24 +133,6 @@ _MOST_RESULTS = 4  # a worker's, that wait for the result of a task before them
 def default_workers() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start(pool: ProcessPoolExecutor, others: int) -> list[Future[None]]:
-    """Start its processes; one is done when the first of them is ready, all when all are.
-
-    Ctrl-C is this process's to handle: the others never see it, not even while they start.
-    """
-    resource_tracker.ensure_running()  # or starting it would let the signal through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return [pool.submit(_nothing) for _ in range(others)]
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _begin(load: Callable[[], object]) -> None:
-    _calm_threads()
-    load()
 
 
 def _calm_threads() -> None:

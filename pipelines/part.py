@@ -27,7 +27,6 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.decode import prepare
 from pipelines.decoded import Bad
 from pipelines.work import Block, Content
 from poke_bc.contract.actions import NO_LABEL
@@ -77,11 +76,6 @@ class PartStore:
     schema: Schema
     scanning: bool = False
     """Whether the scanner decodes text, where Numba is; else Arrow does. The rows are the same."""
-
-    def load(self) -> None:
-        """Load the decoder, which takes half a second, so that no block waits for it."""
-        if self.scanning:
-            prepare(self.schema)
 
     def path(self, number: int) -> Path:
         """Where part `number` is."""

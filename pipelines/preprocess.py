@@ -23,9 +23,9 @@ from typing import Any
 
 from pipelines.assemble import Assembler
 from pipelines.blocks import BLOCK_BYTES
-from pipelines.decode import WORTH_SCANNING, prepare
+from pipelines.decode import WORTH_SCANNING, can_scan, prepare
 from pipelines.detect import choose_schema
-from pipelines.engine import default_workers, run_in_order
+from pipelines.engine import Workers, default_workers
 from pipelines.ledger import Ledger
 from pipelines.part import ENDING, PartStore, Receipt, most_common, read_receipt
 from pipelines.sources import expected_bytes, find_sources, source_bytes
@@ -111,11 +111,13 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         try:
             with contextlib.closing(work_of(sources, block_bytes)) as work:
                 table, blocks = choose_schema(schema, work)
-                store = _with_decoder(_open_parts(out, sources, table, block_bytes), sources, progress)
-                workers = workers or _enough_workers(store, sources)
+                store = _open_parts(out, sources, table, block_bytes)
+                workers = workers or _enough_workers(sources)
                 with Assembler(out, store, max(1, shard_bytes // row_bytes(table)),
                                threads=workers if workers > 1 else 0) as assembler:
-                    ledger = _run_blocks(store, blocks, sources, workers, limit, assembler, progress)
+                    with Workers(workers, can_scan) as processes:
+                        store = _with_decoder(store, sources, progress)  # while the others start
+                        ledger = _run_blocks(store, blocks, sources, processes, limit, assembler, progress)
                     _quarantine(out, store, ledger, max_bad)
                     manifest = _commit(out, store, ledger, limit, assembler, progress)
         finally:
@@ -196,14 +198,14 @@ def _with_decoder(store: PartStore, sources: Sequence[str], progress: ProgressCa
     return replace(store, scanning=prepare(store.schema))
 
 
-def _enough_workers(store: PartStore, sources: Sequence[str]) -> int:
+def _enough_workers(sources: Sequence[str]) -> int:
     """One process a processor, where there is enough to read."""
     text = expected_bytes(sources)
-    enough = _WORTH_PROCESSES * (4 if store.scanning else 1)
+    enough = _WORTH_PROCESSES * (4 if can_scan() else 1)
     return 1 if text is not None and text < enough else default_workers()
 
 
-def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], workers: int,
+def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], processes: Workers,
                 limit: int | None, assembler: Assembler, progress: ProgressCallback) -> Ledger:
     """Every block done, in order, and handed on; with a limit, the last is cut after the last trajectory wanted."""
     sizes = [source_bytes(name) for name in sources]
@@ -217,7 +219,7 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], w
             yield block
 
     ledger = Ledger(sources)
-    with contextlib.closing(run_in_order(store.do, remembered(), workers, store.load)) as results:
+    with contextlib.closing(processes.run_in_order(store.do, remembered())) as results:
         for receipt, read in results:
             source, block = underway.popleft()
             number = len(ledger.parts)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import os
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from trajectories import make_trajectories, write_raw
 
-from pipelines.engine import run_in_order
+from pipelines.engine import Workers
 from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int,
+                 load: Callable[[], object] = int) -> Generator[R]:
+    with Workers(workers, load) as processes, contextlib.closing(processes.run_in_order(job, tasks)) as results:
+        yield from results
 
 
 def squared(number: int, task: int) -> tuple[int, int, int]:
@@ -25,6 +35,12 @@ def squared(number: int, task: int) -> tuple[int, int, int]:
 
 
 def instantly(number: int, task: int) -> int:
+    return os.getpid()
+
+
+def write_late(folder: Path, number: int, task: int) -> int:
+    time.sleep(0.02)
+    (folder / str(task)).touch()
     return os.getpid()
 
 
@@ -98,7 +114,19 @@ def test_who_has_enough_ends_it_before_a_later_error() -> None:
         results = run_in_order(failing, range(20), workers)
         assert [next(results) for _ in range(7)] == list(range(7))
         results.close()
-    assert not [thread for thread in threading.enumerate() if "QueueManager" in thread.name]
+
+
+def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None:
+    """Or it would still write into the folder while the next thing is done with it."""
+    with Workers(3) as processes:
+        results = processes.run_in_order(partial(write_late, tmp_path), itertools.count())
+        while len({next(results) for _ in range(20)}) < 2:
+            pass
+        results.close()
+        written = set(tmp_path.iterdir())
+        time.sleep(0.3)
+        assert set(tmp_path.iterdir()) == written
+        assert list(processes.run_in_order(failing, range(7))) == list(range(7)), "the processes serve again"
 
 
 def test_a_worker_that_dies_is_told_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
