@@ -59,13 +59,13 @@ def four(data, at):
 
 @compiled
 def read_bool(data, at):
-    """(0 or 1, end)."""
+    """(0 or 1, end). Without a branch between the two: which one it is would be guessed wrong half of the time."""
     letters = four(data, at)
-    if letters == TRUE:
-        return 1, at + 4
-    if letters == FALSE and byte(data, at + 4) == _E:
-        return 0, at + 5
-    return 0, DOUBT
+    is_true = np.int64(letters == TRUE)
+    is_false = np.int64(letters == FALSE) & np.int64(byte(data, at + 4) == _E)
+    if is_true | is_false == 0:
+        return 0, DOUBT
+    return is_true, at + 4 + is_false
 
 
 @compiled

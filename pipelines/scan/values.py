@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scan.compiling import compiled
+from pipelines.scan.compiling import compiled, merged
 from pipelines.scan.grammar import (
     CLOSE_LIST,
     COMMA,
@@ -46,7 +46,7 @@ assert STEP_KEYS == ("observation", "action_type", "action_target", "reward", "d
 MISSING = np.nan
 _OBSERVED, _CENSORED = LABELS.index("observed"), LABELS.index("censored")
 _EXACT_INTEGER = 2.0**53
-_HALF_ONE = np.uint16(0x3C00)
+_HALF_ONE = 0x3C00
 
 
 def _words(names: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -163,40 +163,38 @@ def is_small_integer(figure):
     return abs(figure) < _EXACT_INTEGER and figure == np.floor(figure)
 
 
-@compiled
+@merged
 def read_field(data, at, key, row, plan, rows):
     """The value or values of a field into its columns: the place behind them."""
     width = plan.fields[key, WIDTH]
     column = plan.fields[key, COLUMN]
-    values = rows.category if plan.fields[key, KIND] <= IS_NAME else rows.number
-    if width == 1:
-        values[row, column], at = _read_value(data, at, key, plan)
-        return at
-    if byte(data, at) != OPEN_LIST:
-        return DOUBT
-    at = spaces(data, at + 1)
+    kind = plan.fields[key, KIND]
+    values = rows.category if kind <= IS_NAME else rows.number
+    if width > 1:
+        if byte(data, at) != OPEN_LIST:
+            return DOUBT
+        at = spaces(data, at + 1)
     for place in range(width):
-        values[row, column + place], at = _read_value(data, at, key, plan)
+        values[row, column + place], at = _read_value(data, at, key, kind, plan)
         if at == DOUBT:
             return DOUBT
-        at = spaces(data, at)
-        if byte(data, at) != (COMMA if place < width - 1 else CLOSE_LIST):
-            return DOUBT
-        at += 1
-        if place < width - 1:
+        if width > 1:
             at = spaces(data, at)
+            last = place == width - 1
+            if byte(data, at) != (CLOSE_LIST if last else COMMA):
+                return DOUBT
+            at = at + 1 if last else spaces(data, at + 1)
     return at
 
 
-@compiled
-def _read_value(data, at, key, plan):
+@merged
+def _read_value(data, at, key, kind, plan):
     """One value -> (an id, or the bits of a float16; end)."""
-    kind = plan.fields[key, KIND]
     if kind == IS_NAME:
         return _name_id(data, at, plan.fields[key, VOCABULARY], plan)
     if kind == IS_FLAG:
         flag, end = read_bool(data, at)
-        return (_HALF_ONE if flag else np.uint16(0)), end
+        return np.uint16(_HALF_ONE * flag), end
     figure, end, whole = read_number(data, at)
     if not plan.ranges[key, 0] <= figure <= plan.ranges[key, 1]:
         return np.uint16(0), DOUBT
@@ -207,7 +205,7 @@ def _read_value(data, at, key, plan):
     return to_half(figure + 0.0), end
 
 
-@compiled
+@merged
 def _name_id(data, at, vocabulary, plan):
     """A name -> (its id, 0 where the vocabulary lacks it; end)."""
     end, holds = read_string(data, at)
