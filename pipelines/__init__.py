@@ -9,13 +9,15 @@
     ahead.py        a thread that reads the next blocks while one is decoded
     work.py         all blocks of all sources, whichever sort they are
     detect.py       which schema to read with
-    decode.py       a block -> rows: Arrow where it is sure, the exact reader for the rest
-    read_arrow.py   a fast reader of text
+    decode.py       a block -> rows: a quick reader where it is sure, the exact reader for the rest
+    scan/           the quickest reader of text: compiled, knows the schema
+    read_arrow.py   a quick reader of text
     read_table.py   Parquet's rows: at once where that is sure, else one by one
     from_arrow.py   Arrow arrays -> rows, with every check
     read_exact.py   the exact reader
-    decoded.py      what both give
+    decoded.py      what all of them give
     part.py         what a block leaves on disk: rows, trajectories, quarantine, receipt
+    ledger.py       what is kept of all parts
     engine.py       blocks over processes, results in order
     assemble.py     parts -> shards, battles whole
     preprocess.py   all of it: plan, run, commit

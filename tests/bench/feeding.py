@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from poke_bc.train import TrainConfig
 from poke_bc.train.loss import imitation_loss
 from poke_bc.train.setup import make_optimizer, settle_precision
 from poke_bc.train.step import train_step
-from tests.bench.common import Line, compare, converted_battles, enlarged_sample, sized
+from tests.bench.common import Line, compare, converted_battles, enlarged_sample, line_of, sized
 from tests.bench.per_field import PerFieldMLP, plain_optimizer, plain_step, with_the_weights_of
 from tests.bench.preprocess import flatten_ids, flatten_numbers
 
@@ -63,7 +64,7 @@ def run(folder: Path) -> Iterator[Line]:
     parsing = ParsingDataset(raw)
     for workers in (0, 2):
         yield _feeding(data, parsing, workers)
-    yield _training(data)
+    yield from _training(data)
     yield from _against_per_field(data)
     raw, _, _ = converted_battles(folder, sized(BATTLES))
     preprocess([raw], folder / "singles", workers=1)
@@ -93,10 +94,11 @@ def _drain_loader(loader: DataLoader[Any], samples: int) -> None:
         batch[-1].sum()
 
 
-def _training(data: ShardDataset) -> Line:
+def _training(data: ShardDataset) -> Iterator[Line]:
     """The same network and the same steps, with real input and with one batch over and over; short turns each."""
     config, steps = settle_precision(TrainConfig(device="cpu"), resume=False), 20
     policy = _untrained(data)
+    waits, times = [], []
     with BatchFeeder(data, BATCH, seed=1) as feeder:
         repeated = next(feeder).clone()
         optimizer = make_optimizer(policy, config)
@@ -105,8 +107,15 @@ def _training(data: ShardDataset) -> Line:
             for batch in itertools.islice(batches, steps):
                 train_step(policy, optimizer, batch, config, bfloat16=config.precision == "bfloat16")
 
-        return compare("training : the same loop on one repeated batch", "samples/s", steps * BATCH,
-                       lambda: loop(feeder), lambda: loop(itertools.repeat(repeated)), target=">= 0.95", rounds=41)
+        def loop_over_input() -> None:
+            waited, started = feeder.wait_seconds, time.perf_counter()
+            loop(feeder)
+            waits.append(1e3 * (feeder.wait_seconds - waited) / steps)
+            times.append(1e3 * (time.perf_counter() - started) / steps)
+
+        yield compare("training : the same loop on one repeated batch", "samples/s", steps * BATCH, loop_over_input,
+                      lambda: loop(itertools.repeat(repeated)), target=">= 0.95", rounds=41)
+    yield line_of("waiting for input in training : all of a step", "ms", waits[1:], times[1:], target="< 0.02")
 
 
 def _against_per_field(data: ShardDataset) -> Iterator[Line]:

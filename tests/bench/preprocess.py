@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
 import torch
 import xxhash
 from numpy.typing import NDArray
@@ -144,11 +148,38 @@ def run(folder: Path) -> Iterator[Line]:
                           target=target, cache=cache)
     yield compare("preprocess, input in .zst : plain", "decisions/s", decisions, lambda: ours(packed), ours,
                   target="(none)")
+    table = folder / "raw.parquet"
+    pq.write_table(pyarrow.json.read_json(raw, pyarrow.json.ReadOptions(block_size=64 << 20)), table)
+    found = rates({"ours": lambda: ours(table), "text": ours, "reads": lambda: read_alone(table)}, decisions)
+    yield line_of("preprocess, input in .parquet : the same in text", "decisions/s", found["ours"], found["text"],
+                  target="(none)")
+    yield line_of("preprocess, input in .parquet : pyarrow.parquet, which only reads", "decisions/s", found["ours"],
+                  found["reads"], target="(none)")
     singles, _, rows = converted_battles(folder, sized(400))
     yield compare("preprocess singles, 1 process : pyarrow.json for decoder", "decisions/s", rows,
                   lambda: ours(singles), lambda: arrow_way(singles, folder / "theirs-singles"), target=">= 3.5")
-    large = folder / "large.jsonl"
+    large, half = folder / "large.jsonl", folder / "half.jsonl"
     copies = sized(40)
     copy_battles(raw, large, copies)
+    copy_battles(raw, half, max(copies // 2, 1))
     yield compare("preprocess, 2 processes, 4 GB : 1 process", "decisions/s", copies * decisions,
                   lambda: ours(large, 2), lambda: ours(large), target=">= 1.7")
+    yield compare("`poke-bc preprocess`, 2 processes, 4 GB : two runs at once, half of it and one process each",
+                  "decisions/s", copies * decisions, lambda: run_at_once(folder, [large], 2),
+                  lambda: run_at_once(folder, [half, half], 1), target="(none)")
+
+
+def run_at_once(folder: Path, inputs: list[Path], workers: int) -> None:
+    """The command on each of the inputs, all at the same time: what the cores give when nothing is shared."""
+    runs = [subprocess.Popen([sys.executable, "-m", "poke_bc", "preprocess", raw, "--out", folder / f"at-once-{place}",
+                              "--workers", str(workers), "--json"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL) for place, raw in enumerate(inputs)]
+    codes = [each.wait() for each in runs]
+    if any(codes):
+        raise AssertionError("preprocess failed")
+
+
+def read_alone(path: Path) -> None:
+    """Parquet into Arrow and nothing more, with as many threads as preprocess has."""
+    for _ in pq.ParquetFile(path).iter_batches(use_threads=False):
+        pass
