@@ -185,7 +185,11 @@ def mosaic_streaming(columns: Columns, folder: Path) -> Feed:
         for row in zip(*columns.values(), strict=True):
             out.write(dict(zip(columns, row, strict=True)))
     data = streaming.StreamingDataset(local=str(folder), batch_size=BATCH, shuffle=True)
-    return lambda samples: _first(samples, DataLoader(data, BATCH))
+
+    def feed(samples: int) -> Iterator[dict[str, Tensor]]:
+        yield from _first(samples, DataLoader(data, BATCH))
+        data._iterator.exit()  # or its threads go on looking ahead, and slow down whoever is timed next
+    return feed
 
 
 def _first(samples: int, batches: Any) -> Iterator[dict[str, Tensor]]:
