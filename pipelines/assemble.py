@@ -74,6 +74,7 @@ class Assembler:
     def __init__(self, folder: Path, store: PartStore, shard_rows: int, threads: int) -> None:
         self._folder, self._store, self._shard_rows = folder, store, shard_rows
         self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._most_underway = 2 * threads
         self._battles: list[NDArray[np.uint64]] = []
         self._views: list[NDArray[np.uint64]] = []
         self._slices: list[Slice] = []  # of the shard that is not yet full
@@ -90,8 +91,11 @@ class Assembler:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, number: int, part: Part) -> None:
-        """The next part. Raises OSError where an earlier shard could not be written."""
-        while self._underway and self._underway[0].done():
+        """The next part. Waits where shards are written more slowly than parts come.
+
+        Raises OSError where an earlier shard could not be written.
+        """
+        while self._underway and (self._underway[0].done() or len(self._underway) > self._most_underway):
             self._entries.append(self._underway.popleft().result())
         if not part.trajectories:
             return

@@ -5,9 +5,12 @@ Processes are spawned: forking after Arrow or Polars started their threads deadl
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -23,7 +26,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """What a process can do as soon as it is ready."""
 
 
@@ -35,7 +38,7 @@ class Workers:
         load: done by each of the others before its first task.
     """
 
-    def __init__(self, count: int, load: Callable[[], object] = _nothing) -> None:
+    def __init__(self, count: int, load: Callable[[], object] = nothing) -> None:
         _calm_threads()
         self.count = count
         self._load = load
@@ -46,12 +49,16 @@ class Workers:
         if self.count > 1:
             self._pool = ProcessPoolExecutor(self.count - 1, multiprocessing.get_context("spawn"), _begin,
                                              (self._load,))
-            self._starting = _start(self._pool, self.count - 1)
+            try:
+                self._starting = _start(self._pool, self.count - 1)
+            except BaseException:
+                self.__exit__()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)  # a process takes 0.3 s to end; it has no task
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def run_in_order(self, job: Callable[[int, T], R], tasks: Iterable[T]) -> Generator[R]:
         """`job(number, task)` for each task; results come in order.
@@ -90,21 +97,48 @@ class Workers:
 
 
 def _start(pool: ProcessPoolExecutor, others: int) -> list[Future[None]]:
-    """Start its processes; one is done when the first of them is ready, all when all are.
+    """Start its processes; one of these is done as soon as a process is ready.
 
-    Ctrl-C is this process's to handle: the others never see it, not even while they start.
+    Ctrl-C is this process's to handle: the others do not see it, not even while they start.
     """
     resource_tracker.ensure_running()  # or starting it would let the signal through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return [pool.submit(_nothing) for _ in range(others)]
+        return [pool.submit(nothing) for _ in range(others)]
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(load: Callable[[], object]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    atexit.register(os._exit, 0)  # nothing is left to do, and tidying up what Numba loaded takes a quarter of a second
     _calm_threads()
     load()
+
+
+def _end_with_the_parent() -> None:
+    """Or a process whose parent was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def interrupted_later() -> Iterator[None]:
+    """Ctrl-C inside of this comes behind it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # which alone is interrupted
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noted:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _done(job: Callable[[int, T], R], number: int, task: T) -> Future[R]:

@@ -98,6 +98,8 @@ class Rows:
     digest: str
     """Of those bytes, of the footer, and of which rows these are."""
     carried: pa.RecordBatch | None = None
+    byte: None = None
+    """Rows of a table begin at no byte."""
 
     def decode(self, schema: Schema, *, scanning: bool = False) -> tuple[Decoded, Iterator[Bad]]:
         """All good rows, and the bad ones in order. Raises InputError where the file is damaged."""

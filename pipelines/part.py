@@ -44,6 +44,8 @@ class Receipt:
 
     source: int
     index: int
+    byte: int | None
+    """Where the block begins in its source, which quarantined lines are told from."""
     text_bytes: int
     text_xxh3: str
     lines: int
@@ -87,14 +89,15 @@ class PartStore:
         Returns the receipt and how far the source is read by then.
         """
         content = block.read()
-        kept = self._kept(number, content)
+        kept = self._kept(number, block, content)
         return kept or self.make(number, block, content), block.progress
 
-    def _kept(self, number: int, content: Content) -> Receipt | None:
+    def _kept(self, number: int, block: Block, content: Content) -> Receipt | None:
         """The receipt of an earlier run, if block and files still are what it says."""
         path = self.path(number)
         receipt = read_receipt(path)
-        if receipt is None or receipt.text_xxh3 != content.digest or receipt.lines != content.lines:
+        if receipt is None or (receipt.source, receipt.index, receipt.byte, receipt.lines, receipt.text_xxh3) != (
+                block.source, block.index, content.byte, content.lines, content.digest):
             return None
         return receipt if digest_file(path, sum(receipt.sizes)) == receipt.body_xxh3 else None
 
@@ -110,8 +113,9 @@ class PartStore:
             table_end = body.size
             reasons = _write_bad(body, bad)
             receipt = Receipt(
-                source=block.source, index=block.index, text_bytes=content.size, text_xxh3=content.digest,
-                lines=content.lines, rows=len(decoded.rows["action"]), trajectories=decoded.trajectories.num_rows,
+                source=block.source, index=block.index, byte=content.byte, text_bytes=content.size,
+                text_xxh3=content.digest, lines=content.lines, rows=len(decoded.rows["action"]),
+                trajectories=decoded.trajectories.num_rows,
                 sizes=(rows_end, table_end - rows_end, body.size - table_end), body_xxh3=body.hexdigest(),
                 labels=_label_counts(decoded.rows), largest_ids=_largest_ids(decoded.rows, self.schema),
                 reasons=dict(reasons), unknown=most_common(decoded.unknown), present=dict(decoded.present))
@@ -163,12 +167,12 @@ def read_receipt(path: Path) -> Receipt | None:
                 return None
             file.seek(end - length)
             value = json.loads(file.read(length))
-    except (OSError, ValueError, struct.error):
+        if not isinstance(value, dict) or not checksum_holds(value):
+            return None
+        fields = {key: item for key, item in value.items() if key != "xxh3"}
+        return Receipt(**fields | {"sizes": tuple(fields["sizes"])})
+    except (OSError, ValueError, struct.error, KeyError, TypeError):  # the last two: of another version
         return None
-    if not isinstance(value, dict) or not checksum_holds(value):
-        return None
-    fields = {key: item for key, item in value.items() if key != "xxh3"}
-    return Receipt(**fields | {"sizes": tuple(fields["sizes"])})
 
 
 class _Hashed:

@@ -25,7 +25,7 @@ from pipelines.assemble import Assembler
 from pipelines.blocks import BLOCK_BYTES
 from pipelines.decode import WORTH_SCANNING, can_scan, prepare
 from pipelines.detect import choose_schema
-from pipelines.engine import Workers, default_workers
+from pipelines.engine import Workers, default_workers, interrupted_later, nothing
 from pipelines.ledger import Ledger
 from pipelines.part import ENDING, PartStore, Receipt, most_common, read_receipt
 from pipelines.sources import expected_bytes, find_sources, source_bytes
@@ -115,7 +115,7 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
                 workers = workers or _enough_workers(sources)
                 with Assembler(out, store, max(1, shard_bytes // row_bytes(table)),
                                threads=workers if workers > 1 else 0) as assembler:
-                    with Workers(workers, can_scan) as processes:
+                    with Workers(workers, can_scan if _worth_scanning(sources) else nothing) as processes:
                         store = _with_decoder(store, sources, progress)  # while the others start
                         ledger = _run_blocks(store, blocks, sources, processes, limit, assembler, progress)
                     _quarantine(out, store, ledger, max_bad)
@@ -191,18 +191,24 @@ def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int)
 
 def _with_decoder(store: PartStore, sources: Sequence[str], progress: ProgressCallback) -> PartStore:
     """With the scanner, where there is one and enough to read."""
-    text = expected_bytes(sources)
-    if text is not None and text < WORTH_SCANNING:
+    if not _worth_scanning(sources):
         return store
     progress("preparing the decoder", 0, None, 0)
-    return replace(store, scanning=prepare(store.schema))
+    with interrupted_later():  # what LLVM calls back would swallow Ctrl-C
+        return replace(store, scanning=prepare(store.schema))
+
+
+def _worth_scanning(sources: Sequence[str]) -> bool:
+    text = expected_bytes(sources)
+    return text is None or text >= WORTH_SCANNING
 
 
 def _enough_workers(sources: Sequence[str]) -> int:
     """One process a processor, where there is enough to read."""
     text = expected_bytes(sources)
-    enough = _WORTH_PROCESSES * (4 if can_scan() else 1)
-    return 1 if text is not None and text < enough else default_workers()
+    if text is not None and text < _WORTH_PROCESSES:  # without asking for Numba, which takes a while
+        return 1
+    return 1 if text is not None and text < 4 * _WORTH_PROCESSES and can_scan() else default_workers()
 
 
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], processes: Workers,

@@ -24,6 +24,10 @@ class Content(Protocol):
     """What a block holds: lines of text, or rows of a table, which are its lines."""
 
     @property
+    def byte(self) -> int | None:
+        """Where it begins in the source; None for rows of a table."""
+
+    @property
     def lines(self) -> int:
         """How many."""
 

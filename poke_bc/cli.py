@@ -41,6 +41,11 @@ class _Door(TyperGroup):
         except KeyboardInterrupt as interrupt:
             print(str(interrupt) or "interrupted", file=sys.stderr)
             sys.exit(130)
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            print("interrupted", file=sys.stderr)  # while a class was being made: Python 3.11 wraps it
+            sys.exit(130)
         except BrokenPipeError:  # `poke-bc ... | head`: click knows what to do
             raise
         except OSError as error:  # a full disk, a folder without rights; what was being written is not half there

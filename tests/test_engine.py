@@ -6,6 +6,9 @@ import contextlib
 import gzip
 import itertools
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
@@ -13,9 +16,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from command_line import environment
 from trajectories import make_trajectories, write_raw
 
-from pipelines.engine import Workers
+from pipelines.engine import Workers, interrupted_later
 from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError
 
@@ -62,20 +66,16 @@ def dying(number: int, task: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_results_come_in_order_and_this_process_is_one_of_the_workers(workers: int) -> None:
-    found = list(run_in_order(squared, range(60), workers))
-    assert [(number, square) for number, square, _ in found] == [(each, each * each) for each in range(60)]
-    processes = {process for *_, process in found}
+def test_results_come_in_order_and_this_process_is_one_of_the_workers(workers: int, tmp_path: Path) -> None:
+    processes: set[int] = set()
+    for at, (number, square, process) in enumerate(
+            run_in_order(squared, itertools.count(), workers, partial(note_process, tmp_path))):
+        assert (number, square) == (at, at * at)
+        processes.add(process)
+        if len(processes) == workers and at >= 60:
+            break
     assert os.getpid() in processes
-    assert len(processes) == workers
-
-
-def test_others_load_before_their_first_task(tmp_path: Path) -> None:
-    for workers in (1, 3):
-        list(run_in_order(squared, range(60), workers, partial(note_process, tmp_path)))
-        loaded = {int(path.name) for path in tmp_path.iterdir()}
-        assert len(loaded) == workers - 1
-        assert os.getpid() not in loaded
+    assert {int(path.name) for path in tmp_path.iterdir()} == processes - {os.getpid()}, "who loaded"
 
 
 def test_results_come_while_the_others_still_start() -> None:
@@ -127,6 +127,63 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
         time.sleep(0.3)
         assert set(tmp_path.iterdir()) == written
         assert list(processes.run_in_order(failing, range(7))) == list(range(7)), "the processes serve again"
+
+
+ORPHANS = """
+import os, signal, time
+from pipelines.engine import Workers
+
+def wait_a_little(number, task):
+    time.sleep(0.002)
+    return os.getpid()
+
+if __name__ == "__main__":
+    with Workers(3) as processes:
+        seen = set()
+        for process in processes.run_in_order(wait_a_little, range(10**9)):
+            seen.add(process)
+            if len(seen) == 3:
+                print(*(seen - {os.getpid()}), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_there(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_processes_end_when_the_one_that_started_them_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANS)
+    done = subprocess.run([sys.executable, script], env=environment(), stdout=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    others = [int(process) for process in done.stdout.split()]
+    assert len(others) == 2
+    for _ in range(200):
+        if not any(map(is_there, others)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("they are still there")
+
+
+def test_ctrl_c_inside_of_what_must_not_see_it_comes_behind_it() -> None:
+    done: list[str] = []
+
+    def interrupted() -> None:
+        with interrupted_later():
+            signal.raise_signal(signal.SIGINT)
+            done.append("inside")
+        done.append("behind")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert done == ["inside"]
+    with interrupted_later():
+        done.append("nothing to tell")
 
 
 def test_a_worker_that_dies_is_told_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,6 +219,24 @@ def test_changed_text_is_noticed_and_its_block_made_again(
         raw.write_bytes(raw_before)
 
 
+def test_a_block_that_moved_is_made_again(raw: Path, blocks: int, tmp_path: Path) -> None:
+    """Its quarantined lines are told from where it begins."""
+    out, moved = tmp_path / "out", tmp_path / "raw.jsonl"
+    good, bad = to_line(make_trajectory(1)) + b"\n", BAD["garbage"].line + b"\n"
+    options = OPTIONS | {"block_bytes": 2 * len(good), "workers": 1}
+    text = good * 5 + bad + good * 5
+    moved.write_bytes(text)
+    with (
+        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        preprocess([moved], out, **options)
+    moved.write_bytes(b" " + text)
+    preprocess([moved], out, **options)
+    preprocess([moved], tmp_path / "fresh", **options)
+    assert files(out) == files(tmp_path / "fresh")
+
+
 def test_parts_of_another_plan_are_not_used(stopped_before_assembly: Path, raw: Path, blocks: int) -> None:
     assert run_counting(raw, stopped_before_assembly, block_bytes=6001) > blocks // 2
     assert verify(stopped_before_assembly).differences == []

@@ -187,8 +187,10 @@ def mosaic_streaming(columns: Columns, folder: Path) -> Feed:
     data = streaming.StreamingDataset(local=str(folder), batch_size=BATCH, shuffle=True)
 
     def feed(samples: int) -> Iterator[dict[str, Tensor]]:
-        yield from _first(samples, DataLoader(data, BATCH))
-        data._iterator.exit()  # or its threads go on looking ahead, and slow down whoever is timed next
+        try:
+            yield from _first(samples, DataLoader(data, BATCH))
+        finally:
+            data._iterator.exit()  # or its threads go on looking ahead, and slow down whoever is timed next
     return feed
 
 
