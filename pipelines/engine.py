@@ -64,7 +64,7 @@ class Workers:
         """`job(number, task)` for each task; results come in order.
 
         Whenever each of the others has tasks waiting, this process does the next one itself. So a long list of tasks
-        that carry their data costs no memory: at most three tasks a worker are under way.
+        that carry their data costs no memory: at most two tasks a worker are under way.
         """
         if self._pool is None:
             for number, task in enumerate(tasks):
@@ -77,7 +77,7 @@ class Workers:
                     results.append(self._pool.submit(job, number, task))
                 else:
                     results.append(_done(job, number, task))
-                while results and (results[0].done() or len(results) > _MOST_RESULTS * self.count):
+                while results and (results[0].done() or self._must_wait(len(results))):
                     yield results.popleft().result()
             while results:
                 yield results.popleft().result()
@@ -88,12 +88,12 @@ class Workers:
             wait([result for result in results if not result.cancel()])
 
     def _is_waiting(self, results: Iterable[Future[R]]) -> bool:
-        """Whether one of the others may have nothing to do soon.
+        """Whether one of the others may have nothing to do soon."""
+        return sum(not result.done() for result in results) < _UNDERWAY * (self.count - 1)
 
-        Not while all of them start: a task given then would hold up the results of all later ones.
-        """
-        underway = sum(not result.done() for result in results)
-        return underway < _UNDERWAY * (self.count - 1) and any(process.done() for process in self._starting)
+    def _must_wait(self, results: int) -> bool:
+        """Whether too many results wait for one before them; never while the others start, which takes a second."""
+        return results > _MOST_RESULTS * self.count and any(process.done() for process in self._starting)
 
 
 def _start(pool: ProcessPoolExecutor, others: int) -> list[Future[None]]:
@@ -160,7 +160,7 @@ def _until_one_fails(tasks: Iterable[T], results: deque[Future[R]]) -> Iterator[
         results[-1].set_exception(error)
 
 
-_UNDERWAY = 3  # one that is done, two that wait: this process may be late with the next
+_UNDERWAY = 2  # one that is done, one that waits; with more, the last ones are waited for where a task takes long
 _MOST_RESULTS = 4  # a worker's, that wait for the result of a task before them
 
 
