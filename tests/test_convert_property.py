@@ -172,3 +172,14 @@ def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
                 continue
             before, after = step["observation"], same["observation"]
             assert {key: before[key] for key in shown} == {key: after[key] for key in shown}
+
+
+def test_a_log_whose_turns_run_backwards_has_no_wish_of_a_turn_to_come(battles: list[dict[str, Any]],
+                                                                       corpus: Corpus) -> None:
+    battle = next(each for each in battles if each["format"].startswith("gen4"))
+    lines = list(battle["spectator"])
+    at = next(place for place, line in enumerate(lines) if line == "|turn|7")
+    lines[at:at + 1] = ["|turn|7", "|move|p2a: Anybody|Wish|p2a: Anybody", "|move|p1a: Anybody|Wish|p1a: Anybody",
+                        "|turn|3"]
+    with contextlib.suppress(SkippedBattle):
+        assert_good(convert(to_record(battle | {"spectator": lines}, exact=False), corpus))

@@ -62,9 +62,10 @@ def turn(battle: Battle, parts: list[str]) -> None:
     battle.turn = read_number(parts[2])
     for side in battle.sides.values():
         side.before, side.now = side.now, Doing()
-        if side.wish and battle.turn > side.wish + 1:
+        # over, or from a turn that is still to come in a log whose turns run backwards
+        if not side.wish <= battle.turn <= side.wish + 1:
             side.wish = 0
-        if side.future and battle.turn > side.future + 2:
+        if not side.future <= battle.turn <= side.future + 2:
             side.future = 0
 
 
