@@ -342,7 +342,7 @@ def test_shards_are_written_while_blocks_are_read(workers: int, raw: Path, refer
 
     def look(stage: str, *_: object) -> None:
         if stage == "reading":
-            time.sleep(0.02)  # the other thread's turn
+            time.sleep(0.05)  # the other thread's turn
             seen.append(len(list(tmp_path.glob("shard-*.trajectories.arrow"))))
 
     preprocess([raw], tmp_path, progress=look, **OPTIONS | {"workers": workers})
