@@ -19,10 +19,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded, finish
-from poke_bc.contract.actions import ACTIONS, GIMMICKS, LABELS, MOVES, NO_LABEL, TEAM, pack_actions
-from poke_bc.contract.rows import CATEGORY, MAX_STEPS, NUMBER
-from poke_bc.contract.schema import FLAG, Field, Schema
-from poke_bc.contract.schema import NUMBER as NUMBER_KIND
+from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS, pack_actions
+from poke_bc.contract.rows import CATEGORY_COLUMN, MAX_STEPS, NUMBER_COLUMN
+from poke_bc.contract.schema import FLAG, NUMBER, Field, Schema
 from poke_bc.contract.trajectory import FLOAT32_MAX, PLAYERS, TRAJECTORY_KEYS
 
 STEP_TYPES = {
@@ -47,7 +46,7 @@ def field_type(field: Field, schema: Schema) -> pa.DataType:
     """Arrow's type of one value of an observation field."""
     if field.is_category:
         return pa.int64() if schema.vocabularies[field.vocab].is_open else pa.string()
-    return {FLAG: pa.bool_(), NUMBER_KIND: pa.float64()}.get(field.kind, pa.int64())
+    return {FLAG: pa.bool_(), NUMBER: pa.float64()}.get(field.kind, pa.int64())
 
 
 def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schema: Schema) -> Decoded:
@@ -80,8 +79,8 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
                              if name not in schema.field_names), "$.steps[].observation.")
     rewards_N = _float32s(step["reward"], 0.0, n)
     rows = {
-        CATEGORY: _matrix(schema.categories, observation, n, schema, np.dtype(np.uint16)),
-        NUMBER: _matrix(schema.numbers, observation, n, schema, np.dtype(np.float16)),
+        CATEGORY_COLUMN: _matrix(schema.categories, observation, n, schema, np.dtype(np.uint16)),
+        NUMBER_COLUMN: _matrix(schema.numbers, observation, n, schema, np.dtype(np.float16)),
         "reward": rewards_N,
         "done": _done(step["done"], counts_T),
         "weight": _float32s(step["weight"], 1.0, n),
@@ -236,10 +235,10 @@ def _action_sets(values: pa.Array | None, n: int) -> NDArray[np.uint16]:
     """Ten booleans a row -> bits; 0 where missing."""
     if values is None or values.null_count == n:
         return np.zeros(n, np.uint16)
-    flags, there = _fixed_lists(values, ACTIONS)
+    flags, there = _fixed_lists(values, NUM_ACTIONS)
     flags = as_type(flags, pa.bool_(), len(flags))
     sure(not flags.null_count)
-    bits = pack_actions(flags.to_numpy(zero_copy_only=False).reshape(-1, ACTIONS))
+    bits = pack_actions(flags.to_numpy(zero_copy_only=False).reshape(-1, NUM_ACTIONS))
     sure(bool(bits.all()))
     if there is None:
         return bits
@@ -262,8 +261,8 @@ def _labels(step: Mapping[str, pa.Array | None], n: int) -> dict[str, NDArray[An
     else:
         kind_N, target_N = kinds.to_numpy(), targets.to_numpy()
     sure(bool(((kind_N == 0) | (kind_N == 1)).all()))
-    sure(bool(((target_N >= 0) & (target_N < np.where(kind_N == 1, TEAM, MOVES))).all()))
-    action_N = np.where(observed_N, MOVES * kind_N + target_N, NO_LABEL)
+    sure(bool(((target_N >= 0) & (target_N < np.where(kind_N == 1, TEAM_SLOTS, MOVE_SLOTS))).all()))
+    action_N = np.where(observed_N, MOVE_SLOTS * kind_N + target_N, NO_LABEL)
     legal_has_it = (legal_N >> np.maximum(action_N, 0).astype(np.uint16)) & 1
     sure(bool((~observed_N | (legal_N == 0) | (legal_has_it == 1)).all()))
     censored_N = label_N == LABELS.index("censored")

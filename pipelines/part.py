@@ -32,7 +32,7 @@ from pipelines.work import Block, Content
 from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.errors import ShardError
 from poke_bc.contract.files import checksum_holds, checksummed, digest_file
-from poke_bc.contract.rows import CATEGORY, row_dtypes
+from poke_bc.contract.rows import CATEGORY_COLUMN, row_dtypes
 from poke_bc.contract.schema import Schema
 
 _INDEX = re.compile(r"\[\d+\]")
@@ -235,6 +235,6 @@ def _largest_ids(rows: dict[str, NDArray[Any]], schema: Schema) -> dict[str, int
     largest = dict.fromkeys(schema.vocabularies, -1)
     for fields in schema.categories:
         if len(rows["action"]):
-            here = int(rows[CATEGORY][:, schema.columns[fields.name]].max())
+            here = int(rows[CATEGORY_COLUMN][:, schema.columns[fields.name]].max())
             largest[fields.vocab] = max(largest[fields.vocab], here)
     return largest

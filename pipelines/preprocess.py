@@ -30,12 +30,12 @@ from pipelines.ledger import Ledger
 from pipelines.part import ENDING, PartStore, Receipt, most_common, read_receipt
 from pipelines.sources import expected_bytes, find_sources, source_bytes
 from pipelines.work import Block, check_tables, work_of
-from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, exclusively, remove_temporaries, write_json
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
 from poke_bc.contract.rows import FORMAT_VERSION, row_bytes
 from poke_bc.contract.schema import Schema
+from poke_bc.version import __version__
 
 PARTS = ".parts"
 QUARANTINE = "quarantine.jsonl"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
-from poke_bc.contract.rows import CATEGORY, NUMBER
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, read_trajectory
 
@@ -35,7 +35,7 @@ def from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) 
     counts = [len(trajectory.steps) for trajectory in good]
     totals = np.array([trajectory.keys["total_reward"] for trajectory in good], np.float64)
     rows = {
-        CATEGORY: [step.ids for step in steps], NUMBER: [step.numbers for step in steps],
+        CATEGORY_COLUMN: [step.ids for step in steps], NUMBER_COLUMN: [step.numbers for step in steps],
         **{name: [getattr(step, name) for step in steps]
            for name in ("legal", "candidates", "action", "gimmick", "done", "weight", "reward")},
     }

@@ -25,7 +25,7 @@ from pipelines.sources import STDIN, check_readable, open_text
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, digest
 from poke_bc.contract.manifest import Manifest
-from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, Split, place_by_hash, write_split
+from poke_bc.contract.split import LEFT_OUT, SPLIT_NAMES, TEST, TRAIN, VAL, Split, place_by_hash, write_split
 from poke_bc.contract.trajectory import battle_hash
 
 WAYS = ("battle", "player", "date")
@@ -79,14 +79,14 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
 
 def split_shards(folder: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
                  by: str = "battle") -> SplitDone:
-    """Write split.json and split.parts beside the manifest."""
+    """Write split.json and split.bin beside the manifest."""
     manifest = Manifest.read(folder)
     views = pl.concat([read_views(folder / shard.trajectories.name) for shard in manifest.shards])
     parts_T = assign(views, str(folder), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
     counts = count(views, parts_T, by)
     _refuse_empty(counts, str(folder), val_ratio, test_ratio)
     write_split(folder, Split(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio, data=manifest.identity,
-                              parts_xxh3=digest(parts_T.tobytes()), counts=counts), parts_T)
+                              file_xxh3=digest(parts_T.tobytes()), counts=counts), parts_T)
     return SplitDone(counts, (folder / "split.json",))
 
 
@@ -144,9 +144,9 @@ def count(views: pl.DataFrame, parts_T: NDArray[np.uint8], by: str) -> dict[str,
     """Part -> battles, trajectories, decisions. `left_out` only where a split by player left some out."""
     found = (views.with_columns(part=pl.Series(parts_T)).group_by("part")
              .agg(battles=pl.col("battle").n_unique(), trajectories=pl.len(), decisions=pl.col("rows").sum()))
-    rows = {PARTS[row.pop("part")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
+    rows = {SPLIT_NAMES[row.pop("part")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
     nothing = {"battles": 0, "trajectories": 0, "decisions": 0}
-    return {part: rows.get(part, dict(nothing)) for part in PARTS[: 4 if by == "player" else 3]}
+    return {part: rows.get(part, dict(nothing)) for part in SPLIT_NAMES[: 4 if by == "player" else 3]}
 
 
 def _refuse_empty(counts: dict[str, dict[str, int]], where: str, val_ratio: float, test_ratio: float) -> None:
@@ -168,14 +168,14 @@ def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, s
     counts = count(views, parts_T, by)
     _refuse_empty(counts, str(path), val_ratio, test_ratio)
     wanted = [part for part, ratio in ((TRAIN, 1.0), (VAL, val_ratio), (TEST, test_ratio)) if ratio > 0]
-    targets = {part: path.with_name(f"{_stem(path)}.{PARTS[part]}.jsonl") for part in wanted}
+    targets = {part: path.with_name(f"{_stem(path)}.{SPLIT_NAMES[part]}.jsonl") for part in wanted}
     with contextlib.ExitStack() as stack:
         files = {part: stack.enter_context(atomic_write(target)) for part, target in targets.items()}
         for (line, _), part in zip(_readable(path), parts_T, strict=True):
             if part in files:
                 files[part].write(line + b"\n")
     for part in {TRAIN, VAL, TEST} - set(wanted):  # of an earlier split, whose battles are elsewhere now
-        path.with_name(f"{_stem(path)}.{PARTS[part]}.jsonl").unlink(missing_ok=True)
+        path.with_name(f"{_stem(path)}.{SPLIT_NAMES[part]}.jsonl").unlink(missing_ok=True)
     return SplitDone(counts, tuple(targets.values()), unreadable)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from poke_bc.version import __version__
+
 if TYPE_CHECKING:
     from poke_bc.contract.errors import PokeBCError as PokeBCError
     from poke_bc.contract.manifest import Manifest as Manifest
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from poke_bc.policy import create_policy as create_policy
     from poke_bc.policy import load_policy as load_policy
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "PokeBCError": "poke_bc.contract.errors",

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from poke_bc import __version__
 from poke_bc.contract.errors import PokeBCError, UsageError
+from poke_bc.version import __version__
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from poke_bc.contract.actions import ACTION_NAMES, ACTIONS, MOVES, unpack_actions
+from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NUM_ACTIONS, unpack_actions
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
@@ -64,7 +64,7 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
         **scores.figures(),
         "slices": {kind: {name: scores.at(keep_N).summary() for name, keep_N in groups.items() if keep_N.any()}
                    for kind, groups in _slices(data, action_N, legal_N).items()},
-        "baselines": baselines(action_N, legal_N, np.bincount(train_action_N, minlength=ACTIONS)),
+        "baselines": baselines(action_N, legal_N, np.bincount(train_action_N, minlength=NUM_ACTIONS)),
     }
 
 
@@ -85,7 +85,7 @@ def _check_unseen(trained_on: Mapping[str, str], data: ShardDataset) -> None:
     if trained_on["data"] != data.manifest.identity:
         print(f"warning: {folder}: not the shards that the policy was trained on; where they share battles, "
               "those may be ones it learned from", file=sys.stderr)
-    elif trained_on["split"] != read_split(folder, data.manifest.identity)[0].parts_xxh3:
+    elif trained_on["split"] != read_split(folder, data.manifest.identity)[0].file_xxh3:
         raise RunError(f"{folder}: split anew since the policy was trained; it may have learned from these battles",
                        hint="split it as it was (the same --seed, ratios and --by), or train on this split")
 
@@ -98,10 +98,10 @@ def _slices(data: ShardDataset, action_N: NDArray[np.int8],
     legal_count_N = unpack_actions(legal_N).sum(axis=1)
     ends = [*TURN_BUCKETS[1:], np.inf]
     return {
-        "action": {str(action): action_N == action for action in range(ACTIONS)},
-        "kind": {"move": action_N < MOVES, "switch": action_N >= MOVES},
+        "action": {str(action): action_N == action for action in range(NUM_ACTIONS)},
+        "kind": {"move": action_N < MOVE_SLOTS, "switch": action_N >= MOVE_SLOTS},
         "legal_actions": {"not recorded" if count == 0 else str(count): legal_count_N == count
-                          for count in range(ACTIONS + 1)},
+                          for count in range(NUM_ACTIONS + 1)},
         "turn": {f"{first}-{end - 1}" if end != np.inf else f"{first}+": (turn_N >= first) & (turn_N < end)
                  for first, end in zip(TURN_BUCKETS, ends, strict=True)},
     }
@@ -116,10 +116,10 @@ def baselines(action_N: NDArray[np.int8], legal_N: NDArray[np.uint16],
     frequency_legal: the train part's odds, shared out over the legal actions.
     """
     # Whatever battles hold, there are at most 1,024 x 10 different questions: score each once.
-    pairs, counts_U = np.unique(legal_N.astype(np.int64) * ACTIONS + action_N, return_counts=True)
-    legal_U, action_U = (pairs // ACTIONS).astype(np.uint16), pairs % ACTIONS
+    pairs, counts_U = np.unique(legal_N.astype(np.int64) * NUM_ACTIONS + action_N, return_counts=True)
+    legal_U, action_U = (pairs // NUM_ACTIONS).astype(np.uint16), pairs % NUM_ACTIONS
     open_UA = unpack_actions(legal_U) | (legal_U == 0)[:, None]
-    log_odds_A = np.log((train_counts_A + 1) / (train_counts_A.sum() + ACTIONS))
+    log_odds_A = np.log((train_counts_A + 1) / (train_counts_A.sum() + NUM_ACTIONS))
     legal_count_U = open_UA.sum(axis=1)
     anywhere_UA = np.broadcast_to(log_odds_A, open_UA.shape)
     return {

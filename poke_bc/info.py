@@ -7,10 +7,10 @@ import os
 import platform
 from typing import Any
 
-from poke_bc import __version__
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import SHIPPED, load_schema
 from poke_bc.contract.split import SPLIT_VERSION
+from poke_bc.version import __version__
 
 PACKAGES = ("torch", "numpy", "pyarrow", "polars", "typer", "rich", "safetensors", "xxhash", "msgspec", "numba",
             "poke-env", "wandb", "tensorboard")

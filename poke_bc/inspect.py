@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poke_bc.contract.actions import ACTION_NAMES, ACTIONS, MOVES, NO_LABEL
+from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.manifest import MANIFEST, Manifest
-from poke_bc.contract.rows import CATEGORY, NUMBER
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Field, Schema
 from poke_bc.contract.split import read_split
 from poke_bc.contract.vocabulary import NONE, UNKNOWN
@@ -88,21 +88,21 @@ class Tally:
         self.values = {each.name: np.zeros(_IDS, np.int64) for each in schema.fields}
         self.first: dict[str, NDArray[np.uint16]] = {}
         self.varies = {each.name: np.zeros(each.width, np.bool_) for each in schema.fields}
-        self.actions_A = np.zeros(ACTIONS, np.int64)
-        self.legal_counts = np.zeros(ACTIONS + 1, np.int64)
+        self.actions_A = np.zeros(NUM_ACTIONS, np.int64)
+        self.legal_counts = np.zeros(NUM_ACTIONS + 1, np.int64)
 
     def add(self, columns: Mapping[str, NDArray[Any]]) -> None:
         """Count the rows of a shard or a decoded block."""
         self.rows += len(columns["action"])
         for each in self.schema.fields:
-            packed = columns[CATEGORY if each.is_category else NUMBER][:, self.schema.columns[each.name]]
+            packed = columns[CATEGORY_COLUMN if each.is_category else NUMBER_COLUMN][:, self.schema.columns[each.name]]
             values = np.ascontiguousarray(packed).view(np.uint16)
             self.values[each.name] += np.bincount(values.ravel(), minlength=_IDS)
             if len(values):
                 self.varies[each.name] |= (values != self.first.setdefault(each.name, values[0].copy())).any(axis=0)
         action_N = columns["action"]
-        self.actions_A += np.bincount(action_N[action_N != NO_LABEL], minlength=ACTIONS)
-        self.legal_counts += np.bincount(np.bitwise_count(columns["legal"]), minlength=ACTIONS + 1)
+        self.actions_A += np.bincount(action_N[action_N != NO_LABEL], minlength=NUM_ACTIONS)
+        self.legal_counts += np.bincount(np.bitwise_count(columns["legal"]), minlength=NUM_ACTIONS + 1)
 
     def facts_of(self, each: Field, present: int, gens: Sequence[int]) -> FieldFacts:
         """What the values of one field are.
@@ -256,7 +256,7 @@ def _unknown_names(tally: Tally) -> Iterator[str]:
 def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
     """Labels that cannot say which: one slot only, among moves or among switches."""
     stuck = []
-    for kind, counts in (("move", actions_A[:MOVES]), ("switch", actions_A[MOVES:])):
+    for kind, counts in (("move", actions_A[:MOVE_SLOTS]), ("switch", actions_A[MOVE_SLOTS:])):
         if counts.sum() >= _ENOUGH and np.count_nonzero(counts) == 1:
             stuck.append(f"every {kind} is {kind} {int(counts.argmax())}")
     if stuck:

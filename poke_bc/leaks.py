@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poke_bc.contract.actions import MOVES, NO_LABEL, TEAM, unpack_actions
+from poke_bc.contract.actions import MOVE_SLOTS, NO_LABEL, TEAM_SLOTS, unpack_actions
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.manifest import MANIFEST
-from poke_bc.contract.rows import CATEGORY, NUMBER
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.split import SPLIT, TRAIN, VAL, place_by_hash, read_split
 from poke_bc.contract.vocabulary import NONE, UNKNOWN
@@ -34,7 +34,8 @@ from poke_bc.policy.inputs import PackedEmbedding
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NEEDED = {"turn": 1, "own_active": TEAM, "own_moves": TEAM * MOVES, "own_pp_used": TEAM * MOVES}
+NEEDED = {"turn": 1, "own_active": TEAM_SLOTS, "own_moves": TEAM_SLOTS * MOVE_SLOTS,
+          "own_pp_used": TEAM_SLOTS * MOVE_SLOTS}
 """Fields that the check reads, with their widths; of the schema singles."""
 SUSPICIOUS_POINTS = 0.02
 SUSPICIOUS_ERRORS = 3.0
@@ -42,7 +43,7 @@ _VAL_RATIO = 0.3  # of shards without a split
 _TRAIN_ROWS = 100_000  # more do not change what so small a network finds
 _EPOCHS, _BATCH, _LR = 3, 512, 5e-3
 _EMBEDDING, _HIDDEN = 16, 64
-_SLOTS = np.arange(MOVES)
+_SLOTS = np.arange(MOVE_SLOTS)
 HOW_TO_READ = ("To be read beside the same battles converted with their players' requests (--against SHARDS): what is "
                "clearly better here than there comes from how the slots were filled, not from the battle.")
 
@@ -173,15 +174,15 @@ def _check_fields(shards: Shards) -> None:
 def _slots_of(columns: dict[str, NDArray[Any]], schema: Schema, is_p2_T: NDArray[np.bool_],
               parts_T: NDArray[np.uint8] | None, seed: int) -> SlotRows:
     """The decisions of one shard. Only those of phase "turn" can be for a move."""
-    legal_NM = unpack_actions(columns["legal"])[:, :MOVES]
+    legal_NM = unpack_actions(columns["legal"])[:, :MOVE_SLOTS]
     action_N = columns["action"]
 
     def field(name: str) -> NDArray[Any]:
-        return columns[CATEGORY if name == "own_moves" else NUMBER][:, schema.columns[name]]
+        return columns[CATEGORY_COLUMN if name == "own_moves" else NUMBER_COLUMN][:, schema.columns[name]]
 
-    rows = np.flatnonzero((action_N != NO_LABEL) & (action_N < MOVES) & (legal_NM.sum(axis=1) > 1)
+    rows = np.flatnonzero((action_N != NO_LABEL) & (action_N < MOVE_SLOTS) & (legal_NM.sum(axis=1) > 1)
                           & (field("own_active").sum(axis=1) == 1))
-    place_NM = field("own_active")[rows].argmax(axis=1)[:, None] * MOVES + _SLOTS
+    place_NM = field("own_active")[rows].argmax(axis=1)[:, None] * MOVE_SLOTS + _SLOTS
     battle_N, trajectory_N = columns["battle"][rows], columns["trajectory"][rows]
     moment_N = field("turn")[rows, 0].astype(np.uint64) * np.uint64(2) + is_p2_T[trajectory_N].astype(np.uint64)
     with np.errstate(over="ignore"):
@@ -209,7 +210,7 @@ def _judge(rows: SlotRows, folder: str | Path, seed: int) -> tuple[dict[str, Flo
         if not len(part):
             raise UsageError(f"{folder}: no observed choice among several moves in the {name} part",
                              hint="the check needs a few hundred battles with legal masks; see poke-bc split --help")
-    hits = rule_hits(judged, np.bincount(train.action_N, minlength=MOVES))
+    hits = rule_hits(judged, np.bincount(train.action_N, minlength=MOVE_SLOTS))
     with _one_thread():
         best_N = train_on_slots(train, Shards(folder).manifest.schema, seed).choose(judged)
     return hits | {"network that sees the slots alone": _chance(best_N[:, None] == _SLOTS, judged)}, judged.battle_N
@@ -253,16 +254,16 @@ class SlotNetwork(nn.Module):
     def __init__(self, schema: Schema) -> None:
         super().__init__()
         moves = next(field for field in schema.fields if field.name == "own_moves")
-        slots = Schema("slots", 1, (replace(moves, width=MOVES),), {moves.vocab: schema.vocabularies[moves.vocab]})
+        slots = Schema("slots", 1, (replace(moves, width=MOVE_SLOTS),), {moves.vocab: schema.vocabularies[moves.vocab]})
         self.ids = PackedEmbedding(slots, _EMBEDDING)
-        self.layers = nn.Sequential(nn.Linear(_EMBEDDING * (1 + MOVES) + MOVES, _HIDDEN), nn.GELU(),
+        self.layers = nn.Sequential(nn.Linear(_EMBEDDING * (1 + MOVE_SLOTS) + MOVE_SLOTS, _HIDDEN), nn.GELU(),
                                     nn.Linear(_HIDDEN, 1))
 
     def forward(self, move_NM: Tensor, legal_NM: Tensor) -> Tensor:
         """Logits [N, M]; -inf where the move is not legal."""
         move_NME = self.ids(move_NM)
-        all_NME = move_NME.flatten(1)[:, None].expand(-1, MOVES, -1)
-        place_NMM = torch.eye(MOVES).expand(len(move_NM), -1, -1)
+        all_NME = move_NME.flatten(1)[:, None].expand(-1, MOVE_SLOTS, -1)
+        place_NMM = torch.eye(MOVE_SLOTS).expand(len(move_NM), -1, -1)
         scores_NM = self.layers(torch.cat([move_NME, all_NME, place_NMM], dim=2))[:, :, 0]
         logits_NM: Tensor = scores_NM.masked_fill(~legal_NM, -torch.inf)
         return logits_NM

@@ -14,7 +14,7 @@ from typing import Any
 from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY, digest_file
 from poke_bc.contract.manifest import MANIFEST, FileEntry, Manifest
-from poke_bc.contract.split import PARTS_FILE, SPLIT, read_split
+from poke_bc.contract.split import SPLIT, SPLIT_FILE, read_split
 
 CHECKPOINTS = "checkpoints"
 
@@ -64,7 +64,7 @@ def _verify_shards(folder: Path) -> Verified:
             differences.append(error.what)
         else:
             if len(parts) != manifest.counts.trajectories:
-                differences.append(f"{folder / PARTS_FILE}: {len(parts)} trajectories, "
+                differences.append(f"{folder / SPLIT_FILE}: {len(parts)} trajectories, "
                                    f"the manifest has {manifest.counts.trajectories}")
     named = {entry.name for entry in entries}
     leftovers = sorted(str(path) for path in folder.iterdir() if path.name.startswith(TEMPORARY)

@@ -20,9 +20,9 @@ from trajectories import make_trajectories, to_text, write_raw
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc import __version__
 from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.verify import verify
+from poke_bc.version import __version__
 
 COMMANDS = ("preprocess", "split", "train", "evaluate", "inspect", "verify", "info")
 

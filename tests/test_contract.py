@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poke_bc.contract.actions import ACTION_NAMES, ACTIONS, ALL_ACTIONS, pack_actions, unpack_actions
+from poke_bc.contract.actions import ACTION_NAMES, ALL_ACTIONS, NUM_ACTIONS, pack_actions, unpack_actions
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError
 from poke_bc.contract.files import TEMPORARY, atomic_write, checksum_holds, checksummed, digest, remove_temporaries
 from poke_bc.contract.manifest import MANIFEST, Counts, FileEntry, Manifest, ShardEntry, Source
 from poke_bc.contract.schema import Schema, load_schema
-from poke_bc.contract.split import PARTS_FILE, SPLIT, TEST, TRAIN, VAL, Split, place_by_hash, read_split, write_split
+from poke_bc.contract.split import SPLIT, SPLIT_FILE, TEST, TRAIN, VAL, Split, place_by_hash, read_split, write_split
 from poke_bc.contract.trajectory import battle_hash
 from poke_bc.contract.vocabulary import NONE, UNKNOWN, Vocabulary
 
@@ -35,7 +35,7 @@ def test_packing_actions_is_the_inverse_of_unpacking(bits: list[int]) -> None:
 
 
 def test_bit_a_stands_for_action_a() -> None:
-    open_ = np.zeros((1, ACTIONS), bool)
+    open_ = np.zeros((1, NUM_ACTIONS), bool)
     open_[0, [0, 4]] = True
     assert pack_actions(open_).tolist() == [0b10001]
     assert (ACTION_NAMES[0], ACTION_NAMES[4], len(ACTION_NAMES)) == ("move 0", "switch 0", 10)
@@ -206,7 +206,7 @@ def test_another_seed_is_another_split() -> None:
 def make_split(folder: Path) -> None:
     parts = np.array([0, 1, 2], np.uint8)
     write_split(folder, Split(by="battle", seed=1, val_ratio=0.1, test_ratio=0.1, data="d" * 16,
-                              parts_xxh3=digest(parts.tobytes()), counts={}), parts)
+                              file_xxh3=digest(parts.tobytes()), counts={}), parts)
 
 
 def test_a_split_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_split_that_is_missing_damaged_or_of_other_shards_is_refused(tmp_path:
     make_split(tmp_path)
     with pytest.raises(ShardError, match=r"other shards"):
         read_split(tmp_path, "e" * 16)
-    (tmp_path / PARTS_FILE).write_bytes(b"\0\1\1")
+    (tmp_path / SPLIT_FILE).write_bytes(b"\0\1\1")
     with pytest.raises(ShardError, match=r"damaged"):
         read_split(tmp_path, "d" * 16)
     for content in (b"[]", b"{", b"\xff", b'{"version": 9}'):

@@ -52,7 +52,7 @@ def test_a_file_of_the_right_size_that_is_no_shard_is_named(damaged: Path) -> No
 def test_a_flipped_bit_is_named(folders: dict[str, Path], place: int, bit: int, name: str) -> None:
     folder = folders["several"]
     entry = Manifest.read(folder).shards[place % 5]
-    path = folder / ("split.parts" if name == "parts" else getattr(entry, name).name)
+    path = folder / ("split.bin" if name == "parts" else getattr(entry, name).name)
     content = path.read_bytes()
     flipped = bytearray(content)
     flipped[place % len(flipped)] ^= 1 << bit

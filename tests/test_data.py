@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from poke_bc.contract.split import PARTS
+from poke_bc.contract.split import SPLIT_NAMES
 from poke_bc.data.batch import TENSORS
 from poke_bc.data.dataset import COLUMN_OF, ShardDataset
 from poke_bc.data.order import permute, rows_at, rows_on
@@ -138,7 +138,7 @@ def test_censored_rows_come_when_asked_for(folders: dict[str, Path]) -> None:
 
 
 def test_parts_share_no_battle_and_make_up_everything(folders: dict[str, Path]) -> None:
-    parts = [ShardDataset(folders["one"], name, every_row=True) for name in PARTS[:3]]
+    parts = [ShardDataset(folders["one"], name, every_row=True) for name in SPLIT_NAMES[:3]]
     assert sorted(row for part in parts for row in part.rows[:]) == list(range(len(Shards(folders["one"]))))
     train, val, _ = (set(part.column("battle")) for part in parts)
     assert train

@@ -11,6 +11,7 @@ import pytest
 from command_line import REPOSITORY, run_python
 
 FLOORS = {
+    "poke_bc.version": 0,
     "poke_bc.contract": 0,
     "poke_bc.dex": 0,
     "poke_bc.data": 1,

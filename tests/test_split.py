@@ -17,7 +17,7 @@ from pipelines.preprocess import preprocess
 from pipelines.split import assign, split, split_file
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.manifest import Manifest
-from poke_bc.contract.split import LEFT_OUT, PARTS, TEST, TRAIN, VAL, place_by_hash, read_split
+from poke_bc.contract.split import LEFT_OUT, SPLIT_NAMES, TEST, TRAIN, VAL, place_by_hash, read_split
 from poke_bc.verify import verify
 
 WAYS = ("battle", "player", "date")
@@ -100,7 +100,7 @@ def test_a_jsonl_file_is_split_as_its_shards_are(by: str, raws: list[Raw], shard
     of_file = split(path, by=by, seed=7, **RATIOS)
     assert of_file.counts == of_shards.counts
     _, parts = read_split(shards, Manifest.read(shards).identity)
-    for part, name in enumerate(PARTS[:3]):
+    for part, name in enumerate(SPLIT_NAMES[:3]):
         expected = [to_line(raw) for raw, place in zip(raws, parts, strict=True) if place == part]
         assert (tmp_path / f"raw.{name}.jsonl").read_bytes() == b"".join(line + b"\n" for line in expected)
 
@@ -110,10 +110,10 @@ def test_what_a_split_says_is_what_is_in_its_parts(by: str, raws: list[Raw], sha
     counts = split(shards, by=by, seed=7, **RATIOS).counts
     _, parts = read_split(shards, Manifest.read(shards).identity)
     for name, said in counts.items():
-        inside = [raw for raw, part in zip(raws, parts, strict=True) if PARTS[part] == name]
+        inside = [raw for raw, part in zip(raws, parts, strict=True) if SPLIT_NAMES[part] == name]
         assert said == {"battles": len({raw["replay_id"] for raw in inside}), "trajectories": len(inside),
                         "decisions": sum(len(raw["steps"]) for raw in inside)}
-    assert set(counts) == set(PARTS if by == "player" else PARTS[:3])
+    assert set(counts) == set(SPLIT_NAMES if by == "player" else SPLIT_NAMES[:3])
 
 
 def test_lines_are_copied_byte_for_byte_whatever_their_style(tmp_path: Path) -> None:

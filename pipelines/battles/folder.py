@@ -25,9 +25,9 @@ import pyarrow as pa
 from pipelines.battles.blocks import Workshop
 from pipelines.battles.files import PARTS
 from pipelines.sources import STDIN
-from poke_bc import __version__
 from poke_bc.contract.errors import InputError, PokeBCError, UsageError
 from poke_bc.contract.files import TEMPORARY, atomic_write, digest, digest_file, exclusively, fsync_folder, write_json
+from poke_bc.version import __version__
 
 _WHOLE = "output"
 _OURS = re.compile(rf"\d{{6,}}\.(json|jsonl\.zst)|input\d+|corpus|plan\.json|lock|{_WHOLE}|{re.escape(TEMPORARY)}.*")

@@ -30,7 +30,7 @@ from pipelines.scan.plan import (
     make_rows,
     make_tops,
 )
-from poke_bc.contract.rows import CATEGORY, NUMBER
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
@@ -119,7 +119,7 @@ def _assemble(data: bytes, rows: Rows, tops: Tops, n: int, count: int,
             totals_T[missing] = math.fsum(reward_N[last_T[missing] - counts_T[missing]: last_T[missing]])
         top["total_reward"] = pa.array(totals_T)
     columns = {
-        CATEGORY: rows.category[:n], NUMBER: rows.number[:n].view(np.float16),
+        CATEGORY_COLUMN: rows.category[:n], NUMBER_COLUMN: rows.number[:n].view(np.float16),
         "action": rows.scalars[:n, CHECKED_ACTION], "candidates": rows.scalars[:n, CHECKED_CANDIDATES],
         **{name: scalars[name] for name in ("legal", "gimmick", "done", "weight", "reward")},
     }

@@ -36,7 +36,7 @@ from pipelines.scan.plan import (
     WIDTH,
     hash_bytes,
 )
-from poke_bc.contract.actions import ACTIONS, ALL_ACTIONS, GIMMICKS, LABELS, MOVES, NO_LABEL, TEAM
+from poke_bc.contract.actions import ALL_ACTIONS, GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.trajectory import FLOAT32_MAX, STEP_KEYS
 
 STEP_KEY_COUNT = len(STEP_KEYS)
@@ -89,16 +89,16 @@ def _read_actions(data, at):
         return MISSING, DOUBT
     at = spaces(data, at + 1)
     bits = 0
-    for action in range(ACTIONS):
+    for action in range(NUM_ACTIONS):
         is_open, at = read_bool(data, at)
         if at == DOUBT:
             return MISSING, DOUBT
         bits |= is_open << action
         at = spaces(data, at)
-        if byte(data, at) != (COMMA if action < ACTIONS - 1 else CLOSE_LIST):
+        if byte(data, at) != (COMMA if action < NUM_ACTIONS - 1 else CLOSE_LIST):
             return MISSING, DOUBT
         at += 1
-        if action < ACTIONS - 1:
+        if action < NUM_ACTIONS - 1:
             at = spaces(data, at)
     if bits == 0:
         return MISSING, DOUBT
@@ -133,9 +133,9 @@ def finish_step(row, rows):
     if not (np.isnan(kind) or np.isnan(target)):
         if not (kind == 0 or kind == 1) or target != np.floor(target):
             return False
-        if target < 0 or target >= (TEAM if kind == 1 else MOVES):
+        if target < 0 or target >= (TEAM_SLOTS if kind == 1 else MOVE_SLOTS):
             return False
-        action = np.int64(MOVES * kind + target)
+        action = np.int64(MOVE_SLOTS * kind + target)
     elif label == _OBSERVED or not (_may_be_integer(kind) and _may_be_integer(target)):
         return False
     legal = 0 if np.isnan(scalars[_LEGAL]) else np.int64(scalars[_LEGAL])

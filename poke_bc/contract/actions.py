@@ -12,14 +12,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MOVES = 4
-TEAM = 6
-ACTIONS = MOVES + TEAM
+MOVE_SLOTS = 4
+TEAM_SLOTS = 6
+NUM_ACTIONS = MOVE_SLOTS + TEAM_SLOTS
 NO_LABEL = -1
 """Value of the `action` column where nobody saw what was chosen."""
 
-ALL_ACTIONS = (1 << ACTIONS) - 1
-ACTION_NAMES = tuple(f"move {slot}" for slot in range(MOVES)) + tuple(f"switch {slot}" for slot in range(TEAM))
+ALL_ACTIONS = (1 << NUM_ACTIONS) - 1
+ACTION_NAMES = (*(f"move {slot}" for slot in range(MOVE_SLOTS)), *(f"switch {slot}" for slot in range(TEAM_SLOTS)))
 
 LABELS = ("observed", "censored", "none")
 """How much of a choice was seen: the action itself, only which ones it may have been, or nothing."""
@@ -27,7 +27,7 @@ LABELS = ("observed", "censored", "none")
 GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
 """What was chosen together with a move; the `gimmick` column holds the index."""
 
-_POWERS_A = (1 << np.arange(ACTIONS)).astype(np.uint16)
+_POWERS_A = (1 << np.arange(NUM_ACTIONS)).astype(np.uint16)
 
 
 def pack_actions(open_NA: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """Of shards and manifest together; raised whenever an older reader would misread them."""
 
-CATEGORY, NUMBER = "category", "number"
+CATEGORY_COLUMN, NUMBER_COLUMN = "category", "number"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ MAX_STEPS = 1 << 16
 
 def row_dtypes(schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """Column name -> (dtype, shape of one row), in file order. Matrices of width 0 are left out."""
-    matrices = {CATEGORY: ("uint16", schema.category_width), NUMBER: ("float16", schema.number_width)}
+    matrices = {CATEGORY_COLUMN: ("uint16", schema.category_width), NUMBER_COLUMN: ("float16", schema.number_width)}
     layout = {name: (np.dtype(dtype), (width,)) for name, (dtype, width) in matrices.items() if width}
     return layout | {column.name: (np.dtype(column.dtype), ()) for column in SCALARS}
 

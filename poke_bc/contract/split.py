@@ -1,6 +1,6 @@
 """Contract 4: which battle is in which part.
 
-`split.json` stands beside the manifest and says how the split was made; `split.parts` holds one byte a
+`split.json` stands beside the manifest and says how the split was made; `split.bin` holds one byte a
 trajectory, in manifest order. Rows are never copied.
 
 A battle's place comes from a hash of (seed, battle), so both views of a battle fall together, in shards and
@@ -21,8 +21,8 @@ from poke_bc.contract.errors import ShardError
 from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest, write_json
 
 SPLIT = "split.json"
-PARTS_FILE = "split.parts"
-PARTS = ("train", "val", "test", "left_out")
+SPLIT_FILE = "split.bin"
+SPLIT_NAMES = ("train", "val", "test", "left_out")
 """The byte of a trajectory is an index into this. `left_out`: with a split by player, the view of the other
 player in a battle that belongs to a later part."""
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
@@ -39,14 +39,14 @@ class Split:
     test_ratio: float
     data: str
     """`Manifest.identity` of the shards it belongs to."""
-    parts_xxh3: str
+    file_xxh3: str
     counts: dict[str, dict[str, int]]
     """Part -> battles, trajectories, decisions."""
 
 
 def write_split(folder: Path, split: Split, parts_T: NDArray[np.uint8]) -> None:
     """Commit a split: the bytes first, then the JSON that names their digest."""
-    with atomic_write(folder / PARTS_FILE) as file:
+    with atomic_write(folder / SPLIT_FILE) as file:
         file.write(parts_T.tobytes())
     write_json(folder / SPLIT, checksummed({"version": SPLIT_VERSION, **asdict(split)}))
 
@@ -63,14 +63,14 @@ def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
     again = f"poke-bc split {folder}"
     try:
         value: dict[str, Any] = json.loads((folder / SPLIT).read_bytes())
-        parts = (folder / PARTS_FILE).read_bytes()
+        parts = (folder / SPLIT_FILE).read_bytes()
     except FileNotFoundError:
         raise ShardError(f"{folder}: not split into train and val yet", hint=again) from None
     except (OSError, ValueError) as error:
         raise ShardError(f"{folder / SPLIT}: cannot be read ({error})", hint=again) from None
     if not isinstance(value, dict) or value.get("version") != SPLIT_VERSION:
         raise ShardError(f"{folder / SPLIT}: not a split of version {SPLIT_VERSION}", hint=again)
-    if not checksum_holds(value) or digest(parts) != value["parts_xxh3"]:
+    if not checksum_holds(value) or digest(parts) != value["file_xxh3"]:
         raise ShardError(f"{folder / SPLIT}: damaged, its digest does not hold", hint=again)
     if value["data"] != identity:
         raise ShardError(f"{folder / SPLIT}: made for other shards than the ones here", hint=again)

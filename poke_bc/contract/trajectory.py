@@ -19,7 +19,7 @@ from typing import Any
 
 import xxhash
 
-from poke_bc.contract.actions import ACTIONS, GIMMICKS, LABELS, MOVES, NO_LABEL, TEAM
+from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.nesting import DEEPEST, nesting, skeleton
 from poke_bc.contract.rows import MAX_STEPS
 from poke_bc.contract.schema import FieldValueError, Schema, json_type
@@ -215,10 +215,10 @@ def _read_action(raw: Mapping[str, Any], label: str, path: str) -> int:
                 raise BadLine(f"{path}.{name}", "missing")
         if kind not in (0, 1):
             raise BadLine(f"{path}.action_type", f"{kind} is neither 0 (move) nor 1 (switch)")
-        slots = TEAM if kind else MOVES
+        slots = TEAM_SLOTS if kind else MOVE_SLOTS
         if not 0 <= target < slots:
             raise BadLine(f"{path}.action_target", f"{target} is outside [0, {slots - 1}]")
-        return int(MOVES * kind + target)
+        return int(MOVE_SLOTS * kind + target)
     return NO_LABEL
 
 
@@ -227,9 +227,9 @@ def _action_bits(value: Any, path: str) -> int:
     if value is None:
         return 0
     if type(value) is not list:
-        raise BadLine(path, f"expected a list of {ACTIONS}, got {json_type(value)}")
-    if len(value) != ACTIONS:
-        raise BadLine(path, f"expected {ACTIONS} values, got {len(value)}")
+        raise BadLine(path, f"expected a list of {NUM_ACTIONS}, got {json_type(value)}")
+    if len(value) != NUM_ACTIONS:
+        raise BadLine(path, f"expected {NUM_ACTIONS} values, got {len(value)}")
     for place, item in enumerate(value):
         if type(item) is not bool:
             raise BadLine(f"{path}[{place}]", f"expected true or false, got {json_type(item)}")

@@ -23,8 +23,8 @@ from torch.utils.data import Dataset
 from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.errors import ShardError
 from poke_bc.contract.manifest import Manifest
-from poke_bc.contract.rows import CATEGORY, NUMBER
-from poke_bc.contract.split import PARTS, read_split
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
+from poke_bc.contract.split import SPLIT_NAMES, read_split
 from poke_bc.data.batch import TENSORS, Batch
 from poke_bc.data.selection import Selection
 from poke_bc.data.shards import Shards
@@ -53,14 +53,14 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
 
     def __init__(self, folder: str | Path | Shards, split: str | None = None, *, censored: bool = False,
                  every_row: bool = False) -> None:
-        if split is not None and split not in PARTS[:3]:
-            raise ShardError(f"no part {split!r}", hint=f"one of {', '.join(PARTS[:3])}")
+        if split is not None and split not in SPLIT_NAMES[:3]:
+            raise ShardError(f"no part {split!r}", hint=f"one of {', '.join(SPLIT_NAMES[:3])}")
         self.shards = folder if isinstance(folder, Shards) else Shards(folder)
         self.split = split
         in_part_T = None
         if split is not None:
             _, parts_T = read_split(self.shards.folder, self.manifest.identity)
-            in_part_T = parts_T == PARTS.index(split)
+            in_part_T = parts_T == SPLIT_NAMES.index(split)
         self.rows = Selection(  # one shard at a time keeps the peak small
             start + np.flatnonzero(_kept(columns, in_part_T, censored=censored, every_row=every_row))
             for start, columns in zip(self.shards.starts[:-1], self.shards.each(), strict=True))
@@ -128,12 +128,12 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     def field(self, name: str) -> NDArray[Any]:
         """Values of one observation field for the selected rows: [M, width], a copy. Raises KeyError."""
         schema = self.manifest.schema
-        kind = CATEGORY if name in {field.name for field in schema.categories} else NUMBER
+        kind = CATEGORY_COLUMN if name in {field.name for field in schema.categories} else NUMBER_COLUMN
         return self.column(kind)[:, schema.columns[name]]
 
 
 _ABSENT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
-    CATEGORY: (np.dtype(np.uint16), (0,)), NUMBER: (np.dtype(np.float16), (0,)),
+    CATEGORY_COLUMN: (np.dtype(np.uint16), (0,)), NUMBER_COLUMN: (np.dtype(np.float16), (0,)),
 }
 """A schema may have no fields of a kind; its matrix then is not in the shard, and [B, 0] in a batch."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from poke_bc import __version__
 from poke_bc.policy.base import Policy
+from poke_bc.version import __version__
 
 _TEMPLATE = """\
 # A Pokémon battle policy that imitates people

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from poke_bc.contract.actions import ACTIONS
+from poke_bc.contract.actions import NUM_ACTIONS
 
 
 def action_set(bits_B: Tensor) -> Tensor:
@@ -17,7 +17,7 @@ def action_set(bits_B: Tensor) -> Tensor:
     >>> action_set(torch.tensor([513]))[0].nonzero().flatten().tolist()
     [0, 9]
     """
-    places_A = torch.arange(ACTIONS, device=bits_B.device)
+    places_A = torch.arange(NUM_ACTIONS, device=bits_B.device)
     return (bits_B.to(torch.int64)[:, None] >> places_A) & 1 != 0
 
 

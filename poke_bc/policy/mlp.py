@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
-from poke_bc.contract.actions import ACTIONS
+from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.schema import Schema
 from poke_bc.policy.base import Policy, PolicyOutput
 
@@ -37,7 +37,7 @@ class ResidualMLP(Policy):
         self.stem = nn.Linear(schema.category_width * embedding + schema.number_width, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
         self.norm = LayerNorm(width)
-        self.policy_head = _small_head(width, ACTIONS)
+        self.policy_head = _small_head(width, NUM_ACTIONS)
         self.value_head = _small_head(width, 1) if value_head else None
 
     def score(self, category_BC: Tensor, number_BK: Tensor) -> PolicyOutput:

@@ -18,7 +18,6 @@ import safetensors
 import safetensors.torch
 import torch
 
-from poke_bc import __version__
 from poke_bc.contract.errors import PokeBCError, RunError
 from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest_file, write_json
 from poke_bc.contract.manifest import Manifest
@@ -26,6 +25,7 @@ from poke_bc.contract.schema import Schema, schema_from_dict
 from poke_bc.policy.base import Policy
 from poke_bc.policy.card import model_card
 from poke_bc.policy.registry import create_policy
+from poke_bc.version import __version__
 
 POLICY_FORMAT = 1
 """Raised whenever an older reader would misread the folder."""

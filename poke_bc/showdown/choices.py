@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from poke_bc.dex import Dex, to_id
-from poke_bc.showdown.decision import CENSORED, MOVES, OBSERVED, PREVIEW, SWITCHES, TURN, Arrival, Decision
+from poke_bc.showdown.decision import AMONG_MOVES, AMONG_SWITCHES, CENSORED, OBSERVED, PREVIEW, TURN, Arrival, Decision
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import TEAM, Mon
 from poke_bc.showdown.team import own_moves
@@ -132,7 +132,7 @@ def _settle_move(decision: Decision, said: Said, move: str) -> None:
     if decision.locked or move in NO_SLOT or (decision.label == OBSERVED and not (decision.power and move)):
         return
     if not move:
-        decision.label, decision.among = CENSORED, MOVES
+        decision.label, decision.among = CENSORED, AMONG_MOVES
         return
     owner = decision.copied or decision.active
     if owner is not None:
@@ -200,6 +200,6 @@ def _settle_switch(decision: Decision, asked_for: Mon | None) -> None:
     if decision.label == OBSERVED or decision.locked:
         return
     if asked_for is None:
-        decision.label, decision.among = CENSORED, SWITCHES
+        decision.label, decision.among = CENSORED, AMONG_SWITCHES
         return
     decision.label, decision.target, decision.move, decision.power = OBSERVED, asked_for, "", ""

@@ -11,15 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poke_bc.contract.actions import ACTIONS, MOVES, TEAM
+from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.choices import NO_SLOT
 from poke_bc.showdown.corpus import Corpus, Others, RevealedSets
 from poke_bc.showdown.damage import add_damage
-from poke_bc.showdown.decision import ALL, CENSORED, NO_LABEL, OBSERVED, PREVIEW, SWITCHES, TURN, Decision
-from poke_bc.showdown.decision import MOVES as MOVES_ONLY
+from poke_bc.showdown.decision import (
+    AMONG_ALL,
+    AMONG_MOVES,
+    AMONG_SWITCHES,
+    CENSORED,
+    NO_LABEL,
+    OBSERVED,
+    PREVIEW,
+    TURN,
+    Decision,
+)
 from poke_bc.showdown.legal import inferred_legal, moves_of, only_option, requested_legal, slot_of
 from poke_bc.showdown.lines import entry
 from poke_bc.showdown.observe import observe
@@ -97,7 +106,7 @@ def convert(record: BattleRecord, corpus: Corpus) -> list[Json]:
     for line in lines[at:]:
         battle.read(line)
     steps = [step for player in PLAYERS for step in views[player]]
-    add_damage([step.observation for step in steps], gen, [step.stats or [None] * TEAM for step in steps])
+    add_damage([step.observation for step in steps], gen, [step.stats or [None] * TEAM_SLOTS for step in steps])
     return [_trajectory(record, battle, gen, player, views[player], teams[player]) for player in PLAYERS
             if views[player]]
 
@@ -200,7 +209,7 @@ def _step(battle: Battle, moment: Moment, team: Team) -> Step:
 
 
 def _stats(team: Team) -> list[Mapping[str, int] | None]:
-    found: list[Mapping[str, int] | None] = [None] * TEAM
+    found: list[Mapping[str, int] | None] = [None] * TEAM_SLOTS
     for mon in team.mons:
         found[mon.slot] = mon.stats
     return found
@@ -222,24 +231,25 @@ def _labelled(battle: Battle, observation: Json, legal: list[bool], decision: De
     complete = own is None or not own.imputed.intersection(own.moves)
     if decision.label == OBSERVED and decision.target is not None:
         mon = team.again.get(decision.target)
-        found, sure = ([MOVES + mon.slot] if mon is not None else []), True
+        found, sure = ([MOVE_SLOTS + mon.slot] if mon is not None else []), True
     elif decision.label == OBSERVED:
         found = _move_slots(battle, decision)
         sure = complete or not decision.power
     else:
-        wanted = {MOVES_ONLY: range(MOVES), SWITCHES: range(MOVES, ACTIONS), ALL: range(ACTIONS)}[decision.among]
-        found, sure = [action for action in wanted if legal[action]], complete or decision.among == SWITCHES
+        wanted = {AMONG_MOVES: range(MOVE_SLOTS), AMONG_SWITCHES: range(MOVE_SLOTS, NUM_ACTIONS),
+                  AMONG_ALL: range(NUM_ACTIONS)}[decision.among]
+        found, sure = [action for action in wanted if legal[action]], complete or decision.among == AMONG_SWITCHES
     if not found or not sure:
         return nothing
     if len(found) == 1 and decision.label == OBSERVED:
-        if found[0] >= MOVES and not legal[found[0]] and _cannot_come(battle, decision, found[0] - MOVES):
+        if found[0] >= MOVE_SLOTS and not legal[found[0]] and _cannot_come(battle, decision, found[0] - MOVE_SLOTS):
             return nothing
         legal[found[0]] = True  # the log shows it; what seemed to forbid it was not so
         return Step(observation, legal, OBSERVED, found[0], None, decision.gimmick)
     found = [action for action in found if legal[action]]
     if not found:
         return nothing
-    return Step(observation, legal, CENSORED, NO_ACTION, [action in found for action in range(ACTIONS)],
+    return Step(observation, legal, CENSORED, NO_ACTION, [action in found for action in range(NUM_ACTIONS)],
                 decision.gimmick)
 
 
@@ -287,8 +297,8 @@ def _step_json(step: Step, reward: float, done: bool) -> Json:
     action = step.action if labelled else 0
     row: Json = {
         "observation": step.observation,
-        "action_type": 0 if action < MOVES else 1,
-        "action_target": action if action < MOVES else action - MOVES,
+        "action_type": 0 if action < MOVE_SLOTS else 1,
+        "action_target": action if action < MOVE_SLOTS else action - MOVE_SLOTS,
         "reward": reward, "done": done, "legal": step.legal, "label": step.label,
     }
     if step.candidates is not None:

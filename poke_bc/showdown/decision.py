@@ -8,7 +8,7 @@ from poke_bc.showdown.state import Mon
 
 PREVIEW, TURN, FORCED_FAINT, FORCED_PIVOT, REVIVAL = "preview", "turn", "forced_faint", "forced_pivot", "revival"
 OBSERVED, CENSORED, NO_LABEL = "observed", "censored", "none"
-MOVES, SWITCHES, ALL = "moves", "switches", "all"
+AMONG_MOVES, AMONG_SWITCHES, AMONG_ALL = "moves", "switches", "all"
 """What a censored choice may have been."""
 
 
@@ -29,7 +29,7 @@ class Decision:
     target: Mon | None = None
     """Who came in, or was revived."""
     gimmick: str = "none"
-    among: str = ALL
+    among: str = AMONG_ALL
     """Censored: "moves", "switches" or "all"."""
     locked: str = ""
     """The only move that was open (a locked one, "recharge", "struggle", generation 1's "fight")."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from poke_bc.contract.actions import ACTIONS, MOVES
+from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
@@ -27,7 +27,7 @@ def moves_of(battle: Battle, player: str, mon: Mon) -> tuple[str, ...]:
     own = mon.own.moves if mon.own else tuple(sorted(mon.moves))
     if mon.copied is not None:
         source = mon.copied
-        return source.own.moves if source.own else tuple(sorted(source.moves))[:MOVES]
+        return source.own.moves if source.own else tuple(sorted(source.moves))[:MOVE_SLOTS]
     if mon.mimicked:
         return tuple(sorted({mon.mimicked if move == "mimic" else move for move in own}))
     return own
@@ -49,11 +49,11 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         locked: the only move that was open, as the log shows in hindsight and the player's request said at once.
     """
     side = battle.sides[player]
-    legal = [False] * ACTIONS
+    legal = [False] * NUM_ACTIONS
     active = side.active
     for mon in side.mons:
         if mon.slot >= 0:
-            legal[MOVES + mon.slot] = mon.fainted if phase == REVIVAL else not mon.fainted and (
+            legal[MOVE_SLOTS + mon.slot] = mon.fainted if phase == REVIVAL else not mon.fainted and (
                 mon is not active or phase == PREVIEW)
     if phase != TURN or active is None:
         return legal
@@ -61,14 +61,14 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     locked = locked or only_option(battle, active)
     if locked:
         if locked not in ("struggle", "fight"):
-            legal[MOVES:] = [False] * (ACTIONS - MOVES)
+            legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
         legal[slot_of(names, locked) or 0] = True
         return legal
     if is_trapped(battle, player, active):
-        legal[MOVES:] = [False] * (ACTIONS - MOVES)
-    for slot, move in enumerate(names[:MOVES]):
+        legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
+    for slot, move in enumerate(names[:MOVE_SLOTS]):
         legal[slot] = is_open(battle, player, active, move)
-    legal[0] |= not any(legal[:MOVES])
+    legal[0] |= not any(legal[:MOVE_SLOTS])
     return legal
 
 
@@ -157,7 +157,7 @@ def requested_moves(active: Json) -> list[bool]:
 
 def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[Mon]) -> list[bool]:
     """Exactly as the server allows. `mons`: own Pokémon in the request's order."""
-    legal = [False] * ACTIONS
+    legal = [False] * NUM_ACTIONS
     rows = request["side"]["pokemon"]
     active = (request.get("active") or [None])[0]
     reviving = any(row.get("reviving") for row in rows)
@@ -165,7 +165,7 @@ def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[M
     if active is None or not active.get("trapped"):
         for mon, row in zip(mons, rows, strict=True):
             fainted = row["condition"].endswith(" fnt")
-            legal[MOVES + mon.slot] = preview or (fainted == reviving and not row.get("active"))
+            legal[MOVE_SLOTS + mon.slot] = preview or (fainted == reviving and not row.get("active"))
     if active is None or preview:
         return legal
     mon = next(mon for mon, row in zip(mons, rows, strict=True) if row.get("active"))
@@ -174,7 +174,7 @@ def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[M
         slot = slot_of(names, move_name(battle.dex, to_id(move["id"])))
         if slot is not None:
             legal[slot] = ok
-    legal[0] |= not any(legal[:MOVES])
+    legal[0] |= not any(legal[:MOVE_SLOTS])
     return legal
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poke_bc.contract.actions import MOVES, NO_LABEL
+from poke_bc.contract.actions import MOVE_SLOTS, NO_LABEL
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.choices import GIMMICK_WORDS, NO_SLOT
@@ -51,9 +51,9 @@ class Ask:
         rows = self.request["side"]["pokemon"]
         if kind == "team":
             digits = words[1] if len(words) > 1 else ""
-            return MOVES + mons[self._place(digits if len(words) > 2 else digits[:1], len(rows))].slot, "none"
+            return MOVE_SLOTS + mons[self._place(digits if len(words) > 2 else digits[:1], len(rows))].slot, "none"
         if kind == "switch":
-            return MOVES + mons[named(" ".join(words[1:]), rows)].slot, "none"
+            return MOVE_SLOTS + mons[named(" ".join(words[1:]), rows)].slot, "none"
         if kind not in ("move", "default"):
             raise SkippedBattle("unknown choice", self.choice)
         if "active" not in self.request:

@@ -19,15 +19,15 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.choices import use_choices
 from poke_bc.showdown.decision import (
+    AMONG_MOVES,
+    AMONG_SWITCHES,
     CENSORED,
     FORCED_FAINT,
     FORCED_PIVOT,
-    MOVES,
     NO_LABEL,
     OBSERVED,
     PREVIEW,
     REVIVAL,
-    SWITCHES,
     TURN,
     Arrival,
     Decision,
@@ -133,7 +133,7 @@ class _Reader:
             if decision is not None and not decision.resolved:
                 if decision.label != CENSORED:
                     decision.label = label if decision.phase == TURN else NO_LABEL
-                    decision.among = SWITCHES if decision.pursued else MOVES
+                    decision.among = AMONG_SWITCHES if decision.pursued else AMONG_MOVES
                 decision.resolved = True
             self.open[player] = None
 
@@ -168,7 +168,7 @@ class _Reader:
             return
         side = self.battle.sides[parts[2][:2]]
         if decision.encored:
-            self._censor(decision, MOVES)
+            self._censor(decision, AMONG_MOVES)
             return
         decision.label, decision.resolved, decision.move = OBSERVED, True, move_id(parts[3])
         if decision.gimmick == "z":
@@ -194,7 +194,7 @@ class _Reader:
         elif named and not decision.encored:
             decision.label, decision.move, decision.resolved = OBSERVED, move_id(named), True
         else:
-            self._censor(decision, MOVES)
+            self._censor(decision, AMONG_MOVES)
             decision.resolved = parts[3] != "slp"  # Sleep Talk or Snore may follow
 
     def _faint(self, number: int, parts: list[str]) -> None:
@@ -202,12 +202,12 @@ class _Reader:
         self.fainted_at[player] = number
         decision = self._pending(parts[2])
         if decision is not None:
-            self._censor(decision, SWITCHES if decision.pursued else MOVES)
+            self._censor(decision, AMONG_SWITCHES if decision.pursued else AMONG_MOVES)
 
     def _drag(self, number: int, parts: list[str]) -> None:
         decision = self._pending(parts[2])
         if decision is not None and decision.phase == TURN:
-            self._censor(decision, MOVES)
+            self._censor(decision, AMONG_MOVES)
         self._moved_in(number, parts, None)
 
     def _switch(self, number: int, parts: list[str]) -> None:
@@ -220,7 +220,7 @@ class _Reader:
             self._moved_in(number, parts, decision if decision and decision.phase == PREVIEW else None)
             return
         if decision is not None and decision.phase == TURN and player in self.ejected and not active.fainted:
-            self._censor(decision, MOVES)
+            self._censor(decision, AMONG_MOVES)
             decision = None
         if decision is None or active.fainted:
             self.ejected.discard(player)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from poke_bc.contract.actions import ACTIONS, NO_LABEL
+from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.policy.masks import action_set, open_actions
 
 
@@ -46,7 +46,7 @@ def imitation_loss(logits_BA: Tensor, legal_B: Tensor, action_B: Tensor, candida
     """
     legal_BA = open_actions(legal_B)
     seen_B = action_B != NO_LABEL
-    chosen_BA = action_B[:, None] == torch.arange(ACTIONS, device=action_B.device)
+    chosen_BA = action_B[:, None] == torch.arange(NUM_ACTIONS, device=action_B.device)
     targets_BA = torch.where(seen_B[:, None], chosen_BA, action_set(candidates_B)) & legal_BA
     counts_B = targets_BA.any(dim=1)
     # Rows that do not count aim at every legal action: a finite loss (0), multiplied by a weight of 0.

@@ -146,7 +146,7 @@ def open_train(config: TrainConfig) -> ShardDataset:
 def identity(data: ShardDataset) -> dict[str, Any]:
     """What a run was trained on; must be the same when it goes on."""
     split, _ = read_split(data.shards.folder, data.manifest.identity)
-    return {"data": data.manifest.identity, "split": split.parts_xxh3, "decisions": len(data)}
+    return {"data": data.manifest.identity, "split": split.file_xxh3, "decisions": len(data)}
 
 
 def make_optimizer(policy: Policy, config: TrainConfig, *, capturable: bool = False) -> AdamW:

@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 from pipelines.blocks import Text, blocks_of
 from pipelines.decode import decode
 from pipelines.read_arrow import decode_fast
-from poke_bc.contract.actions import ACTIONS, NO_LABEL
-from poke_bc.contract.rows import CATEGORY, NUMBER
-from poke_bc.contract.schema import FLAG, Field, Schema, load_schema
-from poke_bc.contract.schema import NUMBER as NUMBER_KIND
+from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
+from poke_bc.contract.schema import FLAG, NUMBER, Field, Schema, load_schema
 from tests.bench.common import Line, converted_battles, enlarged_sample, line_of, rates, sized
 
 Rows = dict[str, NDArray[Any]]
-COLUMNS = (CATEGORY, NUMBER, "action", "legal")
-BITS = 1 << np.arange(ACTIONS)
+COLUMNS = (CATEGORY_COLUMN, NUMBER_COLUMN, "action", "legal")
+BITS = 1 << np.arange(NUM_ACTIONS)
 
 
 def ours(block: bytes, schema: Schema) -> Rows:
@@ -61,10 +60,10 @@ def python_json(loads: Callable[[bytes], Any], block: bytes, schema: Schema) -> 
             out[:, schema.columns[field.name]] = np.array(values).reshape(-1, field.width)
         return out + out.dtype.type(0)  # -0.0 becomes 0.0
 
-    nothing = [False] * ACTIONS
+    nothing = [False] * NUM_ACTIONS
     return {
-        CATEGORY: matrix(schema.categories, np.uint16),
-        NUMBER: matrix(schema.numbers, np.float16),
+        CATEGORY_COLUMN: matrix(schema.categories, np.uint16),
+        NUMBER_COLUMN: matrix(schema.numbers, np.float16),
         "action": np.array([4 * step["action_type"] + step["action_target"]
                             if step.get("label") in (None, "observed") else NO_LABEL for step in steps], np.int8),
         "legal": (np.array([step.get("legal") or nothing for step in steps]) @ BITS).astype(np.uint16),
@@ -96,10 +95,10 @@ def polars_ndjson(block: bytes, schema: Schema) -> Rows:
     has_legal = legal.is_not_null().to_numpy()
     bits = np.zeros(len(steps), np.uint16)
     if has_legal.any():
-        bits[has_legal] = legal.drop_nulls().explode().to_numpy().reshape(-1, ACTIONS) @ BITS
+        bits[has_legal] = legal.drop_nulls().explode().to_numpy().reshape(-1, NUM_ACTIONS) @ BITS
     observed = steps["label"].fill_null("observed").to_numpy() == "observed"
     actions = (4 * steps["action_type"] + steps["action_target"]).fill_null(NO_LABEL).to_numpy()
-    return {CATEGORY: matrix(schema.categories, np.uint16), NUMBER: matrix(schema.numbers, np.float16),
+    return {CATEGORY_COLUMN: matrix(schema.categories, np.uint16), NUMBER_COLUMN: matrix(schema.numbers, np.float16),
             "action": np.where(observed, actions, NO_LABEL).astype(np.int8), "legal": bits}
 
 
@@ -114,7 +113,7 @@ def _polars_type(field: Field, schema: Schema) -> pl.DataType | type[pl.DataType
     if field.is_category:
         kind = pl.Int64 if schema.vocabularies[field.vocab].is_open else pl.String
     else:
-        kind = {FLAG: pl.Boolean, NUMBER_KIND: pl.Float64}.get(field.kind, pl.Int64)
+        kind = {FLAG: pl.Boolean, NUMBER: pl.Float64}.get(field.kind, pl.Int64)
     return kind if field.width == 1 else pl.List(kind)
 
 
@@ -189,7 +188,7 @@ def random_sample(path: Path, megabytes: int) -> int:
     def values(field: Field) -> Any:
         if field.kind == FLAG:
             found = [bool(each) for each in drawn.integers(0, 2, field.width)]
-        elif field.kind == NUMBER_KIND:
+        elif field.kind == NUMBER:
             found = drawn.uniform(field.low, field.high, field.width).tolist()
         else:
             found = drawn.integers(field.low, min(field.high, 2000), field.width, endpoint=True).tolist()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from poke_bc.contract.actions import ACTIONS
+from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.schema import Schema
 from poke_bc.data.batch import Batch
 from poke_bc.policy import Policy
@@ -26,7 +26,7 @@ class PerFieldMLP(nn.Module):
         self.stem = nn.Linear(schema.category_width * embedding + schema.number_width, width)
         self.blocks = nn.ModuleList(PerFieldBlock(width, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, ACTIONS)
+        self.head = nn.Linear(width, NUM_ACTIONS)
 
     def forward(self, category: Tensor, number: Tensor, legal: Tensor) -> Tensor:
         ids, parts, start = category.long(), [], 0
@@ -42,7 +42,7 @@ class PerFieldMLP(nn.Module):
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.norm(x))
-        is_open = ((legal.long()[:, None] >> torch.arange(ACTIONS)) & 1 == 1) | (legal == 0)[:, None]
+        is_open = ((legal.long()[:, None] >> torch.arange(NUM_ACTIONS)) & 1 == 1) | (legal == 0)[:, None]
         return logits.masked_fill(~is_open, -torch.inf)
 
 

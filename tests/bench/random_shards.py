@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from poke_bc.contract.actions import ACTIONS
+from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.files import digest_file
 from poke_bc.contract.manifest import Counts, FileEntry, Manifest, ShardEntry
-from poke_bc.contract.rows import CATEGORY, NUMBER, arrow_schema, row_dtypes
+from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN, arrow_schema, row_dtypes
 from poke_bc.contract.schema import Schema, load_schema
 
 ROWS_OF_A_TRAJECTORY = 32
@@ -32,15 +32,16 @@ def write_random_shards(folder: Path, rows: int, *, shards: int = 1, schema: Sch
 
 def _write_shard(folder: Path, stem: str, schema: Schema, first: int, count: int) -> ShardEntry:
     random = np.random.default_rng(first)
-    action = random.integers(0, ACTIONS, count)
+    action = random.integers(0, NUM_ACTIONS, count)
     row = np.arange(first, first + count)
     sizes = [schema.vocabularies[field.vocab].size for field in schema.categories for _ in range(field.width)]
     bounds = [(field.low, field.high) for field in schema.numbers for _ in range(field.width)]
     low, high = np.array(bounds, dtype=np.float32).T if bounds else np.zeros((2, 0), np.float32)
     values = {
-        CATEGORY: random.random((count, len(sizes)), np.float32) * np.array(sizes),
-        NUMBER: low + random.random((count, len(bounds)), np.float32) * (high - low),
-        "action": action, "legal": random.integers(0, 1 << ACTIONS, count) | 1 << action | 1 << (action + 1) % ACTIONS,
+        CATEGORY_COLUMN: random.random((count, len(sizes)), np.float32) * np.array(sizes),
+        NUMBER_COLUMN: low + random.random((count, len(bounds)), np.float32) * (high - low),
+        "action": action,
+        "legal": random.integers(0, 1 << NUM_ACTIONS, count) | 1 << action | 1 << (action + 1) % NUM_ACTIONS,
         "weight": np.ones(count), "battle": row // (2 * ROWS_OF_A_TRAJECTORY),
         "trajectory": row // ROWS_OF_A_TRAJECTORY, "step": row % ROWS_OF_A_TRAJECTORY,
     }
