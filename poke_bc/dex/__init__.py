@@ -1,4 +1,4 @@
-"""What the games say and no battle changes: species, moves, items, types, learnsets, generations 1 to 9."""
+"""Static facts of the games: species, moves, items, types and learnsets of generations 1 to 9."""
 
 from poke_bc.dex.load import RENAMED, Dex, dex, to_id
 from poke_bc.dex.records import Item, Move, Species

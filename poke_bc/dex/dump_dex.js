@@ -5,42 +5,35 @@ const {Dex, toID} = require(require('path').resolve(process.argv[2]));
 const GENS = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 const STATS = ['hp', 'atk', 'def', 'spa', 'spd', 'spe'];
 const type = name => toID(name) || 'typeless'; // '???'
-const share = part => part ? part[0] / part[1] : 0;
+const fraction = pair => pair ? pair[0] / pair[1] : 0;
 
-// A record lists the values of the dataclass of the same name (poke_bc/dex/records.py) after `name`.
+// A record is a list of the values of the struct of the same name (poke_bc/dex/records.py), without `name`.
 function species(it, gen) {
   return [
     toID(it.baseSpecies), it.types.map(type), STATS.map(stat => it.baseStats[stat]), it.weightkg,
-    gen < 3 ? [] : [...new Set(Object.values(it.abilities).map(toID))].filter(Boolean), toID(it.prevo), it.nfe,
-    it.gender, toID(it.changesFrom), toID(Array.isArray(it.battleOnly) ? it.battleOnly[0] : it.battleOnly),
-    (it.otherFormes || []).map(toID), (it.requiredItems || []).map(toID),
+    gen < 3 ? [] : [...new Set(Object.values(it.abilities).map(toID))].filter(Boolean), it.nfe,
   ];
 }
 
 function move(it, gen) {
   const hits = Array.isArray(it.multihit) ? it.multihit : [it.multihit || 1, it.multihit || 1];
-  const self = (it.self && it.self.volatileStatus) || '';
   const ups = it.noPPBoosts ? 0 : 3;
   return [
     type(it.type), it.category.toLowerCase(), it.basePower, it.accuracy === true ? 1 : it.accuracy / 100,
-    it.priority, it.pp * (5 + ups) / 5 - (gen <= 2 && it.pp === 40 ? ups : 0), it.target, Object.keys(it.flags).sort(),
-    hits, typeof it.damage === 'number' ? it.damage : 0, it.damage === 'level', Boolean(it.ohko), share(it.drain),
-    share(it.recoil), share(it.heal), Boolean(it.selfdestruct), Boolean(it.selfSwitch), Boolean(it.breaksProtect),
-    self === 'lockedmove' || self === 'uproar' || self === 'rollout' || self === 'iceball', Boolean(it.willCrit),
-    it.status || '', Boolean(it.secondaries), it.overrideOffensiveStat || '', it.overrideOffensivePokemon === 'target',
+    it.priority, it.pp * (5 + ups) / 5 - (gen <= 2 && it.pp === 40 ? ups : 0), Object.keys(it.flags).sort(), hits,
+    typeof it.damage === 'number' ? it.damage : 0, it.damage === 'level', Boolean(it.ohko), fraction(it.recoil),
+    Boolean(it.secondaries), it.overrideOffensiveStat || '', it.overrideOffensivePokemon === 'target',
     it.overrideDefensiveStat || '', Boolean(it.ignoreDefensive), it.ignoreImmunity === undefined ?
       it.category === 'Status' : Boolean(it.ignoreImmunity), Boolean(it.ignoreAbility),
-    (it.zMove && it.zMove.basePower) || 0, (it.maxMove && it.maxMove.basePower) || 0,
-    it.isZ ? 'z' : it.isMax ? 'max' : '',
+    (it.maxMove && it.maxMove.basePower) || 0,
   ];
 }
 
 function item(it) {
-  const pairs = it.megaStone ? Object.entries(it.megaStone).map(([from, to]) => [toID(from), toID(to)]) : [];
   return [
-    it.gen, Boolean(it.isChoice), Boolean(it.isBerry), Boolean(it.isGem), toID(it.onPlate), toID(it.onMemory),
-    toID(it.onDrive), pairs, toID(it.zMoveType), toID(it.zMove === true ? '' : it.zMove), toID(it.zMoveFrom),
-    it.zMove ? (it.itemUser || []).map(toID) : [],
+    it.gen, Boolean(it.isChoice), Boolean(it.isGem), toID(it.onPlate), toID(it.onMemory), toID(it.onDrive),
+    Object.keys(it.megaStone || {}).map(toID), toID(it.zMoveType), toID(it.zMove === true ? '' : it.zMove),
+    toID(it.zMoveFrom),
   ];
 }
 
@@ -59,7 +52,7 @@ function generation(gen) {
   };
 }
 
-// Own learnset of a species: move -> the first generation in which it could be learnt.
+// Own learnset of a species: move -> the first generation in which it can be learned.
 function learnsets() {
   const own = {}, chain = {};
   for (const gen of GENS) {
@@ -75,7 +68,7 @@ function learnsets() {
     try {
       chain[it.id] = Dex.species.getFullLearnset(it.id).map(data => data.species.id);
     } catch {
-      chain[it.id] = []; // a few made-up species learn nothing
+      chain[it.id] = []; // a few made-up species have no learnset
     }
   }
   return {own, chain};

@@ -1,15 +1,15 @@
-"""Read the static tables of a generation, when they are first asked for."""
+"""The static tables of each generation, read on first use."""
 
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import Any
+
+import msgspec
 
 from poke_bc.dex.records import Item, Move, Species
 
@@ -21,12 +21,12 @@ RENAMED = {
     "keldeoresolution": "keldeoresolute", "taurospaldea": "taurospaldeacombat",
     "taurospaldeafire": "taurospaldeablaze", "taurospaldeawater": "taurospaldeaaqua",
 }
-"""Ids of old logs -> those of today."""
+"""Ids in old logs -> today's ids."""
 
 
 @lru_cache(maxsize=65536)
 def to_id(text: str) -> str:
-    """A name as Showdown's toID makes it: lower case, all but a-z and 0-9 left out.
+    """The id of a name, as Showdown's toID computes it: lower case, everything but a-z and 0-9 removed.
 
     >>> to_id("Farfetch’d"), to_id("Flabébé"), to_id("Will-O-Wisp")
     ('farfetchd', 'flabb', 'willowisp')
@@ -36,7 +36,7 @@ def to_id(text: str) -> str:
 
 @cache
 def dex(gen: int) -> Dex:
-    """The tables of one generation, 1 to 9; the same object each time.
+    """The tables of one generation, 1 to 9; the same object on every call.
 
     >>> dex(1).species("magnemite").types, dex(9).species("magnemite").types
     (('electric',), ('electric', 'steel'))
@@ -49,7 +49,7 @@ def dex(gen: int) -> Dex:
 
 
 class Dex:
-    """Species, moves, items, learnsets and types as one generation knows them, earlier generations' included."""
+    """Species, moves, items, learnsets and types that exist in one generation, earlier generations' included."""
 
     def __init__(self, gen: int) -> None:
         self.gen = gen
@@ -61,17 +61,17 @@ class Dex:
 
     @cached_property
     def species_names(self) -> tuple[str, ...]:
-        """All species and formes, cosmetic ones too."""
+        """All species and formes, cosmetic ones included."""
         return (*self._table["species"], *self._table["cosmetic"])
 
     @cached_property
     def move_names(self) -> tuple[str, ...]:
-        """All moves, Z-moves and Max moves too."""
+        """All moves, Z-moves and Max Moves included."""
         return tuple(self._table["moves"])
 
     @cached_property
     def types(self) -> tuple[str, ...]:
-        """All types that something can have here, sorted."""
+        """All types of Pokémon and moves, sorted."""
         return tuple(sorted(self._table["chart"]))
 
     @cached_property
@@ -86,7 +86,7 @@ class Dex:
 
     @cached_property
     def z_moves(self) -> Mapping[str, Item]:
-        """Z-crystals: `z_type`, or `z_move` made from `z_from` by `z_users`; empty before generation 7.
+        """Z-crystals: those of a type have `z_type`, those of a species `z_move`. Empty before generation 7.
 
         >>> dex(7).z_moves["pikaniumz"].z_move, dex(7).z_moves["normaliumz"].z_type
         ('catastropika', 'normal')
@@ -94,28 +94,28 @@ class Dex:
         return {name: item for name, item in self.items.items() if item.z_type or item.z_move}
 
     def species(self, name: str) -> Species | None:
-        """By id, old ids too; a cosmetic forme has its base's facts under its own name. None: not in this generation.
+        """By id, old ids included; a cosmetic forme has its base forme's facts under its own name.
+
+        None: does not exist in this generation.
 
         >>> dex(9).species("gastrodoneast").base_species, dex(9).species("taurospaldeafire").name
         ('gastrodon', 'taurospaldeablaze')
         """
         if name not in self._species:
             known = RENAMED.get(name, name)
-            base = self._table["cosmetic"].get(known, known)
-            row = self._table["species"].get(base)
-            found = None if row is None else Species(base, *map(_frozen, row))
-            self._species[name] = found if found is None or base == known else replace(found, name=known)
+            row = self._table["species"].get(self._table["cosmetic"].get(known, known))
+            self._species[name] = None if row is None else msgspec.convert([known, *row], Species)
         return self._species[name]
 
     def both_types(self, name: str) -> tuple[str, str] | None:
-        """The two types of a species, the second "none" where it has one; None as for `species`."""
+        """Both types of a species, the second "none" where there is only one; None as for `species`."""
         if name not in self._types:
             found = self.species(name)
             self._types[name] = None if found is None else (found.types[0], (*found.types, "none")[1])
         return self._types[name]
 
     def move(self, name: str) -> Move | None:
-        """By id, old ids too, also as requests spell it (`return102`). None: not in this generation.
+        """By id, old ids and spellings of requests (`return102`) included. None: does not exist in this generation.
 
         >>> dex(4).move("hiddenpowerfire70").name, dex(4).move("hijumpkick").name
         ('hiddenpowerfire', 'highjumpkick')
@@ -124,16 +124,11 @@ class Dex:
             known = RENAMED.get(name, name)
             known = known if known in self._table["moves"] else known.rstrip("0123456789")
             row = self._table["moves"].get(known)
-            if row is None:
-                self._moves[name] = None
-            else:
-                values = [*map(_frozen, row)]
-                values[7] = frozenset(values[7])
-                self._moves[name] = Move(known, *values)
+            self._moves[name] = None if row is None else msgspec.convert([known, *row], Move)
         return self._moves[name]
 
     def learnset(self, species: str) -> frozenset[str]:
-        """Moves that a species could learn up to this generation in any way, its pre-evolutions' included."""
+        """Moves that a species or its pre-evolutions can have learned, in any way, up to this generation."""
         if species not in self._learnsets:
             table = _read("learnsets")
             known = RENAMED.get(species, species)
@@ -144,7 +139,7 @@ class Dex:
         return self._learnsets[species]
 
     def effectiveness(self, attack_type: str, defender_types: tuple[str, ...]) -> float:
-        """0 to 4 (8 with a third type); 1 for types that the chart does not know.
+        """0 to 4 (8 with a third type); 1 for types missing from the chart.
 
         >>> dex(9).effectiveness("ground", ("fire", "steel")), dex(1).effectiveness("ghost", ("psychic",))
         (4.0, 0.0)
@@ -156,22 +151,12 @@ class Dex:
         return factor
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 @cache
 def _items() -> dict[str, Item]:
-    rows = _read("items")
-    items = {}
-    for name, row in rows.items():
-        values = [*map(_frozen, row)]
-        values[7] = dict(values[7])
-        items[name] = Item(name, *values)
-    return items
+    return {name: msgspec.convert([name, *row], Item) for name, row in _read("items").items()}
 
 
 @cache
 def _read(name: str) -> Any:
     data = resources.files("poke_bc.dex").joinpath(f"tables/{name}.json.gz").read_bytes()
-    return json.loads(gzip.decompress(data))
+    return msgspec.json.decode(gzip.decompress(data))

@@ -1,16 +1,16 @@
-"""Make the static tables and vocabularies that ship with poke-bc. For developers; users never run it.
+"""Generate the static tables and vocabularies that ship with poke-bc. For developers only.
 
     npm install pokemon-showdown@0.11.11 --omit=optional
     python -m poke_bc.dex.make_dex --showdown node_modules/pokemon-showdown
 
 Data: the Dex of Pokémon Showdown (MIT licence, https://github.com/smogon/pokemon-showdown), npm package
-pokemon-showdown 0.11.11, read by Node through dump_dex.js. Showdown resolves there what differs between the
-generations; nothing is corrected by hand. Written, the same bytes each time (gzip without a time stamp):
+pokemon-showdown 0.11.11, read by dump_dex.js under Node. Showdown itself resolves the differences between
+generations; nothing is corrected by hand. Writes, with the same bytes on every run (gzip without a time stamp):
 
-- contract/schemas/vocabulary/{abilities,items,moves,species,types}.txt: one id a line, sorted, of all generations;
+- contract/schemas/vocabulary/{abilities,items,moves,species,types}.txt: one id a line, sorted, all generations;
 - dex/tables/gen1..9.json.gz: species, cosmetic formes, moves and type chart of one generation;
-- dex/tables/items.json.gz, dex/tables/learnsets.json.gz: of all generations;
-- dex/tables/SHA256SUMS: over all of these.
+- dex/tables/items.json.gz, dex/tables/learnsets.json.gz: all generations;
+- dex/tables/SHA256SUMS: digests of all of the above.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from typing import Any
 SHOWDOWN_VERSION = "0.11.11"
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent
-BESIDE = {"moves": ("recharge",), "types": ("bird", "typeless")}
-"""Names that are in battles and not in the Dex: the choice of a Pokémon that must recharge; MissingNo.'s type in
+NOT_IN_DEX = {"moves": ("recharge",), "types": ("bird", "typeless")}
+"""Names that occur in battles but not in the Dex: the choice of a Pokémon that must recharge; MissingNo.'s type in
 generation 1; Showdown's "???" (Struggle, and Curse in generations 2 to 4)."""
 
 
 def dump(showdown: Path) -> dict[str, Any]:
-    """Everything dump_dex.js prints of an installed Showdown."""
+    """Everything that dump_dex.js prints for an installed Showdown."""
     done = subprocess.run(["node", str(HERE / "dump_dex.js"), str(showdown)], check=True, capture_output=True)
     found: dict[str, Any] = json.loads(done.stdout)
     if found["version"] != SHOWDOWN_VERSION:
         raise SystemExit(f"{showdown}: version {found['version']}, not {SHOWDOWN_VERSION}; change SHOWDOWN_VERSION "
-                         "and the docstring if the newer data are meant")
+                         "and the docstring to move to that version")
     return found
 
 
 def files(found: Mapping[str, Any]) -> dict[str, bytes]:
-    """Path below the package -> bytes, SHA256SUMS included."""
-    names = {kind: sorted({*ids, *BESIDE.get(kind, ())} - {""}) for kind, ids in found["vocabulary"].items()}
+    """Path within the package -> bytes, SHA256SUMS included."""
+    names = {kind: sorted({*ids, *NOT_IN_DEX.get(kind, ())} - {""}) for kind, ids in found["vocabulary"].items()}
     made = {f"contract/schemas/vocabulary/{kind}.txt": "".join(f"{name}\n" for name in ids).encode()
             for kind, ids in names.items()}
     made |= {f"dex/tables/gen{gen}.json.gz": _pack(table) for gen, table in found["gens"].items()}
@@ -55,11 +55,11 @@ def files(found: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _condense(learnsets: Mapping[str, Any], moves: Sequence[str]) -> dict[str, Any]:
-    """Moves as places in `moves`, grouped by the first generation that could learn them."""
+    """Moves as indices into `moves`, grouped by the first generation in which they can be learned."""
     place = {move: at for at, move in enumerate(moves)}
     own: dict[str, dict[int, list[int]]] = {}
-    for species, learnt in learnsets["own"].items():
-        for move, gen in sorted(learnt.items()):
+    for species, learned in learnsets["own"].items():
+        for move, gen in sorted(learned.items()):
             own.setdefault(species, {}).setdefault(gen, []).append(place[move])
     return {"moves": moves, "own": own, "chain": learnsets["chain"]}
 
