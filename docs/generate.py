@@ -11,7 +11,8 @@ from typing import Any
 from typer.main import get_command
 
 from poke_bc.cli import app
-from poke_bc.contract.schema import SHIPPED, Field, Schema, load_schema
+from poke_bc.contract.field import Field
+from poke_bc.contract.schema import SHIPPED, Schema, load_schema
 from poke_bc.train import TrainConfig
 
 HERE = Path(__file__).parent

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded, finish
 from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS, pack_actions
+from poke_bc.contract.field import FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, MAX_STEPS, NUMBER_COLUMN
-from poke_bc.contract.schema import FLAG, NUMBER, Field, Schema
+from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import FLOAT32_MAX, PLAYERS, TRAJECTORY_KEYS
 
 STEP_TYPES = {

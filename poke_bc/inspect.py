@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.errors import InputError, ShardError, UsageError
+from poke_bc.contract.field import Field
 from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
-from poke_bc.contract.schema import Field, Schema
+from poke_bc.contract.schema import Schema
 from poke_bc.contract.split import read_split
 from poke_bc.contract.vocabulary import NONE, UNKNOWN
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -254,7 +255,7 @@ class SlotNetwork(nn.Module):
     def __init__(self, schema: Schema) -> None:
         super().__init__()
         moves = next(field for field in schema.fields if field.name == "own_moves")
-        slots = Schema("slots", 1, (replace(moves, width=MOVE_SLOTS),), {moves.vocab: schema.vocabularies[moves.vocab]})
+        slots = Schema("slots", 1, (msgspec.structs.replace(moves, width=MOVE_SLOTS),), {moves.vocab: schema.vocabularies[moves.vocab]})
         self.ids = PackedEmbedding(slots, _EMBEDDING)
         self.layers = nn.Sequential(nn.Linear(_EMBEDDING * (1 + MOVE_SLOTS) + MOVE_SLOTS, _HIDDEN), nn.GELU(),
                                     nn.Linear(_HIDDEN, 1))

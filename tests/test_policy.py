@@ -13,7 +13,8 @@ from training_fixtures import shards  # noqa: F401 - a fixture
 
 from poke_bc.contract.actions import ALL_ACTIONS
 from poke_bc.contract.errors import RunError, UsageError
-from poke_bc.contract.schema import Field, Schema, load_schema
+from poke_bc.contract.field import Field
+from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.contract.vocabulary import Vocabulary
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy, check_fits, create_policy, load_policy, save_policy

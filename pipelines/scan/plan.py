@@ -15,7 +15,8 @@ from pipelines.scan.compiling import compiled, entry
 from pipelines.scan.grammar import room_for_keys
 from pipelines.scan.machine import PADDING, word
 from pipelines.scan.numbers import to_half
-from poke_bc.contract.schema import FLAG, INTEGER, NUMBER, Field, Schema
+from poke_bc.contract.field import FLAG, INTEGER, NUMBER, Field
+from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
 IS_ID, IS_NAME, IS_NUMBER, IS_INTEGER, IS_FLAG = range(5)

@@ -4,7 +4,7 @@
     action 4-9   switch to own team slot 0-5
 
 Sets of actions (legal masks, candidates of a censored choice) are 16-bit integers: bit a stands for
-action a. No bit at all means "not recorded", since a decision without any legal action cannot exist.
+action a. 0 means "not recorded", since every decision has at least one legal action.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ MOVE_SLOTS = 4
 TEAM_SLOTS = 6
 NUM_ACTIONS = MOVE_SLOTS + TEAM_SLOTS
 NO_LABEL = -1
-"""Value of the `action` column where nobody saw what was chosen."""
+"""Value of the `action` column where the choice was not seen."""
 
 ALL_ACTIONS = (1 << NUM_ACTIONS) - 1
 ACTION_NAMES = (*(f"move {slot}" for slot in range(MOVE_SLOTS)), *(f"switch {slot}" for slot in range(TEAM_SLOTS)))
 
 LABELS = ("observed", "censored", "none")
-"""How much of a choice was seen: the action itself, only which ones it may have been, or nothing."""
+"""How much of a choice was seen: the action itself, only the actions it may have been, or nothing."""
 
 GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
-"""What was chosen together with a move; the `gimmick` column holds the index."""
+"""What was activated together with a move; the `gimmick` column holds the index."""
 
 _POWERS_A = (1 << np.arange(NUM_ACTIONS)).astype(np.uint16)
 

@@ -1,14 +1,14 @@
-"""Every error that a user can cause, and how it is told.
+"""Every error that a user can cause.
 
-    PokeBCError                what happened, where; hint: what to do next
-    ├── UsageError             flags or files that cannot be meant
-    ├── SchemaError            a schema file is wrong, or does not fit the data
+    PokeBCError                what happened and where; hint: what to do next
+    ├── UsageError             invalid options or paths
+    ├── SchemaError            a schema file is invalid or does not fit the data
     ├── InputError             the raw input cannot be read, or too much of it is bad
     ├── ShardError             shards, manifest or split are missing, damaged or of another format
     ├── RunError               a run folder or policy is missing, damaged or does not fit
-    └── TrainingError          training cannot go on (loss not finite)
+    └── TrainingError          training cannot continue (loss not finite)
 
-The command line prints two lines (error, hint) and exits with 2; a traceback is a bug of ours.
+The command line prints two lines (error, hint) and exits with 2; a traceback always means a bug in poke-bc.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 
 class PokeBCError(Exception):
-    """Base of all errors that are told in two lines instead of a traceback.
+    """Base class of all errors that are reported without a traceback.
 
     Args:
-        what: what happened and where, one line.
-        hint: what to do next, one line (a command where there is one).
+        what: what happened and where, in one line.
+        hint: what to do next, in one line; a command where possible.
     """
 
     def __init__(self, what: str, *, hint: str) -> None:
@@ -30,20 +30,20 @@ class PokeBCError(Exception):
         self.what = what
         self.hint = hint
 
-    def __reduce__(self) -> tuple[Any, ...]:  # pickled on its way back from a worker process
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes pickle their errors
         return partial(type(self), hint=self.hint), (self.what,)
 
 
 class UsageError(PokeBCError):
-    """Flags or paths that cannot be meant."""
+    """Invalid options or paths."""
 
 
 class SchemaError(PokeBCError):
-    """A schema is malformed, or does not describe the data at hand."""
+    """A schema is malformed or does not describe the data."""
 
 
 class InputError(PokeBCError):
-    """Raw input that cannot be read, is empty, or holds too many bad lines."""
+    """Raw input cannot be read, is empty, or has too many bad lines."""
 
 
 class ShardError(PokeBCError):
@@ -55,4 +55,4 @@ class RunError(PokeBCError):
 
 
 class TrainingError(PokeBCError):
-    """Training stopped because going on would only spoil the weights."""
+    """Training stopped because continuing would ruin the weights."""

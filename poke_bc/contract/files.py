@@ -1,7 +1,7 @@
-"""Atomic writes and digests: a file is either whole under its name, or not there.
+"""Atomic writes and digests: a file is complete under its name, or absent.
 
-A write goes to a temporary name in the same folder, is flushed and fsynced, renamed, and the folder is
-fsynced. Killed at any moment, only a `.tmp-*` file stays behind, which nothing reads.
+A file is written under a temporary name in the same folder, flushed, fsynced and renamed, and the folder is fsynced.
+A process killed at any moment leaves only `.tmp-*` files behind, which nothing reads.
 """
 
 from __future__ import annotations
@@ -14,21 +14,25 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+import msgspec
 import xxhash
+
+from poke_bc.contract.errors import PokeBCError
 
 TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
+T = TypeVar("T")
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that no reader looks at."""
+    """A name beside `path` that readers ignore."""
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
+    """Make renames in `folder` survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -38,7 +42,7 @@ def fsync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Binary file that appears under `path` only when the block ends without an error."""
+    """A binary file that appears at `path` only if the block ends without an error."""
     temporary = temporary_name(path)
     try:
         with open(temporary, "xb") as file:
@@ -53,14 +57,14 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Atomically write `value` as readable JSON with a last newline."""
+    """Write `value` atomically as indented JSON with a final newline."""
     with atomic_write(path) as file:
         file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 @contextlib.contextmanager
 def exclusively(lock: Path, busy: Exception) -> Iterator[None]:
-    """Hold the file `lock`, which is made if needed, against other processes. Raises `busy` while one holds it."""
+    """Hold the file `lock` (created if needed) against other processes. Raises `busy` if another one holds it."""
     with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,12 +85,7 @@ def digest(data: bytes | memoryview) -> str:
 
 
 def digest_file(path: Path, size: int | None = None) -> str:
-    """xxh3 (64 bits) of a file's bytes, as 16 hex digits; what `xxhsum -H3` prints.
-
-    Args:
-        path: of the file.
-        size: only so many of its first bytes.
-    """
+    """xxh3 (64 bits) of a file as 16 hex digits, as `xxhsum -H3` prints it; with `size`, of its first bytes only."""
     state, left = xxhash.xxh3_64(), sys.maxsize if size is None else size
     with open(path, "rb") as file:
         while chunk := file.read(min(_CHUNK, left)):
@@ -96,11 +95,44 @@ def digest_file(path: Path, size: int | None = None) -> str:
 
 
 def checksummed(value: dict[str, Any]) -> dict[str, Any]:
-    """`value` with a digest of itself under "xxh3", so that a flipped bit in JSON is noticed too."""
+    """`value` plus a digest of itself under "xxh3", so that a flipped bit in JSON is detected too."""
     body = {key: item for key, item in value.items() if key != "xxh3"}
     return {**body, "xxh3": digest(json.dumps(body, sort_keys=True, ensure_ascii=False).encode())}
 
 
 def checksum_holds(value: dict[str, Any]) -> bool:
-    """Whether a value read back still has the digest that `checksummed` gave it."""
+    """Whether a value read back still matches the digest that `checksummed` added."""
     return bool(value.get("xxh3")) and checksummed(value)["xxh3"] == value["xxh3"]
+
+
+def read_checksummed(path: Path, as_type: type[T], error: type[PokeBCError], *, version: tuple[str, int],
+                     hint: str) -> T:
+    """Read a file of `checksummed` JSON and convert it to `as_type`.
+
+    Args:
+        path: of the file.
+        as_type: a struct or dataclass; keys that it does not have are ignored.
+        error: raised when the file is damaged, of another version, or cannot be read.
+        version: the key that holds the format version, and the version expected there.
+        hint: how to replace a damaged file.
+
+    Raises FileNotFoundError and NotADirectoryError where there is no such file.
+    """
+    key, expected = version
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror})", hint="check the path and its permissions") from None
+    except ValueError:
+        raise error(f"{path}: damaged, not JSON", hint=hint) from None
+    found = value.get(key) if isinstance(value, dict) else None
+    if found != expected:
+        raise error(f"{path}: {key} {found}, this poke-bc reads {key} {expected}", hint=hint)
+    if not checksum_holds(value):
+        raise error(f"{path}: damaged, its digest does not match", hint=hint)
+    try:
+        return msgspec.convert(value, as_type)
+    except msgspec.ValidationError as problem:
+        raise error(f"{path}: damaged ({problem})", hint=hint) from None

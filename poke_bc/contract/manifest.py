@@ -1,23 +1,23 @@
-"""Contract 3: `manifest.json`, the promise about all shards of a data set. Written last.
+"""Contract 3: `manifest.json` describes a data set and all its shards. It is written last.
 
-A folder without a manifest is no data set. The manifest names every file with its size and xxh3, carries the
-schema whole, and ends with a digest of itself. Nothing in it depends on time, place or number of workers:
-the same input gives the same bytes.
+A folder without a manifest is not a data set. The manifest lists every file with its size and xxh3, contains the
+whole schema, and ends with a digest of itself. Nothing in it depends on time, machine or number of workers: the same
+input gives the same bytes.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from poke_bc.contract.errors import ShardError
-from poke_bc.contract.files import checksum_holds, checksummed, write_json
+from poke_bc.contract.files import checksummed, read_checksummed, write_json
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import Schema, schema_from_dict
-from poke_bc.contract.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
 
@@ -47,20 +47,20 @@ class Source:
 
     name: str
     bytes: int
-    """Of the text, after decompression; of Parquet, of its row groups in the file."""
+    """Text: size after decompression; Parquet: size of its row groups in the file."""
     lines: int
-    """Of the text, or rows of the table."""
+    """Lines of text, or rows of the table."""
     xxh3: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What went in and what came out."""
+    """What was read and what became of it."""
 
     battles: int = 0
     trajectories: int = 0
     duplicates: int = 0
-    """Trajectories whose (replay_id, player) was there before; they are kept."""
+    """Trajectories whose (replay_id, player) occurred before; they are kept."""
     decisions: int = 0
     observed: int = 0
     censored: int = 0
@@ -70,8 +70,22 @@ class Counts:
     quarantined: dict[str, int] = field(default_factory=dict)
     """"$.path: reason" -> lines."""
     unknown_keys: dict[str, int] = field(default_factory=dict)
+    """Path of a key that the schema does not have -> occurrences."""
     present: dict[str, int] = field(default_factory=dict)
     """Observation field -> decisions in which it had a value; the others took the default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What a manifest is read into; its other keys are derived from these."""
+
+    producer: str
+    schema: dict[str, Any]
+    vocabulary_sizes: dict[str, int]
+    limit: int | None
+    counts: Counts
+    sources: tuple[Source, ...]
+    shards: tuple[ShardEntry, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +100,17 @@ class Manifest:
     producer: str
     """Version of poke-bc that wrote it."""
     limit: int | None = None
+    """The `limit` of preprocess."""
 
     @property
     def legal_masks(self) -> str:
-        """"all", "some" or "none": which decisions say what was legal."""
+        """Whether "all", "some" or "none" of the decisions have a legal mask."""
         with_legal = self.counts.with_legal
         return "none" if not with_legal else "all" if with_legal == self.counts.decisions else "some"
 
     @cached_property
     def identity(self) -> str:
-        """16 hex digits that stand for exactly this data set."""
+        """16 hex digits that identify exactly this data set."""
         return str(checksummed(self._to_dict())["xxh3"])
 
     def _to_dict(self) -> dict[str, Any]:
@@ -107,9 +122,9 @@ class Manifest:
             "vocabulary_sizes": {name: vocab.size for name, vocab in self.schema.vocabularies.items()},
             "legal_masks": self.legal_masks,
             "limit": self.limit,
-            "counts": asdict(self.counts),
-            "sources": [asdict(source) for source in self.sources],
-            "shards": [asdict(shard) for shard in self.shards],
+            "counts": msgspec.to_builtins(self.counts),
+            "sources": msgspec.to_builtins(self.sources),
+            "shards": msgspec.to_builtins(self.shards),
         }
 
     def write(self, folder: Path) -> None:
@@ -118,39 +133,14 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises ShardError where there is none, it is damaged, or of another format version."""
+        """Raises ShardError if there is none, or if it is damaged or of another format version."""
         path = folder / MANIFEST
-        again = f"poke-bc preprocess RAW.jsonl --out {folder}"
+        hint = f"write the shards again: poke-bc preprocess RAW.jsonl --out {folder}"
         try:
-            value = json.loads(path.read_bytes())
+            found = read_checksummed(path, _Stored, ShardError, version=("format", FORMAT_VERSION), hint=hint)
         except (FileNotFoundError, NotADirectoryError):
-            raise ShardError(f"{folder}: no shards here ({MANIFEST} is missing)", hint=again) from None
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be read ({error.strerror})",
-                             hint="check the path and its rights") from None
-        except ValueError:
-            raise ShardError(f"{path}: damaged, not JSON", hint=again) from None
-        version = value.get("format") if isinstance(value, dict) else None
-        if version != FORMAT_VERSION:
-            raise ShardError(f"{path}: format {version}, this poke-bc reads format {FORMAT_VERSION}",
-                             hint=f"make them again: {again}")
-        if not checksum_holds(value):
-            raise ShardError(f"{path}: damaged, its digest does not hold", hint=again)
-        return cls._from_dict(value, str(path))
-
-    @classmethod
-    def _from_dict(cls, value: dict[str, Any], where: str) -> Manifest:
-        schema = schema_from_dict(value["schema"], where)
-        sizes = value["vocabulary_sizes"]
-        sized: dict[str, Vocabulary] = {name: vocab.with_size(sizes[name])
-                                        for name, vocab in schema.vocabularies.items()}
-        return cls(
-            schema=Schema(schema.name, schema.version, schema.fields, sized),
-            shards=tuple(ShardEntry(rows=FileEntry(**entry["rows"]), trajectories=FileEntry(**entry["trajectories"]),
-                                    row_count=entry["row_count"], trajectory_count=entry["trajectory_count"])
-                         for entry in value["shards"]),
-            sources=tuple(Source(**source) for source in value["sources"]),
-            counts=Counts(**value["counts"]),
-            producer=value["producer"],
-            limit=value["limit"],
-        )
+            raise ShardError(f"{folder}: no shards here ({MANIFEST} is missing)",
+                             hint=f"poke-bc preprocess RAW.jsonl --out {folder}") from None
+        schema = schema_from_dict(found.schema, str(path)).with_sizes(found.vocabulary_sizes)
+        return cls(schema=schema, shards=found.shards, sources=found.sources, counts=found.counts,
+                   producer=found.producer, limit=found.limit)

@@ -1,7 +1,7 @@
-"""How deep a JSON text nests, told without parsing it.
+"""How deep a JSON text nests, found without parsing it.
 
-A parser that meets brackets without end runs out of stack: pyarrow's dies with the process, and Python's gives up
-at a depth that depends on who called it. So there is one limit for every reader, checked before any of them.
+Deeply nested brackets exhaust a parser's stack: pyarrow's takes the process down with it, and Python's gives up at a
+depth that depends on its caller. So one limit holds for every reader and is checked before any of them runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 DEEPEST = 64
-"""Brackets open at once; a trajectory needs five."""
+"""Most brackets open at once; a trajectory needs five."""
 
 _SKELETON = b'{}[]NI"\\'
 _NOT_SKELETON = bytes(set(range(256)) - set(_SKELETON))
@@ -21,21 +21,21 @@ _STRING = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"')
 def skeleton(text: bytes) -> bytes:
     r"""The characters ``{}[]NI`` outside strings, and a quote where a string does not end.
 
-    N and I because they are NaN and Infinity, which are not JSON.
+    N and I occur outside strings only in NaN and Infinity, which are not JSON.
 
     >>> skeleton(b'{"a]": [1, NaN], "\\"N": {}}')
     b'{[NN]{}}'
     """
     bare = text.translate(None, _NOT_SKELETON)
     escapes = b"\\" in bare and b'\\"' in text
-    bare = bare.replace(b"\\", b"").replace(b'""', b"")  # what strings without any of these characters leave
+    bare = bare.replace(b"\\", b"").replace(b'""', b"")  # remains of strings without any of these characters
     if escapes or b'"' in bare:
         bare = _STRING.sub(b"", text).translate(None, _NOT_SKELETON)
     return bare
 
 
 def nesting(skeleton: bytes) -> int:
-    """Most brackets open at once.
+    """Most brackets open at once in a skeleton.
 
     >>> nesting(b"{[{}{}]}")
     3

@@ -1,7 +1,7 @@
 """Contract 3: the columns of a shard.
 
-A shard is an Arrow IPC file, uncompressed, with one record batch and no nulls: one row a decision. Fields
-of one kind lie side by side in one packed matrix because a training sample is one row: a gather from one
+A shard is an uncompressed Arrow IPC file with one record batch and no nulls: one row per decision. Fields
+of one kind are packed side by side in one matrix because a training sample is one row: a gather from one
 packed [N, 64] matrix ran 21x faster than from 64 columns.
 
     N rows   C category columns   K number columns
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT_VERSION = 1
-"""Of shards and manifest together; raised whenever an older reader would misread them."""
+"""Version of shards and manifest together; raised whenever an older reader would misread them."""
 
 CATEGORY_COLUMN, NUMBER_COLUMN = "category", "number"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One scalar column: its numpy dtype and what it means."""
+    """One scalar column: its numpy dtype and its meaning."""
 
     name: str
     dtype: str
@@ -35,32 +35,32 @@ class Column:
 
 
 SCALARS = (
-    Column("legal", "uint16", "bit a: action a was open; 0: not recorded"),
+    Column("legal", "uint16", "bit a: action a was legal; 0: not recorded"),
     Column("candidates", "uint16", "bit a: the unseen choice may have been a; 0 unless censored"),
     Column("action", "int8", "0-3 move slot, 4-9 switch to team slot; -1: no label"),
-    Column("gimmick", "uint8", "chosen with the move: 0 none, 1 mega, 2 z, 3 dynamax, 4 tera"),
+    Column("gimmick", "uint8", "activated with the move: 0 none, 1 mega, 2 z, 3 dynamax, 4 tera"),
     Column("done", "uint8", "1: the battle ended with this decision"),
     Column("weight", "float32", "how much the row counts in the loss"),
     Column("reward", "float32", "as in the trajectory"),
-    Column("return", "float32", "total_reward minus the rewards before this row: what is still to come"),
+    Column("return", "float32", "total_reward minus the rewards before this row"),
     Column("battle", "uint64", "xxh3_64 of replay_id; both views of a battle share it"),
-    Column("trajectory", "uint32", "place of the trajectory in the data set, from 0"),
-    Column("step", "uint16", "place of the decision in its trajectory, from 0"),
+    Column("trajectory", "uint32", "index of the trajectory in the data set, from 0"),
+    Column("step", "uint16", "index of the decision in its trajectory, from 0"),
 )
 
 MAX_STEPS = 1 << 16
-"""Steps of one trajectory: `step` is a uint16."""
+"""Most steps of a trajectory: `step` is a uint16."""
 
 
 def row_dtypes(schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Column name -> (dtype, shape of one row), in file order. Matrices of width 0 are left out."""
+    """Column name -> (dtype, shape of one row), in file order. Matrices of width 0 are omitted."""
     matrices = {CATEGORY_COLUMN: ("uint16", schema.category_width), NUMBER_COLUMN: ("float16", schema.number_width)}
     layout = {name: (np.dtype(dtype), (width,)) for name, (dtype, width) in matrices.items() if width}
     return layout | {column.name: (np.dtype(column.dtype), ()) for column in SCALARS}
 
 
 def row_bytes(schema: Schema) -> int:
-    """Bytes of one row over all columns."""
+    """Size of one row over all columns, in bytes."""
     return sum(dtype.itemsize * int(np.prod(shape, dtype=int)) for dtype, shape in row_dtypes(schema).values())
 
 

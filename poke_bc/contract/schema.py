@@ -1,7 +1,7 @@
 """The schema: one table of observation fields, from which everything else derives.
 
-The JSON reader's types, the shard columns, the range checks, the network's inputs and docs/schema.md all
-come from here. A schema is data: a TOML file. `basic` ships in `schemas/`; users bring their own with
+The JSON reader's types, the shard columns, the range checks, the network's inputs and docs/schema.md all follow from
+it. A schema is data, a TOML file: `basic` and `singles` ship in `schemas/`, and users bring their own with
 `poke-bc preprocess --schema FILE.toml`.
 
     name = "mine"
@@ -14,7 +14,7 @@ come from here. A schema is data: a TOML file. `basic` ships in `schemas/`; user
     low = 0
     high = 1
     unit = "fraction of maximum HP"
-    default = 1.0            # taken when the key is missing or null
+    default = 1.0            # stored where the key is missing or null
     gens = [1, 9]            # first and last generation that has it; for inspect
 
     [[field]]
@@ -24,8 +24,8 @@ come from here. A schema is data: a TOML file. `basic` ships in `schemas/`; user
     vocab = "species"
 
     [vocabulary]
-    species = ["bulbasaur", "ivysaur"]   # JSON holds names; leave the vocabulary out and JSON holds ids
-    move = "moves.txt"                   # the same as a file beside the TOML file, one name a line
+    species = ["bulbasaur", "ivysaur"]   # JSON holds names; without a vocabulary it holds ids
+    move = "moves.txt"                   # a text file beside the TOML file, one name per line
 """
 
 from __future__ import annotations
@@ -34,88 +34,28 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from poke_bc.contract.errors import SchemaError
+from poke_bc.contract.field import CATEGORY, Field, FieldValueError, json_type
 from poke_bc.contract.vocabulary import MAX_ID, UNKNOWN, Vocabulary
 
-CATEGORY, NUMBER, INTEGER, FLAG = "category", "number", "integer", "flag"
-KINDS = (CATEGORY, NUMBER, INTEGER, FLAG)
-FLOAT16_MAX = 65504.0
-FLOAT16_EXACT_INTEGER = 2048
 SHIPPED = ("basic", "singles")
-
-
-class FieldValueError(ValueError):
-    """A value that its field does not allow; `path` is relative to the observation."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """One key of the observation."""
-
-    name: str
-    kind: str
-    """category, number, integer or flag (JSON true/false)."""
-    width: int = 1
-    """How many values; above 1 the JSON value is a list of exactly that length."""
-    low: float = 0.0
-    high: float = 1.0
-    """Inclusive range of each value; anything outside makes the line bad."""
-    scale: float | None = None
-    """The value that the network sees as 1.0, where that is not `high`."""
-    unit: str = ""
-    vocab: str = ""
-    """Name of the vocabulary of a category field."""
-    default: float = 0.0
-    """Stored where the key is missing or null; an id for categories."""
-    doc: str = ""
-    gens: tuple[int, int] | None = None
-    """First and last generation of games that have it; None: all. Tells why a field does not vary."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in the TOML file, every key written out; `gens` where it has some, since older shards know no such key."""
-        row = dict(vars(self))
-        gens = row.pop("gens")
-        return row if gens is None else row | {"gens": list(gens)}
-
-    @property
-    def is_category(self) -> bool:
-        """Whether it fills the category matrix; all others fill the number matrix."""
-        return self.kind == CATEGORY
-
-    def check(self, value: Any, path: str) -> float:
-        """One JSON value -> the number to store. Raises FieldValueError."""
-        if self.kind == FLAG:
-            if type(value) is not bool:
-                raise FieldValueError(path, f"expected true or false, got {json_type(value)}")
-            return float(value)
-        if type(value) is not int and type(value) is not float:
-            raise FieldValueError(path, f"expected {self.kind if self.kind != CATEGORY else 'integer id'}, "
-                                        f"got {json_type(value)}")
-        if self.kind != NUMBER and type(value) is float and not value.is_integer():
-            raise FieldValueError(path, f"expected an integer, got {value}")
-        if not self.low <= value <= self.high:
-            raise FieldValueError(path, f"{value} is outside [{self.low:g}, {self.high:g}]")
-        return float(value) + 0.0  # -0.0 becomes 0.0
 
 
 @dataclass(frozen=True)
 class Schema:
     """A named, versioned list of fields with their vocabularies.
 
-    Columns: category fields fill the packed [N, C] uint16 matrix and all others the packed [N, K] float16
-    matrix, both in the order of the table.
+    Category fields fill the packed [N, C] uint16 matrix and all others the packed [N, K] float16 matrix, both in the
+    order of the table.
     """
 
     name: str
@@ -161,15 +101,15 @@ class Schema:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits over everything that decides a shard; not over words for people or vocabulary sizes."""
+        """16 hex digits over everything that affects a shard; not over documentation or vocabulary sizes."""
         table = self.to_dict()
         for field in table["field"]:
-            for for_people in ("doc", "unit", "gens"):
-                field.pop(for_people, None)
+            for documentation in ("doc", "unit", "gens"):
+                field.pop(documentation, None)
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the TOML file, every key written out (`gens` where there are some)."""
+        """As in the TOML file, with the names of vocabularies that are files."""
         return {
             "name": self.name,
             "version": self.version,
@@ -178,10 +118,15 @@ class Schema:
                            if vocab.names is not None},
         }
 
+    def with_sizes(self, sizes: Mapping[str, int]) -> Schema:
+        """The schema with the vocabulary sizes found in the data; closed vocabularies keep their own."""
+        return replace(self, vocabularies={name: vocab.with_size(sizes.get(name, vocab.size))
+                                           for name, vocab in self.vocabularies.items()})
+
     def pack(self, observation: Mapping[str, Any]) -> tuple[list[int], list[float]]:
         """One observation -> C ids and K numbers; missing and null keys take their default.
 
-        The reference for every faster reader. Raises FieldValueError naming the key.
+        The reference for all faster readers. Raises FieldValueError naming the key.
 
         >>> basic = load_schema("basic")
         >>> ids, numbers = basic.pack({"turn": 3, "active_species_id": 7})
@@ -214,10 +159,13 @@ class Schema:
         return self.vocabularies[field.vocab].ids.get(value, UNKNOWN)
 
 
-def json_type(value: Any) -> str:
-    """The JSON name of a decoded value's type, for messages."""
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+class _Table(msgspec.Struct):
+    """A schema as TOML or a manifest holds it."""
+
+    name: str
+    version: int
+    field: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    vocabulary: dict[str, Any] = {}
 
 
 def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversable | None = None) -> Schema:
@@ -225,82 +173,52 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
 
     Args:
         table: name, version, field, vocabulary.
-        where: what error messages call it.
-        folder: where vocabularies that are files lie; without it they must be lists.
+        where: how error messages refer to the table.
+        folder: of the files that vocabularies name; without it they must be lists.
     """
-    hint = "see docs/schema.md for the keys a field may have"
+    hint = "docs/schema.md lists the keys that a schema and its fields may have"
     try:
-        rows = [dict(row) for row in table["field"]]
-        name, version = str(table["name"]), int(table["version"])
-        closed = {str(key): _names(names, folder, where) for key, names in dict(table.get("vocabulary", {})).items()}
-    except (KeyError, TypeError, ValueError) as error:
+        read = msgspec.convert(table, _Table)
+    except msgspec.ValidationError as error:
         raise SchemaError(f"{where}: needs name, version and [[field]] tables ({error})", hint=hint) from None
+    closed = {name: _names(name, value, folder, where) for name, value in read.vocabulary.items()}
     fields = []
-    for row in rows:
+    for row in read.field:
+        numbers = {key: value + 0.0 for key, value in row.items() if type(value) is float}  # -0.0 becomes 0.0
         if row.get("kind") == CATEGORY:
-            closed_names = closed.get(row.get("vocab", ""))
-            row["low"], row["high"] = 0, MAX_ID if closed_names is None else len(closed_names) + 1
+            names = closed.get(str(row.get("vocab")))
+            numbers |= {"low": 0.0, "high": MAX_ID if names is None else len(names) + 1}
         try:
-            row |= {key: float(row[key]) + 0.0  # -0.0 becomes 0.0
-                    for key in ("low", "high", "scale", "default") if row.get(key) is not None}
-            if isinstance(row.get("gens"), list):
-                row["gens"] = tuple(row["gens"])
-            field = Field(**row)
-            _check_field(field)
-        except (TypeError, ValueError) as error:
+            fields.append(msgspec.convert(row | numbers, Field))
+        except msgspec.ValidationError as error:
             raise SchemaError(f"{where}: field {row.get('name', '?')!r}: {error}", hint=hint) from None
-        fields.append(field)
-    if not fields or len({field.name for field in fields}) != len(fields):
-        raise SchemaError(f"{where}: needs at least one field, each name once", hint=hint)
-    used = dict.fromkeys(field.vocab for field in fields if field.is_category)
-    vocabularies = {vocab: Vocabulary.closed(vocab, closed[vocab]) if vocab in closed else Vocabulary(vocab)
-                    for vocab in used}
-    for vocab in vocabularies.values():
-        names = ("", "none", *(vocab.names or ()))
-        if len(names) > MAX_ID + 1 or len(set(names)) != len(names):
-            raise SchemaError(f"{where}: vocabulary {vocab.name!r} repeats a name (\"none\" is always there), "
+    if len({field.name for field in fields}) != len(fields):
+        raise SchemaError(f"{where}: two fields have the same name", hint=hint)
+    vocabularies = {}
+    for vocab in dict.fromkeys(field.vocab for field in fields if field.is_category):
+        names = closed.get(vocab)
+        vocabularies[vocab] = Vocabulary(vocab) if names is None else Vocabulary.closed(vocab, names)
+        if names and (len(names) + 2 > MAX_ID + 1 or len({"", "none", *names}) != len(names) + 2):
+            raise SchemaError(f"{where}: vocabulary {vocab!r} repeats a name (\"none\" is always in it), "
                               f"or has more than {MAX_ID - 1}", hint=hint)
-    return Schema(name, version, tuple(fields), vocabularies)
+    return Schema(read.name, read.version, tuple(fields), vocabularies)
 
 
-def _names(value: Any, folder: Traversable | None, where: str) -> tuple[str, ...]:
-    if isinstance(value, list):
-        return tuple(map(str, value))
-    if not isinstance(value, str) or folder is None:
-        raise TypeError(f"a vocabulary is a list of names, not {value!r:.40}")
+def _names(vocab: str, value: Any, folder: Traversable | None, where: str) -> tuple[str, ...]:
+    """The names of a vocabulary, given as a list or as the name of a text file in `folder`."""
+    problem = f"{where}: vocabulary {vocab!r} is neither a list of names nor a text file of them"
+    hint = "list the names, or give the path of a text file relative to the schema file"
     try:
-        lines = folder.joinpath(value).read_text("utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{where}: a vocabulary is a list of names or a text file of them, and {value!r:.80} "
-                          f"cannot be read ({error})", hint="give its path relative to the schema file") from None
-    return tuple(name for line in lines if (name := line.strip()))
-
-
-def _check_field(field: Field) -> None:
-    if not isinstance(field.name, str) or not field.name:
-        raise ValueError("name must be text")
-    if field.kind not in KINDS:
-        raise ValueError(f"kind {field.kind!r} is none of {', '.join(KINDS)}")
-    if not isinstance(field.width, int) or field.width < 1:
-        raise ValueError("width must be a whole number of at least 1")
-    if field.is_category != bool(field.vocab):
-        raise ValueError("a category needs `vocab`, and nothing else may have it")
-    if not field.low <= field.default <= field.high or not field.low < field.high:
-        raise ValueError("needs low < high, and a default between them")
-    if field.kind == INTEGER and max(abs(field.low), abs(field.high)) > FLOAT16_EXACT_INTEGER:
-        raise ValueError(f"integers beyond {FLOAT16_EXACT_INTEGER} are not exact in float16; use category or number")
-    if field.kind == NUMBER and max(abs(field.low), abs(field.high)) > FLOAT16_MAX:
-        raise ValueError(f"numbers beyond {FLOAT16_MAX:g} do not fit float16")
-    if field.scale is not None and not field.scale > field.low:
-        raise ValueError("scale must lie above low")
-    if field.gens is not None and not (isinstance(field.gens, tuple) and len(field.gens) == 2
-                                       and all(type(gen) is int for gen in field.gens)
-                                       and 1 <= field.gens[0] <= field.gens[1]):
-        raise ValueError("gens must be [first, last] generation, as in [6, 9]")
+        if isinstance(value, str) and folder is not None:
+            lines = folder.joinpath(value).read_text("utf-8").splitlines()
+            return tuple(name for line in lines if (name := line.strip()))
+        return msgspec.convert(value, tuple[str, ...])
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise SchemaError(f"{problem}: {value!r:.80} ({error})", hint=hint) from None
 
 
 def load_schema(name_or_path: str | Path) -> Schema:
-    """A shipped schema by name ("basic"), or one's own from a TOML file. Raises SchemaError.
+    """A shipped schema by name ("basic"), or the one in a TOML file. Raises SchemaError.
 
     >>> load_schema("basic").category_width
     18
@@ -312,12 +230,11 @@ def load_schema(name_or_path: str | Path) -> Schema:
     else:
         file = Path(name_or_path)
         folder = file.parent
+    hint = f"give a TOML file or one of: {', '.join(SHIPPED)}"
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise SchemaError(f"{name_or_path}: no such schema",
-                          hint=f"give a TOML file or one of: {', '.join(SHIPPED)}") from None
+        raise SchemaError(f"{name_or_path}: no such schema", hint=hint) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SchemaError(f"{name_or_path}: not a readable TOML file ({error})",
-                          hint=f"give a TOML file or one of: {', '.join(SHIPPED)}") from None
+        raise SchemaError(f"{name_or_path}: not a readable TOML file ({error})", hint=hint) from None
     return schema_from_dict(table, str(name_or_path), folder=folder)

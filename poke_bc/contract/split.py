@@ -1,30 +1,28 @@
-"""Contract 4: which battle is in which part.
+"""Contract 4: which battle is in which split.
 
-`split.json` stands beside the manifest and says how the split was made; `split.bin` holds one byte a
+`split.json` is written beside the manifest and says how the split was made; `split.bin` holds one byte per
 trajectory, in manifest order. Rows are never copied.
 
-A battle's place comes from a hash of (seed, battle), so both views of a battle fall together, in shards and
-in JSONL files alike, and a growing data set keeps its split.
+The split of a battle follows from a hash of (seed, battle), so both views of a battle share a split, in shards and
+in JSONL files alike, and battles keep their split as a data set grows.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.errors import ShardError
-from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest, write_json
+from poke_bc.contract.files import atomic_write, checksummed, digest, read_checksummed, write_json
 
 SPLIT = "split.json"
 SPLIT_FILE = "split.bin"
 SPLIT_NAMES = ("train", "val", "test", "left_out")
-"""The byte of a trajectory is an index into this. `left_out`: with a split by player, the view of the other
-player in a battle that belongs to a later part."""
+"""The byte of a trajectory is an index into this. `left_out` occurs in splits by player: the other player's view of a
+battle that belongs to a later split."""
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
 SPLIT_VERSION = 1
 
@@ -40,19 +38,20 @@ class Split:
     data: str
     """`Manifest.identity` of the shards it belongs to."""
     file_xxh3: str
+    """Digest of `split.bin`."""
     counts: dict[str, dict[str, int]]
-    """Part -> battles, trajectories, decisions."""
+    """Split -> battles, trajectories, decisions."""
 
 
-def write_split(folder: Path, split: Split, parts_T: NDArray[np.uint8]) -> None:
+def write_split(folder: Path, split: Split, splits_T: NDArray[np.uint8]) -> None:
     """Commit a split: the bytes first, then the JSON that names their digest."""
     with atomic_write(folder / SPLIT_FILE) as file:
-        file.write(parts_T.tobytes())
+        file.write(splits_T.tobytes())
     write_json(folder / SPLIT, checksummed({"version": SPLIT_VERSION, **asdict(split)}))
 
 
 def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
-    """The split of the shards in `folder`, and the part of each trajectory [T].
+    """The split of the shards in `folder`, and the index in SPLIT_NAMES of each trajectory [T].
 
     Args:
         folder: where the shards are.
@@ -60,30 +59,27 @@ def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
 
     Raises ShardError.
     """
-    again = f"poke-bc split {folder}"
+    path, hint = folder / SPLIT, f"poke-bc split {folder}"
     try:
-        value: dict[str, Any] = json.loads((folder / SPLIT).read_bytes())
-        parts = (folder / SPLIT_FILE).read_bytes()
-    except FileNotFoundError:
-        raise ShardError(f"{folder}: not split into train and val yet", hint=again) from None
-    except (OSError, ValueError) as error:
-        raise ShardError(f"{folder / SPLIT}: cannot be read ({error})", hint=again) from None
-    if not isinstance(value, dict) or value.get("version") != SPLIT_VERSION:
-        raise ShardError(f"{folder / SPLIT}: not a split of version {SPLIT_VERSION}", hint=again)
-    if not checksum_holds(value) or digest(parts) != value["file_xxh3"]:
-        raise ShardError(f"{folder / SPLIT}: damaged, its digest does not hold", hint=again)
-    if value["data"] != identity:
-        raise ShardError(f"{folder / SPLIT}: made for other shards than the ones here", hint=again)
-    split = Split(**{key: item for key, item in value.items() if key not in ("version", "xxh3")})
-    return split, np.frombuffer(parts, dtype=np.uint8)
+        split = read_checksummed(path, Split, ShardError, version=("version", SPLIT_VERSION), hint=hint)
+        content = (folder / SPLIT_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ShardError(f"{folder}: not split into train and val yet", hint=hint) from None
+    except OSError as error:
+        raise ShardError(f"{folder / SPLIT_FILE}: cannot be read ({error.strerror})", hint=hint) from None
+    if digest(content) != split.file_xxh3:
+        raise ShardError(f"{folder / SPLIT_FILE}: damaged, its digest does not match {path}", hint=hint)
+    if split.data != identity:
+        raise ShardError(f"{path}: made for other shards than the ones here", hint=hint)
+    return split, np.frombuffer(content, dtype=np.uint8)
 
 
 def place_by_hash(battle_T: NDArray[np.uint64], seed: int, val_ratio: float, test_ratio: float) -> NDArray[np.uint8]:
-    """Part of each battle hash [T] -> [T]: a pure function of (seed, hash) and the ratios.
+    """Split of each battle hash [T] -> [T]: a pure function of (seed, hash) and the ratios.
 
     The hash is mixed with the seed by splitmix64's finaliser (Steele et al., "Fast splittable pseudorandom
-    number generators", 2014) and read as a number in [0, 1): test is taken from the lower end and val from the
-    upper one, so that another ratio of the one moves no battle into or out of the other.
+    number generators", 2014) and read as a number in [0, 1). Test takes the lower end and val the upper one, so
+    changing one ratio moves no battle into or out of the other split.
 
     >>> place_by_hash(np.arange(4, dtype=np.uint64), seed=42, val_ratio=1.0, test_ratio=0.0).tolist()
     [1, 1, 1, 1]
@@ -94,5 +90,4 @@ def place_by_hash(battle_T: NDArray[np.uint64], seed: int, val_ratio: float, tes
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
     unit = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    parts = np.where(unit < test_ratio, TEST, np.where(unit >= 1 - val_ratio, VAL, TRAIN))
-    return parts.astype(np.uint8)
+    return np.where(unit < test_ratio, TEST, np.where(unit >= 1 - val_ratio, VAL, TRAIN)).astype(np.uint8)

@@ -1,10 +1,10 @@
 """Contract 1: one raw JSON line, or one row of a Parquet file -> one checked trajectory.
 
-This is the exact reader: plain Python, strict, and it says what is wrong and where. Faster readers may take
-its place only where they give the same rows and refuse the same lines.
+This is the exact reader: plain Python, strict, and precise about what is wrong and where. It defines the format;
+faster readers may replace it only where they give the same rows and refuse the same lines.
 
-Strict means: UTF-8 without byte order mark, one object, no key twice, no NaN or Infinity, every value of its
-type and in its range. A whole number may be written 3 or 3.0, never 3.7. A null is a missing key. Unknown
+Strict means: UTF-8 without a byte order mark, one object, no duplicate keys, no NaN or Infinity, every value of the
+right type and in range. A whole number may be written 3 or 3.0, never 3.7. A null counts as a missing key. Unknown
 keys are allowed and counted.
 """
 
@@ -20,9 +20,10 @@ from typing import Any
 import xxhash
 
 from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
+from poke_bc.contract.field import FieldValueError, json_type
 from poke_bc.contract.nesting import DEEPEST, nesting, skeleton
 from poke_bc.contract.rows import MAX_STEPS
-from poke_bc.contract.schema import FieldValueError, Schema, json_type
+from poke_bc.contract.schema import Schema
 
 PLAYERS = ("p1", "p2")
 TRAJECTORY_KEYS: dict[str, type] = {
@@ -30,17 +31,17 @@ TRAJECTORY_KEYS: dict[str, type] = {
     "format": str, "gen": int, "rating": float, "opponent_rating": float,
     "winner": str, "date": str, "player_id": str, "imputed": str,
 }
-"""Keys of a trajectory besides `steps`, with their types. replay_id and player are required."""
+"""Keys of a trajectory besides `steps`, with their types; replay_id and player are required."""
 
 STEP_KEYS = ("observation", "action_type", "action_target", "reward", "done",
              "legal", "label", "candidates", "gimmick", "weight")
 
 
-_LONGEST_REASON = 200  # a reason may quote a value, and a value may be megabytes
+_LONGEST_REASON = 200  # reasons quote values, and a value may be megabytes long
 
 
 class BadLine(ValueError):
-    """A line that is not a trajectory: `path` in the object ("$.steps[3].reward") and `reason`."""
+    """A line that is not a valid trajectory: `path` within the object ("$.steps[3].reward") and `reason`."""
 
     def __init__(self, path: str, reason: str) -> None:
         if len(reason) > _LONGEST_REASON:
@@ -52,7 +53,7 @@ class BadLine(ValueError):
 
 @dataclass(frozen=True)
 class Step:
-    """One decision, checked."""
+    """One decision, checked; bits and indices as in the columns of a shard."""
 
     ids: list[int]
     numbers: list[float]
@@ -71,12 +72,12 @@ class Trajectory:
     """One player's view of a battle, checked."""
 
     keys: dict[str, Any]
-    """By TRAJECTORY_KEYS; None where missing, except total_reward: the sum of the rewards."""
+    """The TRAJECTORY_KEYS; None where missing, except total_reward: then the sum of the rewards."""
     steps: list[Step]
     unknown: Counter[str]
-    """Unknown keys with a value, as "$.steps[].observation.key" -> occurrences."""
+    """Unknown keys whose value is not null, as "$.steps[].observation.key" -> occurrences."""
     present: Counter[str]
-    """Known observation fields with a value -> steps."""
+    """Observation field of the schema -> steps in which it has a value."""
 
 
 def battle_hash(replay_id: str) -> int:
@@ -89,17 +90,17 @@ def read_trajectory(line: bytes, schema: Schema) -> Trajectory:
 
     Args:
         line: the bytes between two newlines.
-        schema: what the observations hold.
+        schema: of the observations.
     """
     return check_trajectory(parse_strict(line), schema)
 
 
 def check_trajectory(top: Mapping[str, Any], schema: Schema) -> Trajectory:
-    """Check what a line, or a row of a table, holds. Raises BadLine.
+    """Check the object of a line, or a row of a table. Raises BadLine.
 
     Args:
-        top: the keys of the trajectory in Python's types; None where missing.
-        schema: what the observations hold.
+        top: the keys of the trajectory as Python values; None where missing.
+        schema: of the observations.
     """
     unknown: Counter[str] = Counter()
     _count_unknown(top, {*TRAJECTORY_KEYS, "steps"}, "$", unknown)
@@ -128,7 +129,7 @@ def check_trajectory(top: Mapping[str, Any], schema: Schema) -> Trajectory:
 
 
 def parse_strict(line: bytes) -> dict[str, Any]:
-    """JSON as the standard has it, one object, no key twice. Raises BadLine."""
+    """Parse standard JSON: one object, no duplicate keys. Raises BadLine."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -145,7 +146,7 @@ def parse_strict(line: bytes) -> dict[str, Any]:
         raise BadLine("$", f"{what} at byte {at} of the line") from None
     except BadLine:
         raise
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:  # an integer with thousands of digits
         raise BadLine("$", f"not JSON: {error}") from None
     if type(value) is not dict:
         raise BadLine("$", f"expected an object, got {json_type(value)}")
@@ -206,7 +207,7 @@ def _read_step(raw: Any, schema: Schema, path: str, unknown: Counter[str], prese
 
 
 def _read_action(raw: Mapping[str, Any], label: str, path: str) -> int:
-    """The action; NO_LABEL where it is missing and need not be there."""
+    """The action; NO_LABEL where it is missing and not required."""
     kind = _typed(raw.get("action_type"), int, f"{path}.action_type")
     target = _typed(raw.get("action_target"), int, f"{path}.action_target")
     if label == "observed" or not (kind is None or target is None):
@@ -239,7 +240,7 @@ def _action_bits(value: Any, path: str) -> int:
 
 
 def _one_of(value: Any, names: tuple[str, ...], path: str) -> str:
-    """A name out of `names`; the first where missing."""
+    """One of `names`; the first where missing."""
     if value is None:
         return names[0]
     if type(value) is not str or value not in names:
@@ -260,7 +261,7 @@ def _typed(value: Any, kind: type, path: str) -> Any:
     if type(value) is not int and type(value) is not float:
         raise BadLine(path, f"expected {'an integer' if kind is int else 'a number'}, got {json_type(value)}")
     if kind is int:
-        if not -(2**63) <= value < 2**63 or value != math.floor(value):  # neither holds for NaN or Infinity
+        if not -(2**63) <= value < 2**63 or value != math.floor(value):  # both comparisons fail for NaN and Infinity
             raise BadLine(path, f"expected an integer, got {value}")
         return int(value)
     if not abs(value) <= FLOAT32_MAX:

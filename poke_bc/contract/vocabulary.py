@@ -1,11 +1,9 @@
 """Vocabularies: what the ids of category fields stand for.
 
-Two sorts:
-
-- *closed*: a list of names. JSON holds names; preprocess writes ids. Id 0 is "unknown", id 1 is "none",
-  then the listed names in their order.
-- *open*: opaque numbers of whoever wrote the file (the basic schema). JSON holds integers, which are
-  kept as they are; how many there are is found in the data and stands in the manifest.
+- *closed*: a list of names. JSON holds names; preprocess writes ids. Id 0 is "unknown", id 1 is "none", and the
+  listed names follow in order.
+- *open*: opaque numbers chosen by the writer of the file (the basic schema). JSON holds integers, which are kept as
+  they are; their number is found in the data and recorded in the manifest.
 """
 
 from __future__ import annotations
@@ -24,9 +22,9 @@ class Vocabulary:
     """One name space, shared by all fields that refer to it.
 
     Args:
-        name: as fields refer to it, such as "species".
+        name: what fields call it, such as "species".
         names: the names from id 2 on, or None for an open vocabulary.
-        size: ids are below this number; 0 for an open vocabulary before data was seen.
+        size: all ids are below this; 0 for an open vocabulary whose data has not been read.
     """
 
     name: str
@@ -49,5 +47,5 @@ class Vocabulary:
         return {name: id_ for id_, name in enumerate(("", "none", *(self.names or ())), start=0) if name}
 
     def with_size(self, size: int) -> Vocabulary:
-        """The same vocabulary once the data has been seen; closed ones keep their size."""
+        """The vocabulary with the size found in the data; closed ones keep their own."""
         return Vocabulary(self.name, None, size) if self.is_open else self

@@ -23,8 +23,9 @@ from pipelines.blocks import Text, blocks_of
 from pipelines.decode import decode
 from pipelines.read_arrow import decode_fast
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
+from poke_bc.contract.field import FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
-from poke_bc.contract.schema import FLAG, NUMBER, Field, Schema, load_schema
+from poke_bc.contract.schema import Schema, load_schema
 from tests.bench.common import Line, converted_battles, enlarged_sample, line_of, rates, sized
 
 Rows = dict[str, NDArray[Any]]
