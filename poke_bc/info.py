@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from typing import Any
@@ -26,9 +27,23 @@ def info() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "decoder": decoder(),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": _devices(),
     }
+
+
+def decoder() -> str:
+    """The reader of text that preprocess uses here, and what to do if it is the slower one. Does not import Numba."""
+    slow = "arrow, several times slower than the scanner: "
+    if os.environ.get("POKE_BC_DECODER") == "arrow":
+        return slow + "unset POKE_BC_DECODER"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return slow + "unset NUMBA_DISABLE_JIT"
+    version = _version("numba")
+    if version is None or importlib.util.find_spec("numba") is None:
+        return slow + "pip install numba"
+    return f"scanner (numba {version})"
 
 
 def _version(package: str) -> str | None:
@@ -41,5 +56,5 @@ def _version(package: str) -> str | None:
 def _devices() -> list[str]:
     import torch
 
-    gpus = [torch.cuda.get_device_name(place) for place in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return [*gpus, f"cpu ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"]

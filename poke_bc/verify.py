@@ -1,13 +1,13 @@
-"""verify: hash every file that a data set or a checkpoint promises, and name what differs.
+"""verify: compare every file that a data set or a checkpoint lists with its recorded hash.
 
-Of a run that is every file of every checkpoint; its config.toml, metrics.jsonl and result.json are for people, grow or
-may be edited, and carry no digest. Neither does a quarantine.jsonl.
+In a run that is every file of every checkpoint. Its config.toml, metrics.jsonl and result.json grow or may be edited,
+so they have no recorded hash; neither has a quarantine.jsonl.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,25 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True)
 class Verified:
-    """What was hashed, and what differs (one line each; empty when all is as promised)."""
+    """What was hashed, and what does not match."""
 
     path: Path
     files: int
     bytes: int
-    differences: list[str] = field(default_factory=list)
-    leftovers: list[str] = field(default_factory=list)
+    differences: list[str]
+    """One line per file that is missing or changed."""
+    leftovers: list[str]
     """Files that nothing refers to; harmless."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"path": str(self.path), "files": self.files, "bytes": self.bytes, "differences": self.differences,
-                "leftovers": self.leftovers, "ok": not self.differences}
+        return vars(self) | {"path": str(self.path), "ok": not self.differences}
 
 
 def verify(path: str | Path) -> Verified:
     """Hash a folder of shards, a run with all its checkpoints, or one checkpoint.
 
-    Raises ShardError for a manifest that is damaged itself or of another format, UsageError for another folder.
+    Raises ShardError if the manifest is damaged or of another format, UsageError for any other folder.
     """
     path = Path(path)
     if (path / MANIFEST).exists():
@@ -50,7 +50,7 @@ def verify(path: str | Path) -> Verified:
     if (path / "digests.json").is_file():
         return _verify_run(path, [path])
     raise UsageError(f"{path}: neither shards ({MANIFEST}) nor a run ({CHECKPOINTS}/)",
-                     hint="give the folder that preprocess or train wrote")
+                     hint="give a folder that preprocess or train wrote")
 
 
 def _verify_shards(folder: Path) -> Verified:
@@ -59,12 +59,12 @@ def _verify_shards(folder: Path) -> Verified:
     differences = [problem for entry in entries for problem in _problems(folder, entry)]
     if (folder / SPLIT).exists():
         try:
-            _, parts = read_split(folder, manifest.identity)
+            _, split_T = read_split(folder, manifest.identity)
         except ShardError as error:
             differences.append(error.what)
         else:
-            if len(parts) != manifest.counts.trajectories:
-                differences.append(f"{folder / SPLIT_FILE}: {len(parts)} trajectories, "
+            if len(split_T) != manifest.counts.trajectories:
+                differences.append(f"{folder / SPLIT_FILE}: {len(split_T)} trajectories, "
                                    f"the manifest has {manifest.counts.trajectories}")
     named = {entry.name for entry in entries}
     leftovers = sorted(str(path) for path in folder.iterdir() if path.name.startswith(TEMPORARY)
@@ -84,11 +84,11 @@ def _problems(folder: Path, entry: FileEntry) -> Iterator[str]:
 
 
 def _verify_run(run: Path, checkpoints: list[Path]) -> Verified:
-    from poke_bc.train.checkpoint import damage
+    from poke_bc.train.checkpoint import damage  # imports torch, which shards do not need
 
     files = [path for checkpoint in checkpoints for path in checkpoint.rglob("*") if path.is_file()]
     leftovers = sorted(str(path) for path in (run / CHECKPOINTS).glob(f"{TEMPORARY}*"))
     differences = [problem for checkpoint in checkpoints for problem in damage(checkpoint)]
-    differences += [f"{run / link}: leads nowhere" for link in ("last", "best")
+    differences += [f"{run / link}: broken link" for link in ("last", "best")
                     if (run / link).is_symlink() and not (run / link).exists()]
     return Verified(run, len(files), sum(path.stat().st_size for path in files), differences, leftovers)

@@ -122,7 +122,7 @@ def test_inspect_says_what_is_wrong_with_real_labels_and_fields(shared_data: Cal
     assert all(name in remarks for name in constant)
     assert "the labels are degenerate: every move is move 0 and every switch is switch 0" in remarks
     assert "no legal masks" in remarks
-    assert "2 of 200 trajectories are there twice" in remarks
+    assert "2 of 200 trajectories are duplicates" in remarks
     assert (found["labels"]["move 0"] + found["labels"]["switch 0"], found["legal_actions"]) == (3921, {"0": 3921})
 
 
@@ -143,9 +143,12 @@ def test_verify_tells_its_result_as_json_and_fails_when_something_differs(raw: P
 def test_info_tells_versions_as_json() -> None:
     done = run_cli("info", "--json")
     assert (done.code, done.stderr) == (0, "")
-    assert {"poke-bc", "format", "split", "schemas", "python", "system", "packages", "devices"} <= set(done.json)
+    assert {"poke-bc", "format", "split", "schemas", "python", "system", "processors", "decoder", "packages",
+            "devices"} == set(done.json)
     assert done.json["poke-bc"] == __version__
     assert done.json["packages"]["torch"]
+    numba = done.json["packages"]["numba"]
+    assert done.json["decoder"] == f"scanner (numba {numba})" if numba else "pip install numba" in done.json["decoder"]
 
 
 def test_results_for_people_say_what_to_do_next(raw: Path, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_somebody_else_s_file_goes_through_all_commands(shared_data: Callable[[s
     assert "15 of 21 fields never vary" in remarks
     assert "labels are degenerate: every move is move 0 and every switch is switch 0" in remarks
     assert "no legal masks" in remarks
-    assert "2 of 200 trajectories are there twice" in remarks
+    assert "2 of 200 trajectories are duplicates" in remarks
     for path in (shards, run):
         assert run_cli("verify", path, "--json").json["ok"]
         assert run_cli("inspect", path).code == 0

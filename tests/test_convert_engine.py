@@ -380,7 +380,7 @@ def test_the_command_shows_what_became_of_every_battle(command: list[str], mixed
     run = [*command, "convert", str(mixed), "-o", str(tmp_path / "raw.jsonl"), "--salt", "s", "--format", "gen9ou"]
     told = subprocess.run(run, env=environment(), capture_output=True, text=True, check=True).stdout
     assert "3 of 11 battles" in told
-    assert "not asked for: 1 other format" in told
+    assert "left out: 1 other format" in told
     for reason in ("duplicate battle", "internal error: KeyError", "unknown Pokémon", "please report"):
         assert reason in told
     assert told.splitlines()[-1] == f"next: poke-bc preprocess {tmp_path / 'raw.jsonl'}"

@@ -14,6 +14,7 @@ FLOORS = {
     "poke_bc.version": 0,
     "poke_bc.contract": 0,
     "poke_bc.dex": 0,
+    "poke_bc.tables": 0,
     "poke_bc.data": 1,
     "poke_bc.policy": 1,
     "poke_bc.showdown": 1,

@@ -1,4 +1,4 @@
-"""What inspect says of fields: their range, how much of them varies, and why one does not."""
+"""What inspect reports about fields: their range, how much of them varies, and why one does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from poke_bc.cli.checks import inspect_any
 from poke_bc.contract.schema import load_schema
-from poke_bc.inspect import FieldFacts, Inspection, inspect, render
+from poke_bc.inspect import Inspection, render
+from poke_bc.inspect.report import FieldFacts
 
 STEPS = 6
 
@@ -39,7 +41,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(raw: Path) -> Inspection:
-    return inspect(raw)
+    return inspect_any(raw)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +53,13 @@ def test_every_field_of_the_singles_schema_is_there(facts: dict[str, FieldFacts]
     assert list(facts) == [field.name for field in load_schema("singles").fields]
 
 
-@pytest.mark.parametrize(("name", "varying", "share"), [
+@pytest.mark.parametrize(("name", "varying", "non_default"), [
     ("turn", 1, 1.0), ("own_gimmick_used", 1, 4 / 24), ("own_hp", 1, 1.0), ("own_species", 0, 2 / 6),
     ("weather", 1, 3 / 6), ("opp_species", 0, 1 / 6), ("own_stealth_rock", 1, 1 / 6), ("own_level", 0, 1.0),
 ])
 def test_it_says_how_many_positions_vary_and_how_many_values_say_something(
-        facts: dict[str, FieldFacts], name: str, varying: int, share: float) -> None:
-    assert (facts[name].varying, facts[name].share) == (varying, pytest.approx(share))
+        facts: dict[str, FieldFacts], name: str, varying: int, non_default: float) -> None:
+    assert (facts[name].varying, facts[name].non_default) == (varying, pytest.approx(non_default))
 
 
 @pytest.mark.parametrize(("name", "note", "why"), [
@@ -75,8 +77,8 @@ def test_remarks_gather_the_fields_by_reason(found: Inspection) -> None:
     assert found.facts["generations"] == "6-7, 9"
     remark = next(remark for remark in found.remarks if "never vary" in remark)
     assert "own_dynamax_turns (not in gen 6-7, 9)" in remark
-    assert "terrain, magic_room, own_status (nothing of the kind in these battles)" in remark
-    assert any(remark.startswith("unknown (not shown yet") and "83.3% of opp_species" in remark
+    assert "terrain, magic_room, own_status (never set in these battles)" in remark
+    assert any(remark.startswith("unknown names (not shown yet") and "83.3% of opp_species" in remark
                for remark in found.remarks)
 
 

@@ -18,7 +18,9 @@ from training_fixtures import make_shards
 from pipelines.preprocess import preprocess
 from pipelines.split import split_shards
 from poke_bc.contract.errors import UsageError
-from poke_bc.leaks import Check, LeakReport, SlotRows, check_leaks, render, rule_hits
+from poke_bc.leaks import LeakReport, check_leaks, render
+from poke_bc.leaks.check import Check
+from poke_bc.leaks.guesses import SlotRows, rule_hits
 
 POOLS = {
     "greattusk": ["bulkup", "closecombat", "earthquake", "headlongrush", "icespinner", "knockoff", "rapidspin"],
@@ -194,7 +196,7 @@ def test_the_table_fits_a_terminal_and_the_verdict_stands_below(made: dict[str, 
     assert "…" not in text
     for each in report.checks:
         assert any(line.startswith(each.check) and f"{each.decisions:,}" in line for line in text.splitlines())
-    assert text.index("To be read beside") < text.index("leak suspected: uniform")
+    assert text.index("Compare (--against") < text.index("leak suspected: uniform")
     alone = check_leaks(made["truth"])
     assert (alone.verdict, alone.suspected, alone.against) == (None, [], None)
     assert "--against SHARDS" in shown(alone)
@@ -202,7 +204,7 @@ def test_the_table_fits_a_terminal_and_the_verdict_stands_below(made: dict[str, 
 
 def test_shards_without_the_fields_or_without_masks_are_refused(made: dict[str, Path], tmp_path: Path) -> None:
     basic = make_shards(tmp_path / "basic", battles=3)
-    with pytest.raises(UsageError, match=r"basic: .*own_moves.*basic has no such fields"):
+    with pytest.raises(UsageError, match=r"basic: .*own_moves.*basic does not have"):
         check_leaks(basic)
     for path in (basic.with_suffix(".jsonl"), tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="no shards"):

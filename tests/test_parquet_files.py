@@ -22,9 +22,9 @@ from pipelines.parquet import Rows, parquet_blocks
 from pipelines.part import PartStore
 from pipelines.preprocess import preprocess
 from pipelines.split import split
+from poke_bc.cli.checks import inspect_any
 from poke_bc.contract.errors import InputError, SchemaError, UsageError
 from poke_bc.contract.manifest import Manifest
-from poke_bc.inspect import inspect
 from poke_bc.verify import verify
 
 RAWS = make_trajectories(30)
@@ -146,7 +146,7 @@ def test_the_schema_is_told_by_the_observations(tmp_path: Path) -> None:
 
 
 def test_a_table_can_be_inspected(tmp_path: Path) -> None:
-    found = inspect(write_parquet(tmp_path / "raw.parquet", RAWS))
+    found = inspect_any(write_parquet(tmp_path / "raw.parquet", RAWS))
     assert found.facts["trajectories"] == len(RAWS)
 
 

@@ -1,0 +1,115 @@
+"""Commands that make data: convert, preprocess, split."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, show_table
+
+SHARDS = Path("data/shards")
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one per CPU.")]
+
+
+def convert(
+    paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files or battle records (also "
+                                                    ".gz, .zst); files, folders, globs, or - for stdin.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
+    formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
+    min_rating: Annotated[int | None, typer.Option(help="Only battles whose players both have this rating.")] = None,
+    workers: Workers = None,
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep user names instead of replacing them with "
+                                                                  "pseudonyms.")] = False,
+    salt: Annotated[str | None, typer.Option(help="Secret that pseudonyms depend on; by default $POKE_BC_SALT, or a "
+                                                  "random one that is stored for the next run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N battles that match.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert Showdown battles to raw trajectories: both players' views, without hindsight."""
+    from pipelines.convert import convert_battles
+
+    with progress_bar("battles", quiet=quiet) as progress:
+        result = convert_battles(paths, out, formats=formats or (), min_rating=min_rating, workers=workers,
+                                 keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
+    to_stdout = str(out) == "-"  # stdout then carries the trajectories, and the summary goes to stderr
+    with contextlib.redirect_stdout(sys.stderr) if to_stdout else contextlib.nullcontext():
+        if as_json:
+            return print_json(result)
+        print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
+              f"({result['battles_per_s']:,.0f}/s) -> {out} ({result['trajectories']:,} trajectories, "
+              f"{result['decisions']:,} decisions)")
+        print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
+              f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
+        if result["left_out"]:
+            print(f"left out: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
+        if result["skipped"]:
+            show_table(["skipped because", "battles", "example"], [
+                [reason, f"{count:,}", next(iter(result["examples"].get(reason, ())), "")]
+                for reason, count in result["skipped"].items()])
+        if any(reason.startswith("internal error") for reason in result["skipped"]):
+            print("internal errors are bugs in poke-bc: please report the line above, the battle it names, and the "
+                  "output of poke-bc info")
+        if not to_stdout:
+            print(f"next: poke-bc preprocess {out}")
+
+
+def preprocess(
+    raw: Annotated[list[str], typer.Argument(help="JSONL (also .gz, .zst) or Parquet; files, folders, globs, or - for "
+                                                  "stdin.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the shards to.")] = SHARDS,
+    schema: Annotated[str, typer.Option(help="auto, basic, singles, or a TOML file.")] = "auto",
+    workers: Workers = None,
+    max_bad: Annotated[float, typer.Option(min=0, max=1, help="Largest fraction of lines that may be bad.")] = 0.001,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N trajectories.")] = None,
+    shard_mb: Annotated[int, typer.Option(min=1, help="Size of a full shard in MiB.")] = 256,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn raw trajectories into columnar shards, once, before training."""
+    from pipelines.preprocess import preprocess as run
+
+    with progress_bar("decisions", quiet=quiet) as progress:
+        done = run(raw, out, schema=schema, workers=workers, max_bad=max_bad, limit=limit, shard_bytes=shard_mb << 20,
+                   progress=progress)
+    result = done.to_dict()
+    if as_json:
+        return print_json(result)
+    print(f"{result['decisions']:,} decisions of {result['trajectories']:,} trajectories in {result['seconds']:.1f} s "
+          f"({result['decisions_per_s']:,.0f}/s) -> {out} ({result['shards']} shards, {result['bytes'] / 1e6:.1f} MB, "
+          f"{result['bytes_per_decision']:.0f} bytes per decision)")
+    print(f"schema {result['schema']} · labelled {result['labelled']:,} · legal masks: {result['legal_masks']} · "
+          f"duplicates {result['duplicates']:,} · quarantined {result['quarantined']:,} · decoder: {result['decoder']}")
+    counts = done.manifest.counts
+    absent = len(done.manifest.schema.fields) - len(counts.present)
+    if absent or counts.unknown_keys:
+        print(f"{len(counts.unknown_keys)} unknown keys ignored · {absent} fields of the schema missing everywhere: "
+              f"poke-bc inspect {out}")
+    if result["decoder"] == "arrow" and result["seconds"] > 20:
+        print("the Arrow decoder is several times slower than the scanner; poke-bc info says why it was used")
+    print(f"next: poke-bc split{'' if out == SHARDS else f' {out}'}")
+
+
+def split(
+    path: Annotated[Path, typer.Argument(help="Folder of shards, or a JSONL file.")] = SHARDS,
+    val_ratio: Annotated[float, typer.Option(help="Fraction of the battles for val.")] = 0.1,
+    test_ratio: Annotated[float, typer.Option(help="Fraction of the battles for test.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the hash that assigns battles to splits.")] = 42,
+    by: Annotated[str, typer.Option(help="Split by battle, player or date.")] = "battle",
+    as_json: Json = False,
+) -> None:
+    """Assign battles to train, val and test; a battle never spans two splits."""
+    from pipelines.split import split as run
+
+    done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    if as_json:
+        return print_json(done.to_dict())
+    show_table(["split", "battles", "trajectories", "decisions"],
+               [[name, *(f"{count:,}" for count in counts.values())] for name, counts in done.counts.items()])
+    if done.unreadable:
+        print(f"{done.unreadable:,} lines were skipped: not trajectories")
+    print(f"wrote {', '.join(map(str, done.files))}")
