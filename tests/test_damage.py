@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from poke_bc.contract.schema import CATEGORY, FLAG, Schema, load_schema
 from poke_bc.dex import dex
-from poke_bc.showdown.damage import add_damage
+from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.damage.pokemon import CHARGE, FLASH_FIRE, MAGNET_RISE, SLOW_START, SMACKED_DOWN
 
 SINGLES = load_schema("singles")
