@@ -153,10 +153,10 @@ def _check_output(target: Path | None) -> None:
 
 
 def _real_conversion() -> Conversion:
-    from poke_bc.showdown.convert import convert, reveal
+    from poke_bc.showdown.convert import convert, first_pass
     from poke_bc.showdown.corpus import Corpus
 
-    return Conversion(reveal, convert, Corpus)
+    return Conversion(first_pass, convert, Corpus)
 
 
 class _Run:

@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,17 @@ class FakeCorpus:
         return corpus
 
 
-def fake_reveal(record: BattleRecord) -> list[str]:
+@dataclass
+class FakeFirstPass:
+    revealed: list[str]
+
+
+def fake_first_pass(record: BattleRecord) -> FakeFirstPass:
     if any("Missingno" in line for line in record.lines):
         raise SkippedBattle("unknown Pokémon", "Missingno")
     if any("Glitch" in line for line in record.lines):
         raise ZeroDivisionError("division by zero")
-    return [line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")]
+    return FakeFirstPass([line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")])
 
 
 def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any]]:
@@ -146,11 +152,11 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any
             "date": record.date,
             "rating": record.rating,
             "lines": record.lines,
-            "asked": [[each.after_line, each.request, each.choice] for each in record.asked.get(player, ())],
+            "asked": [[each.after_line, each.request, each.choice] for each in record.requests.get(player, ())],
             "steps": steps,
         }
         for player in ("p1", "p2")
     ]
 
 
-FAKE = Conversion(fake_reveal, fake_convert, FakeCorpus)
+FAKE = Conversion(fake_first_pass, fake_convert, FakeCorpus)

@@ -150,7 +150,7 @@ _converted: dict[At, tuple[dict[str, View], dict[str, View] | None]] = {}
 def _of(at: At, find: Find) -> tuple[dict[str, View], dict[str, View] | None]:
     if at not in _converted:
         record = at.record(find)
-        _converted[at] = (convert_record(replace(record, asked={})), convert_record(record) if record.asked else None)
+        _converted[at] = (convert_record(replace(record, requests={})), convert_record(record) if record.requests else None)
     return _converted[at]
 
 

@@ -174,11 +174,11 @@ def test_requests_of_battle_records_count_the_lines_that_are_left(tmp_path: Path
         ],
     }
     found = only(write(tmp_path / "a.jsonl", jsonl([record])))
-    first, second = found.asked["p1"]
+    first, second = found.requests["p1"]
     assert found.lines[first.after_line - 1] == "|turn|2"
     assert (first.choice, second.choice, second.rejected) == ("move 1", "switch 2", True)
     assert first.request["side"]["name"] == hash_name("ash ketchum", "salt")
-    assert "p2" not in found.asked
+    assert "p2" not in found.requests
     assert not any("secret" in line for line in found.lines)
 
 
@@ -224,7 +224,7 @@ def bot_log(*, first: bool) -> list[str]:
 @pytest.mark.parametrize("first", [True, False], ids=["requests before updates", "requests after updates"])
 def test_requests_in_a_log_of_a_bot_stand_behind_what_they_follow_from(first: bool, tmp_path: Path) -> None:
     record = only(write(tmp_path / "a.log", "\n".join([">battle-gen9ou-7", *bot_log(first=first)]).encode()))
-    asked = record.asked["p1"]
+    asked = record.requests["p1"]
     assert record.id == "gen9ou-7"
     assert [record.lines[each.after_line - 1] for each in asked] == [
         "|teampreview",
@@ -250,7 +250,7 @@ def test_requests_that_do_not_fit_the_lines_are_left_aside(tmp_path: Path) -> No
     lines = bot_log(first=False)
     requests = [line for line in lines if line.startswith("|request|")]
     disorder = [*requests, *(line for line in lines if not line.startswith("|request|"))]
-    assert only(write(tmp_path / "a.log", "\n".join(disorder).encode())).asked == {}
+    assert only(write(tmp_path / "a.log", "\n".join(disorder).encode())).requests == {}
 
 
 def test_interleaved_rooms_of_a_bots_log_are_told_apart(tmp_path: Path) -> None:
@@ -538,8 +538,8 @@ def test_real_files_are_read(name: str, shared_data: Callable[[str], Path]) -> N
     for number, found in enumerate(read(path)):
         assert isinstance(found, BattleRecord)
         assert found.format
-        assert ("p1" in found.asked) >= (not name.startswith("replays"))
-        for player, asked in found.asked.items():
+        assert ("p1" in found.requests) >= (not name.startswith("replays"))
+        for player, asked in found.requests.items():
             assert all(each.request["side"]["id"] == player for each in asked)
         if number == 100:
             break

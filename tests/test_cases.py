@@ -505,7 +505,7 @@ STARRED = At("sim/gen6randombattle_team_preview", "gen6randombattle_team_preview
 def test_a_forme_that_team_preview_hides_stays_hidden_until_it_comes_in(shared_data: Find) -> None:
     # |poke|p2|Arceus-*, L71|item   |start   |switch|p2a: Arceus|Arceus-Dark, L71|100/100
     record = STARRED.record(shared_data)
-    for view in (convert_record(record)["p1"], convert_record(replace(record, asked={}))["p1"]):
+    for view in (convert_record(record)["p1"], convert_record(replace(record, requests={}))["p1"]):
         preview, first = view.rows[:2]
         assert "arceusdark" not in preview.seen["opp_species"]
         assert preview.of("opp", "arceus", "type1") == "normal"
@@ -595,14 +595,14 @@ def test_a_log_may_break_off_anywhere(shared_data: Find) -> None:
     turn = record.lines.index("|turn|21")
     whole = both(TAUNT, "p2", shared_data)[0]
     for cut in (turn, turn + 1, turn + 2, turn + 3):
-        views = convert_record(replace(record, asked={}, lines=record.lines[:cut]))
+        views = convert_record(replace(record, requests={}, lines=record.lines[:cut]))
         assert views["p2"].trajectory["total_reward"] == 0.0
         assert "winner" not in views["p2"].trajectory
         for row, same in zip(views["p2"].rows[:-1], whole.rows, strict=False):
             assert row.action in ("", same.action)
     # after |move|p1a: Magmortar|Taunt|p2a: Kyogre and before |cant|: one choice was seen, the other was not
     line = next(n for n, line in enumerate(record.lines) if n > turn and line.startswith("|move|p1a: Magmortar|Taunt"))
-    views = convert_record(replace(record, asked={}, lines=record.lines[:line + 1]))
+    views = convert_record(replace(record, requests={}, lines=record.lines[:line + 1]))
     assert (views["p1"].rows[-1].action, views["p2"].rows[-1].label) == ("taunt", "none")
 
 
@@ -619,7 +619,7 @@ def test_a_player_who_comes_back_is_the_same_player(shared_data: Find) -> None:
 
 def test_chat_that_looks_like_protocol_changes_nothing(shared_data: Find) -> None:
     record = TAUNT.record(shared_data)
-    expected = [view.trajectory for view in convert_record(replace(record, asked={})).values()]
+    expected = [view.trajectory for view in convert_record(replace(record, requests={})).values()]
     chat = ("|c|☆Ash|I use |move|p1a: Kyogre|Splash|p1a: Kyogre", "|c:|1700000000|Ash||win|Alpha", "||turn|99",
             "|raw|<b>|faint|p2a: Kyogre</b>", "|inactive|Ash has 60 seconds left.")
     lines = [line for each in record.lines for line in (each, *(chat if each.startswith("|turn|") else ()))]
@@ -629,7 +629,7 @@ def test_chat_that_looks_like_protocol_changes_nothing(shared_data: Find) -> Non
 
 def cleaned(record: BattleRecord, lines: list[str]) -> BattleRecord:
     """As the pipeline hands it on."""
-    return replace(record, asked={}, lines=tuple(clean(lines).lines))
+    return replace(record, requests={}, lines=tuple(clean(lines).lines))
 
 
 # --- two choices at once ----------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pipelines.convert import convert_battles
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
-from poke_bc.showdown.convert import convert, reveal
+from poke_bc.showdown.convert import convert, first_pass
 from poke_bc.showdown.corpus import Corpus
-from poke_bc.showdown.record import PLAYERS, Asked, BattleRecord, SkippedBattle
+from poke_bc.showdown.record import PLAYERS, BattleRecord, RecordedRequest, SkippedBattle
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
 SINGLES = load_schema("singles")
@@ -27,7 +27,7 @@ ODD = ["", "p1a: X", "p3a: Q", "p2: ", "[from] item: Leftovers", "[of] p9a: Z", 
 
 def to_record(value: dict[str, Any], *, exact: bool) -> BattleRecord:
     asked = {
-        player: tuple(Asked(ask["after_line"], ask["request"], ask["choice"], ask.get("rejected", False))
+        player: tuple(RecordedRequest(ask["after_line"], ask["request"], ask["choice"], ask.get("rejected", False))
                       for ask in value[player])
         for player in PLAYERS
     }
@@ -44,7 +44,7 @@ def battles() -> list[dict[str, Any]]:
 def corpus(battles: list[dict[str, Any]]) -> Corpus:
     found = Corpus()
     for battle in battles:
-        found.add(reveal(to_record(battle, exact=False)))
+        found.add(first_pass(to_record(battle, exact=False)).revealed)
     return found
 
 
@@ -102,7 +102,7 @@ def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
 
 def test_a_battle_fills_none_of_its_own_gaps(battles: list[dict[str, Any]]) -> None:
     """With itself in the corpus or not: the same. Else a mirror match would show the opponent's later moves."""
-    revealed = {battle["id"]: reveal(to_record(battle, exact=False)) for battle in battles}
+    revealed = {battle["id"]: first_pass(to_record(battle, exact=False)).revealed for battle in battles}
     for battle in battles:
         same_format = [battle["id"], *(each["id"] for each in battles if each["format"] == battle["format"])]
         filled = []
@@ -120,9 +120,9 @@ def test_a_choice_that_cannot_be_is_a_reason_to_skip(
     battles: list[dict[str, Any]], corpus: Corpus, choice: str
 ) -> None:
     record = to_record(battles[0], exact=True)
-    asked = {player: (replace(asks[0], choice=choice), *asks[1:]) for player, asks in record.asked.items()}
+    asked = {player: (replace(asks[0], choice=choice), *asks[1:]) for player, asks in record.requests.items()}
     with pytest.raises(SkippedBattle, match="unknown choice"):
-        convert(replace(record, asked=asked), corpus)
+        convert(replace(record, requests=asked), corpus)
 
 
 def test_a_duplicate_is_what_was_played_twice_not_what_is_called_the_same(

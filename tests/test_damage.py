@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from poke_bc.contract.field import CATEGORY, FLAG
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.dex import dex
-from poke_bc.showdown.damage import add_damage
+from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.damage.pokemon import CHARGE, FLASH_FIRE, MAGNET_RISE, SLOW_START, SMACKED_DOWN
 
 SINGLES = load_schema("singles")

@@ -18,16 +18,16 @@ from typing import Any
 
 from pipelines.battles.clean_log import Event
 from pipelines.battles.names import Hiding
-from poke_bc.showdown.record import Asked, Player
+from poke_bc.showdown.record import Player, RecordedRequest
 
 _SIDES: tuple[Player, ...] = ("p1", "p2")
 _ENDINGS = ("|turn|", "|teampreview", "|win|")
 _ACTIONS = ("|move|", "|switch|", "|drag|", "|cant|", "|upkeep", "|start", "|win|")
 
 
-def read_requests(lines: Sequence[str], events: Sequence[Event], hiding: Hiding) -> dict[Player, tuple[Asked, ...]]:
+def read_requests(lines: Sequence[str], events: Sequence[Event], hiding: Hiding) -> dict[Player, tuple[RecordedRequest, ...]]:
     """What each player was asked and answered, by the events of its log; nothing where they do not fit the lines."""
-    asked: dict[Player, list[Asked]] = {player: [] for player in _SIDES}
+    asked: dict[Player, list[RecordedRequest]] = {player: [] for player in _SIDES}
     rqids: dict[Player, object] = {}
     last: Player | None = None
     requests = {number: request for number, event in enumerate(events)
@@ -42,14 +42,14 @@ def read_requests(lines: Sequence[str], events: Sequence[Event], hiding: Hiding)
             rqids[player] = rqid
             again = bool(asked[player]) and asked[player][-1].rejected  # no update comes between
             place = _behind_update(lines, events, number) if first and not again else event.after_line
-            asked[player].append(Asked(place, hiding.request(requests[number])))
+            asked[player].append(RecordedRequest(place, hiding.request(requests[number])))
         elif event.kind != "request" and (player := next((each for each in _SIDES if each == event.side), last)):
             _answer(asked[player], event)
     given = {player: tuple(each) for player, each in asked.items() if each}
     return given if all(_fits(lines, each) for player in given for each in given[player]) else {}
 
 
-def _answer(asked: list[Asked], event: Event) -> None:
+def _answer(asked: list[RecordedRequest], event: Event) -> None:
     if not asked:
         return
     if event.kind == "choice":
@@ -94,7 +94,7 @@ def _behind_update(lines: Sequence[str], events: Sequence[Event], number: int) -
     return stop
 
 
-def _fits(lines: Sequence[str], asked: Asked) -> bool:
+def _fits(lines: Sequence[str], asked: RecordedRequest) -> bool:
     """Whether the last thing shown before a request is what makes Showdown ask for it."""
     if asked.request.get("wait"):
         return True

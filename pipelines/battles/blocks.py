@@ -49,7 +49,8 @@ _ENCODE = msgspec.json.Encoder().encode
 class Conversion:
     """The steps from a record to trajectories, importable by name in other processes."""
 
-    reveal: Callable[[BattleRecord], Any]
+    first_pass: Callable[[BattleRecord], Any]
+    """Its result has `revealed`."""
     convert: Callable[[BattleRecord, Any], list[dict[str, Any]]]
     corpus: type[Any]
     """Has add(revealed), save(path) and load(path)."""
@@ -192,7 +193,7 @@ class Workshop:
             hashes = digest(record.id.encode()), lines_hash(record)
             if reason := self._unwanted(record):
                 return Look(piece.place, *hashes, reason)
-            return Look(piece.place, *hashes, revealed=self.conversion.reveal(record))
+            return Look(piece.place, *hashes, revealed=self.conversion.first_pass(record).revealed)
         except SkippedBattle as skipped:
             return Look(piece.place, reason=skipped.reason, detail=skipped.detail)
         except MemoryError:
@@ -268,7 +269,7 @@ class Workshop:
             labels += counted
             converted += 1
             decisions += counted.total()
-            exact += sum(bool(record.asked.get(each["player"])) for each in trajectories)
+            exact += sum(bool(record.requests.get(each["player"])) for each in trajectories)
         text = b"".join(lines)
         packed = pa.Codec("zstd", compression_level=1).compress(text, asbytes=True) if text else b""
         self.path(number, "jsonl.zst").write_bytes(packed)

@@ -82,7 +82,7 @@ def keep_only_this_plan(workshop: Workshop) -> None:
     plan = {"version": __version__, "code": _code_digest(), "formats": sorted(workshop.formats),
             "min_rating": workshop.min_rating, "names": workshop.hiding.fingerprint,
             "steps": [f"{step.__module__}.{step.__qualname__}" for step in (
-                workshop.conversion.reveal, workshop.conversion.convert, workshop.conversion.corpus)]}
+                workshop.conversion.first_pass, workshop.conversion.convert, workshop.conversion.corpus)]}
     path = workshop.parts / "plan.json"
     try:
         same = json.loads(path.read_bytes()) == plan

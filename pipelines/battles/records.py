@@ -23,7 +23,7 @@ from pipelines.battles.names import Hiding
 from pipelines.battles.pieces import Piece
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
-from poke_bc.showdown.record import Asked, BattleRecord, Player, SkippedBattle
+from poke_bc.showdown.record import BattleRecord, Player, RecordedRequest, SkippedBattle
 
 NOT_A_BATTLE = "not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
@@ -92,7 +92,7 @@ def _from_page(text: str, piece: Piece, hiding: Hiding) -> BattleRecord:
 def _from_record(value: Mapping[str, Any], piece: Piece, hiding: Hiding) -> BattleRecord:
     raw = _strings(value["spectator"])
     log = clean(raw)
-    asked: dict[Player, tuple[Asked, ...]] = {}
+    asked: dict[Player, tuple[RecordedRequest, ...]] = {}
     sides: tuple[Player, ...] = ("p1", "p2")
     for player in sides:
         entries = value.get(player) or []
@@ -107,7 +107,7 @@ def _is_request(entry: object) -> bool:
     return not (isinstance(entry, dict) and entry.get("k", "r") != "r")
 
 
-def _asked(entry: object, log: CleanLog, hiding: Hiding) -> Asked:
+def _asked(entry: object, log: CleanLog, hiding: Hiding) -> RecordedRequest:
     if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
         raise SkippedBattle("malformed requests", "an entry without a request")
     place = entry.get("after_line", entry.get("spec_lines"))
@@ -115,11 +115,11 @@ def _asked(entry: object, log: CleanLog, hiding: Hiding) -> Asked:
     if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
         raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
     said = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return Asked(log.before[place], hiding.request(entry["request"]), said or None, bool(entry.get("rejected")))
+    return RecordedRequest(log.before[place], hiding.request(entry["request"]), said or None, bool(entry.get("rejected")))
 
 
 def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: Hiding, log: CleanLog | None = None,
-            asked: dict[Player, tuple[Asked, ...]] | None = None) -> BattleRecord:
+            asked: dict[Player, tuple[RecordedRequest, ...]] | None = None) -> BattleRecord:
     """What all shapes have in common."""
     log = log or clean(raw)
     if not any(line.startswith(("|move|", "|switch|", "|player|", "|start")) for line in log.lines):
@@ -131,7 +131,7 @@ def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: 
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(chr(10).join(lines).encode())}"
-    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, asked=asked,
+    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=asked,
                         date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
                         source=piece.place)
 

@@ -1,10 +1,15 @@
-"""The one place that knows Showdown's battles: protocol -> state, observation, legal actions, labels.
+"""Everything about Showdown's battles: protocol -> state, observation, legal actions, labels.
 
-    record     a battle as it comes in         protocol        words of a line
-    state      Pokémon and sides               battle, lines   the tracker: what each line does to them
-    story      first pass: decisions, labels   decision, choices, power   what a choice is; |choice| lines; Z and Max
-    corpus     sets that battles showed        team            own sets: from requests, or revealed and filled
-    legal      the ten actions                 requests        recorded requests and choices: exact
-    observe    the singles observation         damage          its derived estimates
-    convert    one battle record -> trajectories
+    record      a battle as it comes in             protocol     fields of a line
+    state       Pokémon and sides                   battle       state of a battle
+    lines       what each line does to it           tracker      follows a battle line by line
+    generation  which one a battle is of            decision     a choice and its label
+    log_reader  first pass: decisions, labels       arrivals     first pass: who comes in
+    choices     `|choice|` lines                    power        Z-Moves and Max Moves
+    seen        what a battle showed of a team      first_pass   all that the first pass finds
+    corpus      sets that all battles showed        team         own sets: from requests, or shown and imputed
+    own_pokemon what a player knows of one          legal        the ten actions
+    requests    recorded requests and choices       labels       the label of a decision
+    observe     the singles observation             observed_teams  its fields of each Pokémon
+    damage      its derived estimates               convert      one battle record -> trajectories
 """

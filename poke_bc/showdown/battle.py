@@ -1,14 +1,11 @@
-"""The tracker: follows the protocol of a singles battle line by line, for both players at once.
-
-Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.battle.add` calls of sim/ and data/.
-"""
+"""The state of a singles battle, for both players at once; poke_bc.showdown.tracker updates it line by line."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from poke_bc.dex import Dex, dex
-from poke_bc.showdown.lines import HANDLERS, IGNORED
 from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import DYNAMAX, Mon, Side
@@ -21,89 +18,84 @@ class Battle:
 
     Args:
         gen: generation, 1 to 9.
-        teams: Pokémon already known of each side (own team, team preview); the tracker updates these objects.
-        truth: line number -> who really came in there under Illusion (nickname, details), where that is known.
-        returns: line number of a switch -> HP with which the one that leaves will come back (Regenerator), where
-            that is known; its player sees it at once.
+        teams: Pokémon already known of each side (own team, team preview); these objects are updated.
+        illusions: line number of a switch -> nickname and details of the Pokémon that really came in under Illusion,
+            where known.
+        returning_hp: line number of a switch -> HP with which the Pokémon that leaves will return (Regenerator),
+            where known; its player sees that HP at once.
     """
 
     def __init__(
         self,
         gen: int,
         teams: Mapping[str, list[Mon]] | None = None,
-        truth: Mapping[int, tuple[str, str]] | None = None,
-        returns: Mapping[int, float] | None = None,
+        illusions: Mapping[int, tuple[str, str]] | None = None,
+        returning_hp: Mapping[int, float] | None = None,
     ) -> None:
         self.gen = gen
         self.dex: Dex = dex(gen)
         self.sides = {player: Side(player, list((teams or {}).get(player, ()))) for player in PLAYERS}
-        self.truth = truth or {}
-        self.returns = returns or {}
+        self._side_of_position = {f"{player}a": side for player, side in self.sides.items()}
+        self.illusions = illusions or {}
+        self.returning_hp = returning_hp or {}
         self.turn = 0
         self.weather, self.weather_since = NONE, 0
         self.terrain, self.terrain_since = NONE, 0
         self.rooms: dict[str, int] = {}
         """trickroom, magicroom, wonderroom, gravity -> turn in which it began."""
         self.winner: str | None = None
-        """p1, p2 or "tie"; None while it goes on."""
+        """p1, p2 or "tie"; None while the battle goes on."""
         self.percent = gen >= 7
         """Whether the opponent's HP is shown in percent, not in 48ths."""
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
         self.mover: str | None = None
-        """Whose move the lines are about."""
+        """The player whose move the current lines are about."""
         self.z_powered: str | None = None
-        """Whose next move is a Z-Move."""
-        self.entered: dict[str, tuple[object, ...]] = {}
-        """What was known of the one shown there before it came in, in case it was another."""
-
-    def read(self, line: str) -> None:
-        """Take in the next line. Raises SkippedBattle where it cannot be followed."""
-        self.lines_read += 1
-        if not line.startswith("|"):
-            return
-        parts = line.split("|")
-        kind = parts[1]
-        handler = HANDLERS.get(kind)
-        if handler is None:
-            if kind not in IGNORED:
-                raise SkippedBattle("unknown line", kind)
-            return
-        try:
-            handler(self, parts)
-        except (IndexError, KeyError, ValueError):  # a field is missing, names no player, or is no number
-            raise SkippedBattle("damaged line", kind) from None
+        """The player whose next move is a Z-Move."""
+        self.entry_states: dict[str, tuple[Any, ...]] = {}
+        """Per player, what was known of the Pokémon shown as active before it came in; needed if it was another."""
+        self.views: dict[str, Any] = {}
+        """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 
     def mon(self, ident: str) -> Mon | None:
-        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, on the bench too."""
+        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the Pokémon of that name, which may be on the bench."""
+        side = self._side_of_position.get(ident[:3])
+        if side is not None:
+            return side.active
         side = self.sides.get(ident[:2])
         if side is None:
             return None
-        if ident[2:3] == "a":
-            return side.active
         if ident[2:3] != ":":
             raise SkippedBattle("not singles", ident[:3])
         nick = ident[4:]
-        named = [mon for mon in side.mons if mon.nick == nick]
-        return named[0] if named else None
+        for mon in side.mons:
+            if mon.nick == nick:
+                mon.bench_changes += 1
+                return mon
+        return None
+
+    def foe_of(self, player: str) -> Mon | None:
+        """The opponent's active Pokémon."""
+        return self.sides["p2" if player == "p1" else "p1"].active
 
     def display(self) -> int:
-        """Parts of the HP bar that the opponent sees."""
+        """Number of parts in the HP bar that the opponent sees."""
         return 100 if self.percent else 48
 
     def age(self, since: int) -> int:
-        """Turns that something has stood which began in turn `since`, at least 1."""
+        """Turns since an effect began in turn `since`, at least 1."""
         return max(self.turn - since, 1)
 
     def may_dynamax(self, side: Side) -> bool:
-        """Whether the active Pokémon could dynamax now, as far as the rules tell."""
+        """Whether the active Pokémon could dynamax now, as far as the rules say."""
         mon = side.active
         return (self.gen == 8 and not side.gimmick_used[DYNAMAX] and "dynamax" not in self.banned
                 and mon is not None and mon.base not in NEVER_DYNAMAX)
 
     def base_of(self, species: str) -> str:
-        """What stays the same through all formes."""
+        """The base species, which all formes share."""
         known = self.dex.species(species)
         return known.base_species if known else species
 

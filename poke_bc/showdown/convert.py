@@ -1,8 +1,8 @@
 """One battle record -> the trajectories of both players, in two passes.
 
-The first pass (poke_bc.showdown.story) finds every decision and what the battle reveals; the second walks through it
-again with both teams known to their own players, and observes each decision at its moment. Where a player's requests
-were recorded, team, legal actions and labels come from them, and nothing is inferred.
+The first pass finds every decision and what the battle reveals; the second follows the battle again with both teams
+known to their own players, and observes each decision at its moment. Where a player's requests were recorded, team,
+legal actions and labels come from them, and nothing is inferred.
 """
 
 from __future__ import annotations
@@ -11,298 +11,184 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS, TEAM_SLOTS
+from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.choices import NO_SLOT
-from poke_bc.showdown.corpus import Corpus, Others, RevealedSets
-from poke_bc.showdown.damage import add_damage
-from poke_bc.showdown.decision import (
-    AMONG_ALL,
-    AMONG_MOVES,
-    AMONG_SWITCHES,
-    CENSORED,
-    NO_LABEL,
-    OBSERVED,
-    PREVIEW,
-    TURN,
-    Decision,
-)
-from poke_bc.showdown.legal import inferred_legal, moves_of, only_option, requested_legal, slot_of
+from poke_bc.showdown.corpus import Corpus, OtherBattles
+from poke_bc.showdown.damage.estimate import add_damage
+from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
+from poke_bc.showdown.first_pass import FirstPass, first_pass
+from poke_bc.showdown.labels import Label, label_of
+from poke_bc.showdown.legal import inferred_legal, requested_legal
 from poke_bc.showdown.lines import entry
 from poke_bc.showdown.observe import observe
-from poke_bc.showdown.power import base_slots
-from poke_bc.showdown.protocol import move_id, other, read_details
+from poke_bc.showdown.protocol import other
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
-from poke_bc.showdown.requests import Ask, read_asks, requested_gimmicks
+from poke_bc.showdown.requests import DecisionRequest, decision_requests, offered_gimmicks
 from poke_bc.showdown.state import Mon
-from poke_bc.showdown.story import Story, read_story
-from poke_bc.showdown.team import inferred_team, move_name, requested_team, shown_set, take_request
+from poke_bc.showdown.team import inferred_team, requested_team, take_request
+from poke_bc.showdown.tracker import follow
+
+__all__ = ["FirstPass", "convert", "first_pass"]
 
 Json = dict[str, Any]
 
 
-def generation(record: BattleRecord) -> int:
-    """1 to 9, from `|gen|` or the format's id.
-
-    Formats had no number before 2016-11, and logs no `|gen|` at first: generation 6 then where something of it is
-    there, else 5.
-    """
-    text = next((line[5:] for line in record.lines[:60] if line.startswith("|gen|")), "")
-    text = text or (record.format[3:4] if record.format.startswith("gen") else "")
-    if not text:
-        named = any(word in record.format for word in ("pokebank", "xy", "oras"))
-        return 6 if named or _is_new(record.lines) else 5
-    if text not in tuple("123456789"):
-        raise SkippedBattle("unknown generation", text)
-    return int(text)
-
-
-def _is_new(lines: Iterable[str]) -> bool:
-    """Whether something of generation 6 is shown: a mega evolution, a species, a move."""
-    for line in lines:
-        kind, _, rest = line[1:].partition("|")
-        if kind == "-mega":
-            return True
-        name = rest.split("|")[1] if kind in ("poke", "switch", "drag", "move") and "|" in rest else ""
-        if kind == "move" and name and dex(5).move(move_id(name)) is None and dex(6).move(move_id(name)) is not None:
-            return True
-        if kind in ("poke", "switch", "drag") and name:
-            species = read_details(name).species
-            if dex(5).species(species) is None and dex(6).species(species) is not None:
-                return True
-    return False
-
-
-def reveal(record: BattleRecord) -> RevealedSets:
-    """What a battle shows of every set: the first pass alone. Raises SkippedBattle."""
-    gen = generation(record)
-    return _revealed(record, read_story(record.lines, gen), gen)
-
-
-def _revealed(record: BattleRecord, story: Story, gen: int) -> RevealedSets:
-    sets = [shown_set(mon, dex(gen)) for player in PLAYERS for mon in story.battle.sides[player].mons]
-    return RevealedSets(record.id, record.format, tuple(sets))
-
-
-def convert(record: BattleRecord, corpus: Corpus) -> list[Json]:
-    """Trajectories of p1 and p2, as JSON writes them. Raises SkippedBattle."""
-    gen = generation(record)
-    story = read_story(record.lines, gen)
-    others = corpus.others(_revealed(record, story, gen))
-    teams = {player: _team(record, player, story, others, gen) for player in PLAYERS}
-    moments = _moments(record, story, teams)
-    if not moments:
-        raise SkippedBattle("no decision")
-    views: dict[str, list[Step]] = {player: [] for player in PLAYERS}
-    battle = Battle(gen, {player: list(team.mons) for player, team in teams.items()}, story.truth, story.returns)
-    lines, at = record.lines, 0
-    for moment in moments:
-        while at < moment.at:
-            battle.read(lines[at])
-            at += 1
-        views[moment.player].append(_step(battle, moment, teams[moment.player]))
-    for line in lines[at:]:
-        battle.read(line)
-    steps = [step for player in PLAYERS for step in views[player]]
-    add_damage([step.observation for step in steps], gen, [step.stats or [None] * TEAM_SLOTS for step in steps])
-    return [_trajectory(record, battle, gen, player, views[player], teams[player]) for player in PLAYERS
-            if views[player]]
-
-
 @dataclass(slots=True)
-class Team:
-    """One player's Pokémon of the second pass, and who they were in the first."""
+class Roster:
+    """One player's Pokémon in the second pass."""
 
     mons: list[Mon]
-    again: dict[Mon, Mon]
-    exact: bool
+    counterparts: list[Mon | None]
+    """By index of FirstPass.teams."""
+    is_exact: bool
+    """Whether they come from the player's requests."""
 
 
 @dataclass(slots=True)
-class Moment:
+class DecisionPoint:
     """One decision to observe: from the log, from a request, or from both."""
 
     player: str
     at: int
+    """Number of lines that the player had seen."""
     decision: Decision | None
-    ask: Ask | None = None
+    request: DecisionRequest | None = None
 
 
 @dataclass(slots=True)
-class Step:
-    """One row to be."""
+class Row:
+    """One step of a trajectory before it is written."""
 
     observation: Json
     legal: list[bool]
-    label: str
-    action: int
-    candidates: list[bool] | None
-    gimmick: str
-    stats: list[Mapping[str, int] | None] | None = None
-    """Of the own six by slot, where requests tell them."""
+    label: Label
+    stats: list[Mapping[str, int] | None]
+    """Of the own six by slot, where requests give them."""
 
 
-def _team(record: BattleRecord, player: str, story: Story, others: Others, gen: int) -> Team:
-    side, tables = story.battle.sides[player], dex(gen)
-    asked = record.asked.get(player, ())  # type: ignore[call-overload]
-    requests = [ask.request for ask in asked if ask.request.get("side", {}).get("pokemon")]
+def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None) -> list[Json]:
+    """Trajectories of p1 and p2 as JSON values; observations share lists. Raises SkippedBattle.
+
+    Args:
+        record: the battle.
+        corpus: what all battles revealed, this one included.
+        first: what `first_pass(record)` returned; None: it is done now.
+    """
+    first = first or first_pass(record)
+    others = corpus.others(first.revealed._replace(battle=record.id))
+    rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
+    points = _decision_points(record, first, rosters)
+    if not points:
+        raise SkippedBattle("no decision")
+    battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
+                    first.returning_hp)
+    rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
+    for point in points:
+        follow(battle, record.lines[battle.lines_read:point.at])
+        rows[point.player].append(_row(battle, point, rosters[point.player]))
+    follow(battle, record.lines[battle.lines_read:])
+    all_rows = [row for player in PLAYERS for row in rows[player]]
+    add_damage([row.observation for row in all_rows], first.gen, [row.stats for row in all_rows])
+    return [_trajectory(record, battle, player, rows[player], rosters[player]) for player in PLAYERS if rows[player]]
+
+
+def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBattles) -> Roster:
+    team, tables = first.teams[player], dex(first.gen)
+    recorded = record.requests.get(player, ())  # type: ignore[call-overload]
+    requests = [each.request for each in recorded if each.request.get("side", {}).get("pokemon")]
     if not requests:
-        mons = inferred_team(side, tables, others, record.id)
-        return Team(mons, dict(zip(side.mons, mons, strict=False)), exact=False)
+        mons = inferred_team(team, tables, others, (record.id, player))
+        return Roster(mons, [*mons[:len(team.mons)]], is_exact=False)
     mons = requested_team(requests, tables)
-    found = Battle(gen, {player: mons})
-    again = {}
-    for mon in side.mons:
-        mine = entry.find(found, found.sides[player], mon.nick, mon.details)
-        if mine is not None:
-            again[mon] = mine
-    return Team(mons, again, exact=True)
+    battle = Battle(first.gen, {player: mons})
+    counterparts = [entry.find(battle, battle.sides[player], mon.nick, mon.details) for mon in team.mons]
+    return Roster(mons, counterparts, is_exact=True)
 
 
-def _moments(record: BattleRecord, story: Story, teams: dict[str, Team]) -> list[Moment]:
-    moments: list[Moment] = []
+def _decision_points(record: BattleRecord, first: FirstPass, rosters: Mapping[str, Roster]) -> list[DecisionPoint]:
+    points: list[DecisionPoint] = []
     for player in PLAYERS:
-        mine = [decision for decision in story.decisions if decision.player == player]
-        if teams[player].exact:
-            asks = read_asks(record.asked[player], record.lines)  # type: ignore[index]
-            moments += _matched(player, asks, mine)
+        decisions = [decision for decision in first.decisions if decision.player == player]
+        if rosters[player].is_exact:
+            requests = decision_requests(record.requests[player], record.lines)  # type: ignore[index]
+            points += _matched(player, requests, decisions)
         else:
-            moments += [Moment(player, decision.at, decision) for decision in mine]
-    order = {player: place for place, player in enumerate(PLAYERS)}
-    return sorted(moments, key=lambda moment: (moment.at, order[moment.player]))
+            points += [DecisionPoint(player, decision.at, decision) for decision in decisions]
+    return sorted(points, key=lambda point: (point.at, point.player))
 
 
-def _matched(player: str, asks: Sequence[Ask], decisions: Sequence[Decision]) -> Iterable[Moment]:
+def _matched(player: str, requests: Sequence[DecisionRequest], decisions: Sequence[Decision]) -> Iterable[DecisionPoint]:
     """Each request with the decision that the log shows for it, in order, by turn and kind."""
     waiting: dict[tuple[int, bool], list[Decision]] = {}
     for decision in decisions:
         waiting.setdefault((decision.turn, decision.phase == TURN), []).append(decision)
-    for ask in asks:
-        queue = waiting.get((ask.turn, ask.phase == TURN), [])
-        yield Moment(player, ask.at, queue.pop(0) if queue else None, ask)
+    for request in requests:
+        queue = waiting.get((request.turn, request.phase == TURN), [])
+        yield DecisionPoint(player, request.at, queue.pop(0) if queue else None, request)
 
 
-def _step(battle: Battle, moment: Moment, team: Team) -> Step:
-    player, ask, decision = moment.player, moment.ask, moment.decision
-    if ask is not None:
-        mons = take_request(battle.sides[player], ask.request, battle.dex)
-        standing = next((mon for mon, row in zip(mons, ask.request["side"]["pokemon"], strict=True)
-                         if row.get("active")), None)
-        if standing is not None and ask.phase != PREVIEW:
-            entry.stands(battle, player, standing)
-        legal = requested_legal(battle, player, ask.request, mons)
-        can = requested_gimmicks(ask.request)
-        observation = observe(battle, player, ask.phase, locked=ask.locked, can=can)
-        if ask.choice:
-            action, gimmick = ask.action(battle, mons)
-            label = OBSERVED if action != NO_ACTION else NO_LABEL
-            return Step(observation, legal, label, action, None, gimmick, _stats(team))
-        step = _labelled(battle, observation, legal, decision, team)
-        step.stats = _stats(team)
-        return step
-    assert decision is not None
-    legal = inferred_legal(battle, player, decision.phase, decision.locked)
-    observation = observe(battle, player, decision.phase, locked=decision.locked)
-    return _labelled(battle, observation, legal, decision, team)
+def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
+    player, request, decision = point.player, point.request, point.decision
+    if request is None:
+        assert decision is not None
+        legal = inferred_legal(battle, player, decision.phase, decision.locked)
+        observation = observe(battle, player, decision.phase, locked=decision.locked)
+        label = label_of(battle, decision, legal, roster.counterparts)
+        return Row(observation, legal, label, [None] * TEAM_SLOTS)
+    mons = take_request(battle.sides[player], request.request, battle.dex)
+    active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)
+                   if row.get("active")), None)
+    if active is not None and request.phase != PREVIEW:
+        entry.correct_active(battle, player, active)
+    legal = requested_legal(battle, player, request.request, mons)
+    observation = observe(battle, player, request.phase, locked=request.locked,
+                          can_gimmick=offered_gimmicks(request.request))
+    if request.choice:
+        action, gimmick = request.action(battle, mons)
+        label = Label(OBSERVED if action != NO_ACTION else NO_LABEL, action, None, gimmick)
+    else:
+        label = label_of(battle, decision, legal, roster.counterparts)
+    return Row(observation, legal, label, _stats(roster))
 
 
-def _stats(team: Team) -> list[Mapping[str, int] | None]:
+def _stats(roster: Roster) -> list[Mapping[str, int] | None]:
     found: list[Mapping[str, int] | None] = [None] * TEAM_SLOTS
-    for mon in team.mons:
+    for mon in roster.mons:
         found[mon.slot] = mon.stats
     return found
 
 
-def _labelled(battle: Battle, observation: Json, legal: list[bool], decision: Decision | None, team: Team) -> Step:
-    """The label that the log shows.
-
-    Where some of the four moves are imputed, no list of slots is sure to hold an unseen move: that is no label.
-    """
-    nothing = Step(observation, legal, NO_LABEL, NO_ACTION, None, "none")
-    if decision is None or decision.label == NO_LABEL:
-        return nothing
-    active = battle.sides[decision.player].active
-    if active is not None and decision.phase == TURN and decision.target is None \
-            and only_option(battle, active) in NO_SLOT:
-        return nothing
-    own = None if active is None else (active.copied or active).own
-    complete = own is None or not own.imputed.intersection(own.moves)
-    if decision.label == OBSERVED and decision.target is not None:
-        mon = team.again.get(decision.target)
-        found, sure = ([MOVE_SLOTS + mon.slot] if mon is not None else []), True
-    elif decision.label == OBSERVED:
-        found = _move_slots(battle, decision)
-        sure = complete or not decision.power
-    else:
-        wanted = {AMONG_MOVES: range(MOVE_SLOTS), AMONG_SWITCHES: range(MOVE_SLOTS, NUM_ACTIONS),
-                  AMONG_ALL: range(NUM_ACTIONS)}[decision.among]
-        found, sure = [action for action in wanted if legal[action]], complete or decision.among == AMONG_SWITCHES
-    if not found or not sure:
-        return nothing
-    if len(found) == 1 and decision.label == OBSERVED:
-        if found[0] >= MOVE_SLOTS and not legal[found[0]] and _cannot_come(battle, decision, found[0] - MOVE_SLOTS):
-            return nothing
-        legal[found[0]] = True  # the log shows it; what seemed to forbid it was not so
-        return Step(observation, legal, OBSERVED, found[0], None, decision.gimmick)
-    found = [action for action in found if legal[action]]
-    if not found:
-        return nothing
-    return Step(observation, legal, CENSORED, NO_ACTION, [action in found for action in range(NUM_ACTIONS)],
-                decision.gimmick)
-
-
-def _cannot_come(battle: Battle, decision: Decision, slot: int) -> bool:
-    """Whether the one who came in stood there already or had fainted: an Illusion that never showed."""
-    side = battle.sides[decision.player]
-    return any(mon.slot == slot and (mon is side.active or mon.fainted) for mon in side.mons)
-
-
-def _move_slots(battle: Battle, decision: Decision) -> list[int]:
-    """Slots that the move shown may have come from: one, but for Z-Moves and Max Moves of a type it has twice."""
-    active = battle.sides[decision.player].active
-    if active is None:
-        return []
-    names = moves_of(battle, decision.player, active)
-    if decision.power:
-        return base_slots(battle.dex, names, decision.move, decision.power)
-    slot = slot_of(names, move_name(battle.dex, decision.move))
-    return [slot] if slot is not None else []
-
-
-def _trajectory(
-    record: BattleRecord, battle: Battle, gen: int, player: str, steps: Sequence[Step], team: Team
-) -> Json:
-    won = battle.winner
-    reward = 0.0 if won in (None, "tie") else 1.0 if won == player else -1.0
+def _trajectory(record: BattleRecord, battle: Battle, player: str, rows: Sequence[Row], roster: Roster) -> Json:
+    winner = battle.winner
+    reward = 0.0 if winner in (None, "tie") else 1.0 if winner == player else -1.0
     side, foe = battle.sides[player], battle.sides[other(player)]
-    line: Json = {
-        "replay_id": record.id, "player": player, "total_reward": reward, "format": record.format, "gen": gen,
+    trajectory: Json = {
+        "replay_id": record.id, "player": player, "total_reward": reward, "format": record.format, "gen": battle.gen,
         "rating": side.rating if side.rating is not None else record.rating,
         "opponent_rating": foe.rating if foe.rating is not None else record.rating,
-        "winner": won, "date": record.date, "player_id": side.name or None,
-        "imputed": " ".join(sorted(f"{mon.details.species}.{what}" for mon in team.mons if mon.own
-                                   for what in mon.own.imputed)) or None,
+        "winner": winner, "date": record.date, "player_id": side.name or None,
+        "imputed": " ".join(sorted(f"{mon.details.species}.{what}" for mon in roster.mons if mon.own_set
+                                   for what in mon.own_set.imputed)) or None,
     }
-    line = {key: value for key, value in line.items() if value is not None}
-    last = len(steps) - 1
-    line["steps"] = [_step_json(step, reward if place == last else 0.0, place == last and won is not None)
-                     for place, step in enumerate(steps)]
-    return line
+    trajectory = {key: value for key, value in trajectory.items() if value is not None}
+    steps = trajectory["steps"] = [_step(row) for row in rows]
+    steps[-1]["reward"], steps[-1]["done"] = reward, winner is not None
+    return trajectory
 
 
-def _step_json(step: Step, reward: float, done: bool) -> Json:
-    labelled = step.action != NO_ACTION
-    action = step.action if labelled else 0
-    row: Json = {
-        "observation": step.observation,
-        "action_type": 0 if action < MOVE_SLOTS else 1,
-        "action_target": action if action < MOVE_SLOTS else action - MOVE_SLOTS,
-        "reward": reward, "done": done, "legal": step.legal, "label": step.label,
+def _step(row: Row) -> Json:
+    label, action, candidates, gimmick = row.label
+    action = max(action, 0)
+    is_switch = action >= MOVE_SLOTS
+    step: Json = {
+        "observation": row.observation, "action_type": int(is_switch),
+        "action_target": action - MOVE_SLOTS if is_switch else action,
+        "reward": 0.0, "done": False, "legal": row.legal, "label": label,
     }
-    if step.candidates is not None:
-        row["candidates"] = step.candidates
-    if step.gimmick != "none":
-        row["gimmick"] = step.gimmick
-    return row
+    if candidates is not None:
+        step["candidates"] = candidates
+    if gimmick != "none":
+        step["gimmick"] = gimmick
+    return step

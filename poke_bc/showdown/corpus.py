@@ -1,8 +1,8 @@
-"""Sets that battles showed, by species and format: what a hidden move of one's own is filled from.
+"""Sets that battles showed, by species and format: the source for own moves, items and the like that stayed hidden.
 
-A player knows the own four moves; a replay shows those that were used. Leaving the others empty would tell a policy
-which ones are coming ("the known ones"), so they are filled with a set of the same species from *other* battles that
-contains what was shown. Everything here is a pure function of the battles, whatever their order.
+A player knows all four moves of an own Pokémon; a replay shows those that were used. Leaving the others out would tell
+a policy which ones are going to be used ("the known ones"), so they are imputed from a set of the same species in
+*other* battles that contains what was shown. Everything here is a pure function of the battles, whatever their order.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from poke_bc.contract.files import atomic_write
-from poke_bc.showdown.protocol import NONE, UNKNOWN
+from poke_bc.showdown.protocol import UNKNOWN
 
 KEPT_SETS = 96
 """Sets kept of one species in one format: those that show most, then by hash."""
+MOVES, ITEMS, ABILITIES, TERAS = USAGE = ("moves", "items", "abilities", "teras")
 
 
-@dataclass(frozen=True, slots=True)
-class ShownSet:
+class ShownSet(NamedTuple):
     """What one battle showed of one Pokémon, from beginning to end."""
 
     species: str
@@ -35,9 +37,15 @@ class ShownSet:
     ability: str = UNKNOWN
     tera: str = UNKNOWN
 
+    def shown(self, what: str) -> tuple[str, ...]:
+        """The names shown of one of USAGE."""
+        if what == MOVES:
+            return self.moves
+        value = self.item if what == ITEMS else self.ability if what == ABILITIES else self.tera
+        return () if value == UNKNOWN else (value,)
 
-@dataclass(frozen=True, slots=True)
-class RevealedSets:
+
+class RevealedSets(NamedTuple):
     """All sets that one battle showed."""
 
     battle: str
@@ -45,106 +53,134 @@ class RevealedSets:
     sets: tuple[ShownSet, ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Kept:
-    missing: int
-    hash: int
-    battle: int
-    shown: ShownSet = field(compare=False)
-
-
-@dataclass(slots=True)
-class _Usage:
-    sets: list[_Kept] = field(default_factory=list)
-    """In order, once settled."""
-    moves: Counter[str] = field(default_factory=Counter)
-    items: Counter[str] = field(default_factory=Counter)
-    abilities: Counter[str] = field(default_factory=Counter)
-    teras: Counter[str] = field(default_factory=Counter)
-    settled: bool = field(default=False, init=False)
-
-    def settle(self) -> list[_Kept]:
-        """The sets kept, those that show most first."""
-        if not self.settled:
-            self.sets = sorted(self.sets)[:KEPT_SETS]
-            self.settled = True
-        return self.sets
-
-
 def hashed(*words: object) -> int:
     """64 bits that depend on the words alone."""
     return int.from_bytes(hashlib.blake2b("\0".join(map(str, words)).encode(), digest_size=8).digest())
 
 
-def pick(weights: Mapping[str, float], *seed: object) -> str | None:
-    """One key with a chance in proportion to its weight, decided by the seed alone; None of nothing."""
-    at = sum(weights.values()) * (hashed(*seed) / 2.0**64)
-    name = None
-    for name in sorted(weights):
-        at -= weights[name]
-        if at < 0:
-            break
-    return name
+def draw_index(count: int, *seed: object) -> int:
+    """A number from 0 to count - 1, decided by the seed alone."""
+    return min(int(count * (hashed(*seed) / 2.0**64)), count - 1)
+
+
+class Tally:
+    """How often each name was shown; a name is drawn with a chance in proportion to that."""
+
+    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
+        self.counts = Counter(counts)
+        self._names: list[str] = []
+        self._ends: list[int] = []
+
+    def add(self, names: Iterable[str]) -> None:
+        """Count each name once more."""
+        self.counts.update(names)
+        self._names = []
+
+    def draw(self, without: Mapping[str, int], *seed: object) -> str | None:
+        """One name, decided by the seed alone; None if there is none.
+
+        Args:
+            without: how many of the times that a name was shown do not count.
+        """
+        if not self._names:
+            self._names = sorted(self.counts)
+            self._ends = [*accumulate(self.counts[name] for name in self._names)]
+        names, ends, counts = self._names, self._ends, self.counts
+        less = sorted((bisect_left(names, name), min(count, counts[name])) for name, count in without.items()
+                      if name in counts)
+        total = (ends[-1] if ends else 0) - sum(count for _, count in less)
+        if not total:
+            return None
+        at = draw_index(total, *seed)
+        for place, count in less:
+            if place and ends[place - 1] > at:
+                break
+            at += count
+        return names[bisect_right(ends, at)]
+
+    def to_json(self) -> dict[str, int]:
+        """In order of the names."""
+        return dict(sorted(self.counts.items()))
+
+
+class _KeptSet(NamedTuple):
+    missing: int
+    hash: int
+    battle: int
+    set: ShownSet
+    moves: frozenset[str]
+
+
+def _kept(hash_: int, battle: int, shown: ShownSet) -> _KeptSet:
+    return _KeptSet(4 - len(shown.moves), hash_, battle, shown, frozenset(shown.moves))
+
+
+@dataclass(slots=True)
+class _Species:
+    """One species in one format."""
+
+    sets: list[_KeptSet] = field(default_factory=list)
+    """In order once sorted, and at most KEPT_SETS then."""
+    usage: dict[str, Tally] = field(default_factory=lambda: {what: Tally() for what in USAGE})
+    is_sorted: bool = False
+
+    def sorted_sets(self) -> list[_KeptSet]:
+        """The sets kept, those that show most first."""
+        if not self.is_sorted:
+            self.sets = sorted(self.sets, key=lambda kept: kept[:3])[:KEPT_SETS]
+            self.is_sorted = True
+        return self.sets
 
 
 class Corpus:
     """Sets and usage of many battles."""
 
     def __init__(self) -> None:
-        self._species: dict[str, dict[str, _Usage]] = {}
-        self._present: dict[str, Counter[tuple[str, int]]] = {}
+        self._species: dict[str, dict[str, _Species]] = {}
+        self._present: dict[str, Tally] = {}
         self._battles: set[int] = set()
-        self._overall: dict[tuple[str, str], Counter[str]] = {}
+        self._overall: dict[tuple[str, str], Tally] = {}
 
     def add(self, revealed: RevealedSets) -> None:
-        """Take one battle in."""
+        """Add one battle."""
         self._overall.clear()
-        usages = self._species.setdefault(revealed.format, {})
-        present = self._present.setdefault(revealed.format, Counter())
+        by_species = self._species.setdefault(revealed.format, {})
+        self._present.setdefault(revealed.format, Tally()).add(map(_who, revealed.sets))
         battle = hashed(revealed.battle)
         self._battles.add(battle)
         for number, shown in enumerate(revealed.sets):
-            present[shown.species, shown.level] += 1
-            usage = usages.setdefault(shown.species, _Usage())
-            usage.moves.update(shown.moves)
-            for counter, name in ((usage.items, shown.item), (usage.abilities, shown.ability),
-                                  (usage.teras, shown.tera)):
-                if name != UNKNOWN:
-                    counter[name] += 1
-            usage.sets.append(_Kept(4 - len(shown.moves), hashed(revealed.battle, number), battle, shown))
-            usage.settled = False
-            if len(usage.sets) > 2 * KEPT_SETS:
-                usage.settle()
+            known = by_species.setdefault(shown.species, _Species())
+            for what, tally in known.usage.items():
+                if names := shown.shown(what):
+                    tally.add(names)
+            known.sets.append(_kept(hashed(revealed.battle, number), battle, shown))
+            known.is_sorted = False
+            if len(known.sets) > 2 * KEPT_SETS:
+                known.sorted_sets()
 
-    def others(self, own: RevealedSets) -> Others:
-        """All of it but what one battle showed: that must not fill the battle's own gaps."""
-        return Others(self, own)
+    def others(self, own: RevealedSets) -> OtherBattles:
+        """Everything but what one battle showed: its own gaps must not be filled from that."""
+        return OtherBattles(self, own)
 
-    def overall(self, format_: str, what: str) -> Counter[str]:
+    def overall(self, format_: str, what: str) -> Tally:
         """How often each of `moves`, `items`, `abilities` or `teras` was shown on any species of a format."""
         if (format_, what) not in self._overall:
-            total: Counter[str] = Counter()
-            for usage in self._species.get(format_, {}).values():
-                total.update(getattr(usage, what))
-            self._overall[format_, what] = total
+            total = self._overall[format_, what] = Tally()
+            for known in self._species.get(format_, {}).values():
+                total.counts.update(known.usage[what].counts)
         return self._overall[format_, what]
 
-    # --- on disk ------------------------------------------------------------------------------------------------
+    # --- on disk ----------------------------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
         """Write it; equal corpora give equal bytes."""
         table: dict[str, Any] = {"battles": sorted(self._battles), "species": {}, "present": {}}
-        for format_, usages in sorted(self._species.items()):
-            rows = table["species"][format_] = {}
-            for species, usage in sorted(usages.items()):
-                rows[species] = {
-                    "sets": [[each.hash, each.battle, each.shown.level, each.shown.moves, each.shown.item,
-                              each.shown.ability, each.shown.tera] for each in usage.settle()],
-                    **{name: dict(sorted(getattr(usage, name).items()))
-                       for name in ("moves", "items", "abilities", "teras")},
-                }
-        for format_, counts in sorted(self._present.items()):
-            table["present"][format_] = [[*who, count] for who, count in sorted(counts.items())]
+        for format_, by_species in sorted(self._species.items()):
+            table["species"][format_] = {
+                species: {"sets": [[kept.hash, kept.battle, *kept.set[1:]] for kept in known.sorted_sets()],
+                          "usage": {what: tally.to_json() for what, tally in known.usage.items()}}
+                for species, known in sorted(by_species.items())}
+        table["present"] = {format_: tally.to_json() for format_, tally in sorted(self._present.items())}
         with atomic_write(path) as file:
             file.write(gzip.compress(json.dumps(table).encode(), 1, mtime=0))
 
@@ -155,63 +191,62 @@ class Corpus:
         corpus = cls()
         corpus._battles = set(table["battles"])
         for format_, rows in table["species"].items():
-            for species, row in rows.items():
-                corpus._species.setdefault(format_, {})[species] = _Usage(
-                    [_Kept(4 - len(moves), hash_, battle, ShownSet(species, level, tuple(moves), item, ability, tera))
-                     for hash_, battle, level, moves, item, ability, tera in row["sets"]],
-                    **{name: Counter(row[name]) for name in ("moves", "items", "abilities", "teras")},
-                )
-        for format_, counts in table["present"].items():
-            corpus._present[format_] = Counter({(species, level): count for species, level, count in counts})
+            corpus._species[format_] = {
+                species: _Species(
+                    [_kept(hash_, battle, ShownSet(species, level, tuple(moves), *rest))
+                     for hash_, battle, level, moves, *rest in row["sets"]],
+                    {what: Tally(counts) for what, counts in row["usage"].items()})
+                for species, row in rows.items()}
+        corpus._present = {format_: Tally(counts) for format_, counts in table["present"].items()}
         return corpus
 
 
-class Others:
-    """What all battles of one battle's format showed, but for that one."""
+class OtherBattles:
+    """What all other battles of one battle's format showed."""
 
     def __init__(self, corpus: Corpus, own: RevealedSets) -> None:
         self._corpus = corpus
         self._battle = hashed(own.battle)
-        self._own = own if self._battle in corpus._battles else replace(own, sets=())
-        self._usages = corpus._species.get(own.format, {})
+        self._format = own.format
+        self._own_sets = own.sets if self._battle in corpus._battles else ()
+        self._species = corpus._species.get(own.format, {})
 
-    def matching(self, species: str, shown: frozenset[str]) -> list[ShownSet]:
-        """Sets of that species that contain the moves shown, those that show most first."""
-        usage = self._usages.get(species)
-        if usage is None:
+    def matching(self, species: str, moves: Iterable[str]) -> list[ShownSet]:
+        """Sets of a species that contain these moves, those that show most first."""
+        known, wanted, battle = self._species.get(species), frozenset(moves), self._battle
+        if known is None:
             return []
-        return [each.shown for each in usage.settle()
-                if each.battle != self._battle and shown.issubset(each.shown.moves)]
+        return [kept.set for kept in known.sorted_sets() if wanted <= kept.moves and kept.battle != battle]
 
-    def usage(self, species: str, what: str) -> Counter[str]:
-        """How often each of `moves`, `items`, `abilities` or `teras` was shown on that species."""
-        usage = self._usages.get(species)
-        if usage is None:
-            return Counter()
-        counts: Counter[str] = getattr(usage, what)
-        return counts - self._mine(what, species)
+    def draw(self, species: str, what: str, *seed: object, without: Iterable[str] = ()) -> str | None:
+        """One of a species' `moves`, `items`, `abilities` or `teras`, none of `without`; None if none was shown."""
+        known = self._species.get(species)
+        if known is None:
+            return None
+        tally = known.usage[what]
+        mine = Counter(name for shown in self._own_sets if shown.species == species for name in shown.shown(what))
+        return tally.draw({**mine, **{name: tally.counts[name] for name in without}}, *seed)
 
-    def overall(self, what: str) -> Counter[str]:
-        """`usage` of all species together."""
-        return self._corpus.overall(self._own.format, what) - self._mine(what)
+    def draw_overall(self, what: str, *seed: object) -> str | None:
+        """The same of all species together."""
+        mine = Counter(name for shown in self._own_sets for name in shown.shown(what))
+        return self._corpus.overall(self._format, what).draw(mine, *seed)
 
-    def present(self) -> Counter[tuple[str, int]]:
-        """(species, level) -> sides that showed it."""
-        mine = Counter((shown.species, shown.level) for shown in self._own.sets)
-        return self._corpus._present.get(self._own.format, Counter()) - mine
+    def draw_pokemon(self, is_wanted: Callable[[str], bool], *seed: object) -> tuple[str, int] | None:
+        """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
+        tally = self._corpus._present.get(self._format, Tally())
+        counts = tally.counts
+        without = Counter(map(_who, self._own_sets))
+        while True:
+            left = len(counts) - sum(count >= counts[name] for name, count in without.items() if name in counts)
+            drawn = tally.draw(without, *seed, left)
+            if drawn is None:
+                return None
+            species, level = drawn.split("\0")
+            if is_wanted(species):
+                return species, int(level)
+            without[drawn] = counts[drawn]
 
-    def _mine(self, what: str, species: str | None = None) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for shown in self._own.sets:
-            if species in (None, shown.species):
-                counts.update(shown.moves if what == "moves" else [value for value in [getattr(shown, _SINGULAR[what])]
-                                                                   if value != UNKNOWN])
-        return counts
 
-
-_SINGULAR = {"items": "item", "abilities": "ability", "teras": "tera"}
-
-
-def counted(names: Iterable[str]) -> dict[str, float]:
-    """Equal weights."""
-    return dict.fromkeys((name for name in names if name not in (NONE, UNKNOWN)), 1.0)
+def _who(shown: ShownSet) -> str:
+    return f"{shown.species}\0{shown.level}"

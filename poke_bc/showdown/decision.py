@@ -1,8 +1,9 @@
-"""One choice a player had, and what is known of it."""
+"""One choice of a player, and what the log shows of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from poke_bc.showdown.state import Mon
 
@@ -10,49 +11,71 @@ PREVIEW, TURN, FORCED_FAINT, FORCED_PIVOT, REVIVAL = "preview", "turn", "forced_
 OBSERVED, CENSORED, NO_LABEL = "observed", "censored", "none"
 AMONG_MOVES, AMONG_SWITCHES, AMONG_ALL = "moves", "switches", "all"
 """What a censored choice may have been."""
+NO_SLOT = frozenset({"struggle", "recharge", "fight"})
+"""What a player may have to choose that is not a move of the Pokémon."""
 
 
-@dataclass(slots=True, eq=False)
-class Decision:
-    """One choice a player had."""
+class Decision(NamedTuple):
+    """One choice of a player, after the whole log was read."""
 
     player: str
     phase: str
     turn: int
     at: int
-    """The observation is that of the first `at` lines."""
+    """Number of lines that the player had seen."""
+    label: str
+    move: str
+    """Id of the move shown; of the Z-Move or Max Move if `power` is set."""
+    power: str
+    """"z", "max" or ""."""
+    target: int | None
+    """The Pokémon that came in or was revived: its index in FirstPass.teams[player].mons."""
+    gimmick: str
+    among: str
+    """Of a censored choice: AMONG_MOVES, AMONG_SWITCHES or AMONG_ALL."""
+    locked: str
+    """The only move that was open (a locked one, "recharge", "struggle", generation 1's "fight"), or ""."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenDecision:
+    """A choice while the log is being read; fields as in Decision."""
+
+    player: str
+    phase: str
+    turn: int
+    at: int
     label: str = NO_LABEL
     move: str = ""
-    """Id of the move shown; of the Z-Move or Max Move where `power` says so."""
     power: str = ""
-    """"z" or "max"."""
     target: Mon | None = None
-    """Who came in, or was revived."""
     gimmick: str = "none"
     among: str = AMONG_ALL
-    """Censored: "moves", "switches" or "all"."""
     locked: str = ""
-    """The only move that was open (a locked one, "recharge", "struggle", generation 1's "fight")."""
     active: Mon | None = None
-    """Who stood there and was to act; None for a forced switch."""
+    """The Pokémon that was to act; None for a forced switch."""
     copied: Mon | None = None
-    """What that one had transformed into."""
+    """The Pokémon that it had transformed into."""
     bound: bool = False
-    """It charged, rampaged or recharged: its player was asked for one move only, or none."""
+    """Whether it was charging, rampaging or recharging: its player had one move to choose, or none."""
     choice: str = ""
-    """The player's own words, where the log has a `|choice|` line."""
+    """The player's own words, if the log has a `|choice|` line."""
     resolved: bool = False
     encored: bool = False
     pursued: bool = False
 
+    def censor(self, among: str) -> None:
+        """The choice will not be seen."""
+        self.label, self.among, self.resolved = CENSORED, among, True
+
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """Somebody came in."""
+    """A Pokémon coming in."""
 
     player: str
     at: int
-    """Number of the line."""
+    """Line number."""
     mon: Mon
-    decision: Decision | None
-    """Which asked for it; None for a lead without team preview, or where it was dragged in."""
+    decision: OpenDecision | None
+    """The decision that caused it; None for a lead without team preview, or if it was dragged in."""

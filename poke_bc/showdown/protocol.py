@@ -1,4 +1,4 @@
-"""Words of Showdown's battle protocol: identifiers, details, conditions and tags of one line.
+"""Parsing the fields of one line of Showdown's battle protocol: identifiers, details, conditions and tags.
 
 Source: the protocol description of the simulator (smogon/pokemon-showdown, sim/SIM-PROTOCOL.md).
 """
@@ -6,24 +6,21 @@ Source: the protocol description of the simulator (smogon/pokemon-showdown, sim/
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from poke_bc.dex import RENAMED, to_id
 from poke_bc.showdown.record import SkippedBattle
 
 UNKNOWN, NONE = "unknown", "none"
-"""What JSON holds for something not yet shown, and for nothing."""
-
-STATS = ("atk", "def", "spa", "spd", "spe", "accuracy", "evasion")
+"""JSON values for something not shown yet, and for nothing."""
+BOOSTS = ("atk", "def", "spa", "spd", "spe", "accuracy", "evasion")
 """Order of the seven boosts."""
-
 PREFIXES = ("move: ", "ability: ", "item: ", "condition: ")
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """`Sableye-Mega, L77, M, shiny, tera:Fire` taken apart."""
+class Details(NamedTuple):
+    """The parts of `Sableye-Mega, L77, M, shiny, tera:Fire`."""
 
     species: str
     level: int = 100
@@ -31,24 +28,23 @@ class Details:
     tera: str = NONE
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """`372/386 par` taken apart."""
+class Condition(NamedTuple):
+    """The parts of `372/386 par`."""
 
     hp: float
     """Fraction of the maximum."""
     exact: bool
-    """In hit points; otherwise as the opponent sees it (percent or 48ths)."""
+    """Whether HP is in hit points, not as the opponent sees it (percent or 48ths)."""
     scale: int
-    """Maximum; 0: not said."""
+    """Maximum HP; 0 if the text has none."""
     status: str
     fainted: bool
 
 
-def to_id_of_today(name: str) -> str:
-    """Id of a species or move; what old logs call otherwise has its present name.
+def current_id(name: str) -> str:
+    """Id of a species or move, with names of old logs replaced by current ones.
 
-    >>> to_id_of_today("Hi Jump Kick")
+    >>> current_id("Hi Jump Kick")
     'highjumpkick'
     """
     id_ = to_id(name)
@@ -57,7 +53,7 @@ def to_id_of_today(name: str) -> str:
 
 @lru_cache(maxsize=65536)
 def read_details(text: str) -> Details:
-    """Species and what follows it, in any order.
+    """Species, level, gender and tera type; the last three in any order.
 
     >>> read_details("Sableye-Mega, L77, M")
     Details(species='sableyemega', level=77, gender='M', tera='none')
@@ -72,33 +68,33 @@ def read_details(text: str) -> Details:
         elif word.startswith("tera:"):
             tera = to_id(word[5:])
     plain = unicodedata.normalize("NFKD", species)  # Flabébé is `flabebe`
-    return Details(to_id_of_today(plain.removesuffix("-*")), level, gender, tera)
+    return Details(current_id(plain.removesuffix("-*")), level, gender, tera)
 
 
 @lru_cache(maxsize=65536)
 def read_condition(text: str) -> Condition | None:
-    """HP and status; None for a text that is no condition. Logs of 2012 say `64 (17/48)`: damage, and what is left.
+    """HP and status; None if the text is not a condition. Logs of 2012 write `64 (17/48)`: damage, then what is left.
 
     >>> read_condition("45/100 par")
     Condition(hp=0.45, exact=False, scale=100, status='par', fainted=False)
     """
     words = text.rpartition("(")[2].strip(") ").split(" ")
-    share = words[0].split("/")
+    fraction = words[0].split("/")
     status = words[1] if len(words) > 1 else NONE
     try:
-        left = float(share[0])
-        most = float(share[1].rstrip("ygr")) if len(share) > 1 else 100.0
+        left = float(fraction[0])
+        most = float(fraction[1].rstrip("ygr")) if len(fraction) > 1 else 100.0
     except ValueError:
         return None
     if not 0 <= left <= most or most <= 0:
         return None
     fainted = status == "fnt" or left == 0
-    scale = round(most) if len(share) > 1 or not fainted else 0  # `0 fnt` says nothing of the display
+    scale = round(most) if len(fraction) > 1 or not fainted else 0  # `0 fnt` does not show the scale
     return Condition(left / most, scale not in (48, 100), scale, NONE if fainted else status, fainted)
 
 
 def as_shown(hp: float, scale: int) -> float:
-    """What the opponent sees of an exact fraction, on a bar of `scale` (100 or 48) parts.
+    """An exact fraction as the opponent sees it on a bar of `scale` (100 or 48) parts.
 
     Source: sim/pokemon.ts, getHealth: percent is rounded up, and 99 unless full; pixels are rounded down, at least 1.
     """
@@ -111,7 +107,7 @@ def as_shown(hp: float, scale: int) -> float:
 
 @lru_cache(maxsize=16384)
 def effect_id(text: str) -> str:
-    """`move: Stealth Rock`, `ability: Flash Fire` -> the id alone.
+    """Id of an effect without its kind.
 
     >>> effect_id("move: Stealth Rock")
     'stealthrock'
@@ -122,17 +118,24 @@ def effect_id(text: str) -> str:
     return to_id(text)
 
 
-def tag(parts: list[str], name: str) -> str | None:
-    """The text of a `[name] text` argument, or None.
+def cause_of(parts: list[str]) -> str | None:
+    """The text of a line's `[from]` tag, or None.
 
-    >>> tag(["", "-heal", "p1a: A", "50/100", "[from] item: Leftovers"], "from")
+    >>> cause_of(["", "-heal", "p1a: A", "50/100", "[from] item: Leftovers"])
     'item: Leftovers'
     """
-    mark = f"[{name}]"
     for part in parts[3:]:
-        if part.startswith(mark):
-            return part[len(mark):].strip()
+        if part[:6] == "[from]":
+            return part[6:].strip()
     return None
+
+
+def source_of(parts: list[str]) -> str:
+    """The Pokémon in a line's `[of]` tag, or ""."""
+    for part in parts[3:]:
+        if part[:4] == "[of]":
+            return part[4:].strip()
+    return ""
 
 
 def other(player: str) -> str:
@@ -140,18 +143,19 @@ def other(player: str) -> str:
     return "p2" if player == "p1" else "p1"
 
 
+@lru_cache(maxsize=16384)
 def move_id(name: str) -> str:
     """Id of a move's displayed name; Z-powered status moves lose their mark.
 
     >>> move_id("Z-Splash")
     'splash'
     """
-    return to_id_of_today(name[2:] if name.startswith("Z-") else name)
+    return current_id(name[2:] if name.startswith("Z-") else name)
 
 
 def caller(parts: list[str]) -> str:
-    """Why a `|move|` line stands there: "" chosen, "locked", "sleeptalk", "ability" or "other" (not chosen)."""
-    cause = tag(parts, "from")
+    """What caused a `|move|` line: "" the player's choice, "locked", "sleeptalk", "ability" or "other"."""
+    cause = cause_of(parts)
     if cause is None:
         return ""
     if cause.startswith("ability: ") or effect_id(cause) == "magicbounce":
@@ -163,10 +167,8 @@ def caller(parts: list[str]) -> str:
 
 
 def cannot_move(parts: list[str]) -> str:
-    """Who could not move in a `|cant|` line: where an ability forbids it, its holder is named first."""
-    if parts[3].startswith("ability: ") and (of := tag(parts, "of")) is not None:
-        return of
-    return parts[2]
+    """The Pokémon that could not move in a `|cant|` line; where an ability prevents it, its holder is named first."""
+    return (parts[3].startswith("ability: ") and source_of(parts)) or parts[2]
 
 
 def read_number(text: str) -> int:
@@ -174,4 +176,4 @@ def read_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise SkippedBattle("damaged line", f"{text!r:.20} is no number") from None
+        raise SkippedBattle("damaged line", f"{text!r:.20} is not a number") from None

@@ -1,7 +1,7 @@
-"""What is known about the two sides of a battle: Pokémon and sides, as plain values.
+"""Both sides of a battle and their Pokémon, as plain values.
 
-One state serves both views. What a Pokémon really is (its player knows) and what of it was shown (all that
-its opponent knows) stand beside each other: `hp` and `hp_shown`, `own` and `moves`, `disguise`.
+One state serves both players. What a Pokémon really is, which its own player knows, and what was shown of it, which is
+all that the opponent knows, are kept side by side: `hp` and `hp_shown`, `own_set` and `moves`, `disguise`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, as_shown
 
 MEGA, Z, DYNAMAX, TERA = range(4)
-"""Places in the lists of gimmicks."""
-
-TEAM = 6
+"""Indices in lists of gimmicks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,12 @@ class OwnSet:
     ability: str = UNKNOWN
     tera: str = UNKNOWN
     imputed: frozenset[str] = frozenset()
-    """What was filled in, not shown: "item", "ability", "tera", "species" and ids of moves."""
+    """What was imputed, not shown: "item", "ability", "tera", "species" and ids of moves."""
 
 
 @dataclass(frozen=True, slots=True)
-class OwnNow:
-    """What the player's last request said of an own Pokémon."""
+class RequestedState:
+    """An own Pokémon in the player's latest request."""
 
     hp: float
     status: str
@@ -41,14 +40,14 @@ class OwnNow:
     item: str
     ability: str
     moves: tuple[str, ...]
-    """Of the active one as it is now (Transform, Mimic), else as brought; in the order of the team's list."""
+    """In the request's order; of the active Pokémon those it has now (Transform, Mimic)."""
     pp_used: tuple[int, ...] | None = None
-    """Of the active one."""
+    """Of the active Pokémon, per move."""
 
 
 @dataclass(frozen=True, slots=True)
-class Believed:
-    """HP and status as shown last."""
+class ShownState:
+    """HP and status as last shown to the opponent."""
 
     hp: float
     status: str
@@ -61,17 +60,19 @@ class Mon:
 
     nick: str
     details: Details
-    """As it was brought, so far as known."""
+    """As brought to the battle, so far as known."""
     base: str
-    """Base species: what stays the same through all formes."""
+    """Base species, which all formes share."""
     forme: str
-    """Current forme, as it is."""
-    own: OwnSet | None = None
-    now: OwnNow | None = None
+    """Its actual current forme."""
+    own_set: OwnSet | None = None
+    requested: RequestedState | None = None
     stats: Mapping[str, int] | None = None
-    """hp, atk, def, spa, spd, spe without dynamax, where a request tells them."""
+    """hp, atk, def, spa, spd, spe without Dynamax, where a request gives them."""
     slot: int = -1
-    """Place among the own six."""
+    """Index in the own team; -1 for Pokémon of a team that is not known."""
+    bench_changes: int = 0
+    """Increased whenever it may have changed while not active, so that what was derived from it can be kept."""
     previewed: str = ""
     """Species as team preview showed it, which hides some formes (`Arceus-*`)."""
     seen: bool = False
@@ -83,60 +84,60 @@ class Mon:
     item: str = UNKNOWN
     last_item: str = NONE
     first_item: str = UNKNOWN
-    """The item it was brought with, once that is clear."""
+    """The item it was brought with, once that is certain."""
     item_shown: bool = False
     ability: str = UNKNOWN
     first_ability: str = UNKNOWN
-    """What it has again when it comes back; unknown after a lasting change of forme."""
+    """The ability it returns with; unknown after a lasting change of forme."""
     brought_ability: str = UNKNOWN
     ability_shown: bool = False
     tera: str = UNKNOWN
     terastallized: bool = False
     moves: dict[str, int] = field(default_factory=dict)
     """Moves shown, in order, with PP used."""
-    told: set[str] = field(default_factory=set)
-    """Moves that it must have because somebody who transformed into it used them."""
+    implied_moves: set[str] = field(default_factory=set)
+    """Moves it must have because a Pokémon transformed into it used them, or a `|choice|` line named them."""
     powered: set[tuple[str, str]] = field(default_factory=set)
     """("z" or "max", id) of Z-Moves and Max Moves shown."""
-    # --- until it leaves the field ---
+    # --- reset when it leaves the field ---
     boosts: list[int] = field(default_factory=lambda: [0] * 7)
     volatiles: dict[str, int] = field(default_factory=dict)
     """Effect -> turn in which it began (a count for `stockpile` and `perish`)."""
     types: tuple[str, ...] | None = None
-    """Where an effect changed them."""
+    """Types set by an effect."""
     added_type: str = ""
     last_move: str = NONE
     came_in: int = 0
     protect_streak: int = 0
     copied: Mon | None = None
-    """What it transformed into."""
+    """The Pokémon it transformed into."""
     copied_moves: dict[str, int] = field(default_factory=dict)
     mimicked: str = ""
     temporary_forme: str = ""
     disguise: Mon | None = None
-    """What it is shown as, by Illusion."""
+    """The Pokémon it appears as under Illusion."""
     hidden: set[str] = field(default_factory=set)
-    """Moves that it used under a disguise alone."""
+    """Moves it used only in disguise."""
     credited: dict[str, int] = field(default_factory=dict)
-    """Moves that another one used under its looks and that were never taken back."""
-    believed: Believed | None = None
-    """What its opponent thinks of it where that is wrong, because of Illusion."""
+    """Moves used by another Pokémon disguised as this one, in an Illusion that never ended."""
+    believed: ShownState | None = None
+    """What the opponent thinks of it, where Illusion makes that wrong."""
     charging: str = ""
-    """The move that it will finish."""
+    """The two-turn move that it will complete."""
     choice_locked: str = ""
-    """The move it is held to by a choice item."""
+    """The move that a choice item locks it into."""
     disabled: str = ""
     encored: str = ""
     stint_moves: set[str] = field(default_factory=set)
     """Moves used since it came in."""
 
-    def set_hp(self, hp: float, exact: bool, scale: int, display: int) -> None:
-        """Take a condition's HP in; the opponent is shown `display` parts where the log was exact."""
+    def set_hp(self, hp: float, exact: bool, display: int) -> None:
+        """Set HP; of an exact value the opponent sees a bar of `display` parts."""
         self.hp = hp
         self.hp_shown = as_shown(hp, display) if exact else hp
 
     def leave(self) -> None:
-        """Forget what ends when it leaves the field."""
+        """Reset what ends when it leaves the field."""
         self.boosts = [0] * 7
         self.volatiles = {}
         self.types, self.added_type = None, ""
@@ -152,15 +153,15 @@ class Mon:
 
     @property
     def shape(self) -> str:
-        """The forme that stands there, Transform and temporary changes counted."""
+        """Its forme as it stands in the field: Transform and temporary changes included."""
         return self.copied.shape if self.copied is not None else self.temporary_forme or self.forme
 
-    def believe(self) -> Believed:
-        """What is shown of it now."""
-        return Believed(self.hp_shown, self.status, self.status_turns)
+    def shown_state(self) -> ShownState:
+        """HP and status as shown now."""
+        return ShownState(self.hp_shown, self.status, self.status_turns)
 
     def current_types(self, dex: Dex) -> tuple[str, str]:
-        """Both types ("none" where there is one), terastallization and type changes counted."""
+        """Both types ("none" if there is one), with terastallization and type changes."""
         if self.terastallized:
             return (self.tera, NONE)
         if self.types is not None:
@@ -170,24 +171,24 @@ class Mon:
         return (dex.both_types(self.temporary_forme or self.forme) or dex.both_types(self.forme)
                 or dex.both_types(self.base) or (UNKNOWN, NONE))
 
-    def sure_ability(self, dex: Dex) -> str:
-        """As shown, or the only one that its species can have."""
+    def certain_ability(self, dex: Dex) -> str:
+        """The ability shown, or the only one its species can have."""
         if self.ability != UNKNOWN:
             return self.ability
         species = dex.species(self.shape)
         return species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
 
-    def rampages(self, turn: int) -> bool:
-        """Whether Outrage (two turns at least) or Rollout (five) holds it for sure."""
+    def is_rampaging(self, turn: int) -> bool:
+        """Whether Outrage (at least two turns) or Rollout (five) certainly locks it in."""
         longest = 4 if self.last_move in ("rollout", "iceball") else 1
         return "locked" in self.volatiles and 1 <= turn - self.volatiles["locked"] <= longest
 
     def use(self, move: str, pp: int = 1) -> None:
-        """Note a move of its own as shown."""
+        """Record a move of its own as shown."""
         known = self.moves
         if self.copied is not None:
             known = self.copied_moves
-            self.copied.told.add(move)
+            self.copied.implied_moves.add(move)
         if self.disguise is None:
             self.hidden.discard(move)
         elif move not in known:
@@ -196,8 +197,8 @@ class Mon:
 
 
 @dataclass(slots=True)
-class Doing:
-    """What a side did in one turn."""
+class SideTurn:
+    """What one side did in one turn."""
 
     move: str = NONE
     moved_first: bool = False
@@ -214,27 +215,31 @@ class Side:
     player: str
     mons: list[Mon] = field(default_factory=list)
     shown: list[Mon] = field(default_factory=list)
-    """In order of team preview or of appearance: what the opponent knows of."""
+    """The Pokémon that the opponent knows of, in order of team preview or appearance."""
     active: Mon | None = None
-    size: int = TEAM
+    size: int = TEAM_SLOTS
     previewed: bool = False
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)
     dynamaxed: int = 0
-    """Turn in which the active one dynamaxed; 0: it is not."""
+    """Turn in which the active Pokémon dynamaxed; 0 if it is not."""
     wish: int = 0
-    """Turn in which Wish was used; 0: none."""
+    """Turn in which Wish was used; 0 for none."""
     future: int = 0
-    """Turn in which Future Sight or Doom Desire was aimed at this side; 0: none."""
+    """Turn in which Future Sight or Doom Desire was aimed at this side; 0 for none."""
     passing: str = ""
     """`batonpass` or `shedtail`, between the move and the switch."""
-    now: Doing = field(default_factory=Doing)
-    before: Doing = field(default_factory=Doing)
+    this_turn: SideTurn = field(default_factory=SideTurn)
+    last_turn: SideTurn = field(default_factory=SideTurn)
     rating: int | None = None
     name: str = ""
 
     @property
     def alive(self) -> int:
-        """Pokémon not fainted, those never shown counted."""
-        return max(self.size - sum(mon.fainted for mon in self.mons), 0)
+        """Pokémon that have not fainted, those not shown yet included."""
+        alive = self.size
+        for mon in self.mons:
+            if mon.fainted:
+                alive -= 1
+        return max(alive, 0)

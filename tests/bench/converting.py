@@ -43,6 +43,7 @@ def _trackers(logs: list[list[str]]) -> Iterator[Line]:
         return
     from poke_bc.showdown.battle import Battle as Ours
     from poke_bc.showdown.record import SkippedBattle
+    from poke_bc.showdown.tracker import follow
 
     logger = logging.getLogger("poke-env")
     logger.disabled = True
@@ -51,8 +52,7 @@ def _trackers(logs: list[list[str]]) -> Iterator[Line]:
         for lines in logs:
             battle = Ours(9)
             with contextlib.suppress(SkippedBattle):
-                for line in lines:
-                    battle.read(line)
+                follow(battle, lines)
 
     def theirs() -> None:
         for lines in logs:

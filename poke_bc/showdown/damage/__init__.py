@@ -3,7 +3,3 @@
     estimate  the formula       tables   static facts as arrays      pokemon  attackers and defenders of a row
     pairs     who hits whom     moves    power that a rule decides   rules    what items, abilities, weather do
 """
-
-from poke_bc.showdown.damage.estimate import add_damage
-
-__all__ = ["add_damage"]

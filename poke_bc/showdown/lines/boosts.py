@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import reveal_cause
-from poke_bc.showdown.protocol import STATS, read_number, tag
-
-if TYPE_CHECKING:
-    from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.protocol import BOOSTS, read_number
 
 
 def boost(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
-    if mon is None or parts[3] not in STATS:
+    if mon is None or parts[3] not in BOOSTS:
         return
-    place, amount = STATS.index(parts[3]), read_number(parts[4])
-    old = mon.boosts[place]
+    index, amount = BOOSTS.index(parts[3]), read_number(parts[4])
+    old = mon.boosts[index]
     new = amount if parts[1] == "-setboost" else old - amount if parts[1] == "-unboost" else old + amount
-    mon.boosts[place] = max(-6, min(6, new))
-    reveal_cause(battle, tag(parts, "from"), parts, mon)
+    mon.boosts[index] = max(-6, min(6, new))
+    reveal_cause(battle, parts, mon)
 
 
 def clear_boosts(battle: Battle, parts: list[str]) -> None:
     kind = parts[1]
-    all_of_them = kind == "-clearallboost"
-    cleared = [side.active for side in battle.sides.values()] if all_of_them else [battle.mon(parts[2])]
-    for mon in cleared:
+    clears_all = kind == "-clearallboost"
+    for mon in [side.active for side in battle.sides.values()] if clears_all else [battle.mon(parts[2])]:
         if mon is None:
             continue
         if kind in ("-clearnegativeboost", "-restoreboost"):
@@ -49,7 +44,7 @@ def swap_boosts(battle: Battle, parts: list[str]) -> None:
     one, two = battle.mon(parts[2]), battle.mon(parts[3])
     if one is None or two is None:
         return
-    names = parts[4].split(", ") if len(parts) > 4 and parts[4] and not parts[4].startswith("[") else STATS
+    names = parts[4].split(", ") if len(parts) > 4 and parts[4] and not parts[4].startswith("[") else BOOSTS
     for name in names:
-        place = STATS.index(name)
-        one.boosts[place], two.boosts[place] = two.boosts[place], one.boosts[place]
+        index = BOOSTS.index(name)
+        one.boosts[index], two.boosts[index] = two.boosts[index], one.boosts[index]

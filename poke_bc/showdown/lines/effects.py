@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poke_bc.dex import to_id
+from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import has_ability, has_item, reveal, reveal_cause
-from poke_bc.showdown.protocol import NONE, UNKNOWN, effect_id, move_id, other, read_details, tag
+from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, move_id, other, read_details, source_of
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Z
 
-if TYPE_CHECKING:
-    from poke_bc.showdown.battle import Battle
-
-BINDING = frozenset("""
+BINDING_MOVES = frozenset("""
     bind clamp firespin gmaxcentiferno gmaxsandblast infestation magmastorm sandtomb snaptrap thundercage
     whirlpool wrap
     """.split())
@@ -22,16 +18,15 @@ PROTECTS = frozenset("""
     """.split())
 BORROWED_ABILITY = frozenset({"mummy", "wanderingspirit", "lingeringaroma"})
 
+
 def start(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
         return
     side, effect = battle.sides[parts[2][:2]], effect_id(parts[3])
     if effect == "typechange":
-        source = battle.mon(tag(parts, "of") or "")
-        if source is not None and source is not mon and tag(parts, "from") is not None and (
-            effect_id(tag(parts, "from") or "") == "reflecttype"
-        ):
+        source = battle.mon(source_of(parts))
+        if source is not None and source is not mon and effect_id(cause_of(parts) or "") == "reflecttype":
             mon.types = tuple(kind for kind in source.current_types(battle.dex) if kind != NONE)
         elif len(parts) > 4 and not parts[4].startswith("["):
             mon.types = tuple(to_id(kind) or "typeless" for kind in parts[4].split("/"))
@@ -50,7 +45,7 @@ def start(battle: Battle, parts: list[str]) -> None:
         mon.volatiles["stockpile"] = int(effect[9:])
     elif effect == "mimic" and len(parts) > 4:
         mon.mimicked = move_id(parts[4])
-    elif effect in BINDING:
+    elif effect in BINDING_MOVES:
         mon.volatiles["partiallytrapped"] = battle.turn
     elif effect == "octolock":
         mon.volatiles["trapped"] = battle.turn
@@ -63,10 +58,9 @@ def start(battle: Battle, parts: list[str]) -> None:
         mon.encored = mon.last_move
     elif effect == "confusion" and "[fatigue]" in parts:
         mon.volatiles.pop("locked", None)
-    cause = tag(parts, "from")
     if parts[3].startswith("ability: "):
-        has_ability(battle, mon, effect)
-    reveal_cause(battle, cause, parts, mon)
+        has_ability(mon, effect)
+    reveal_cause(battle, parts, mon)
 
 
 def end(battle: Battle, parts: list[str]) -> None:
@@ -78,7 +72,7 @@ def end(battle: Battle, parts: list[str]) -> None:
         side.future = 0
     elif effect == "dynamax":
         side.dynamaxed = 0
-    elif effect in BINDING or (len(parts) > 4 and "[partiallytrapped]" in parts):
+    elif effect in BINDING_MOVES or (len(parts) > 4 and "[partiallytrapped]" in parts):
         mon.volatiles.pop("partiallytrapped", None)
     elif effect[:6] == "perish":
         mon.volatiles.pop("perish", None)
@@ -102,28 +96,28 @@ def activate(battle: Battle, parts: list[str]) -> None:
     mover = battle.sides[battle.mover].active if battle.mover else None
     if effect in PROTECTS and mover is not None and mover.volatiles.get("locked") == battle.turn:
         del mover.volatiles["locked"]
-    if effect in BINDING and parts[3].startswith("move: "):
+    if effect in BINDING_MOVES and parts[3].startswith("move: "):
         mon.volatiles["partiallytrapped"] = battle.turn
     elif effect == "trapped":
         mon.volatiles["trapped"] = battle.turn
     elif effect == "mimic" and len(parts) > 4:
         mon.mimicked = move_id(parts[4])
     elif effect == "poltergeist" and len(parts) > 4:
-        has_item(battle, mon, to_id(parts[4]))
+        has_item(mon, to_id(parts[4]))
     elif effect == "skillswap" and len(parts) > 5 and not parts[4].startswith("["):
-        foe = battle.mon(tag(parts, "of") or "")
-        has_ability(battle, mon, to_id(parts[4]), borrowed=True)
+        foe = battle.mon(source_of(parts))
+        has_ability(mon, to_id(parts[4]), borrowed=True)
         if foe is not None:
-            has_ability(battle, foe, to_id(parts[5]), borrowed=True)
+            has_ability(foe, to_id(parts[5]), borrowed=True)
     elif effect in BORROWED_ABILITY:
-        has_ability(battle, mon, effect)
-        victim = battle.mon(tag(parts, "of") or "")
+        has_ability(mon, effect)
+        victim = battle.mon(source_of(parts))
         if victim is not None and victim is not mon:
-            has_ability(battle, victim, effect, borrowed=True)
+            has_ability(victim, effect, borrowed=True)
     elif parts[3].startswith("ability: "):
-        has_ability(battle, mon, effect)
+        has_ability(mon, effect)
     elif parts[3].startswith("item: ") and mon.item == UNKNOWN:
-        has_item(battle, mon, effect)
+        has_item(mon, effect)
 
 
 def single(battle: Battle, parts: list[str]) -> None:
@@ -136,9 +130,7 @@ def transform(battle: Battle, parts: list[str]) -> None:
     mon, target = battle.mon(parts[2]), battle.mon(parts[3])
     if mon is None or target is None:
         return
-    cause = tag(parts, "from")
-    if cause is not None:
-        reveal(battle, mon, cause)
+    reveal(mon, cause_of(parts) or "")
     mon.copied, mon.copied_moves = target, {}
     mon.boosts = list(target.boosts)
     mon.volatiles["transform"] = battle.turn
@@ -155,7 +147,7 @@ def forme(battle: Battle, parts: list[str]) -> None:
     elif mon.forme != details.species:
         mon.forme, mon.temporary_forme, mon.types = details.species, "", None
         mon.ability = mon.first_ability = UNKNOWN
-    reveal_cause(battle, tag(parts, "from"), parts, mon)
+    reveal_cause(battle, parts, mon)
 
 
 def mega(battle: Battle, parts: list[str]) -> None:
@@ -164,7 +156,7 @@ def mega(battle: Battle, parts: list[str]) -> None:
     if mon is not None:
         stone = to_id(parts[4]) if len(parts) > 4 and not parts[4].startswith("[") else ""
         if stone:
-            has_item(battle, mon, stone)
+            has_item(mon, stone)
 
 
 def zpower(battle: Battle, parts: list[str]) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poke_bc.dex import to_id
+from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import reveal_cause
-from poke_bc.showdown.protocol import NONE, effect_id, read_number, tag
+from poke_bc.showdown.protocol import NONE, effect_id, read_number
 from poke_bc.showdown.record import SkippedBattle
-from poke_bc.showdown.state import Doing
-
-if TYPE_CHECKING:
-    from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.state import SideTurn
 
 HAZARDS = {"spikes": 3, "toxicspikes": 2, "stealthrock": 1, "stickyweb": 1}
-"""With the most layers."""
+"""Hazard -> most layers it can have."""
 TERRAINS = frozenset({"electricterrain", "grassyterrain", "mistyterrain", "psychicterrain"})
 
 
@@ -22,7 +18,7 @@ def weather(battle: Battle, parts: list[str]) -> None:
     weather = {"none": NONE, "snow": "snowscape"}.get(to_id(parts[2]), to_id(parts[2]))
     if weather != battle.weather or "[upkeep]" not in parts:
         battle.weather, battle.weather_since = weather, battle.turn
-    reveal_cause(battle, tag(parts, "from"), parts)
+    reveal_cause(battle, parts)
 
 
 def field_start(battle: Battle, parts: list[str]) -> None:
@@ -31,7 +27,7 @@ def field_start(battle: Battle, parts: list[str]) -> None:
         battle.terrain, battle.terrain_since = effect, battle.turn
     else:
         battle.rooms[effect] = battle.turn
-    reveal_cause(battle, tag(parts, "from"), parts)
+    reveal_cause(battle, parts)
 
 
 def field_end(battle: Battle, parts: list[str]) -> None:
@@ -61,8 +57,8 @@ def swap_sides(battle: Battle, parts: list[str]) -> None:
 def turn(battle: Battle, parts: list[str]) -> None:
     battle.turn = read_number(parts[2])
     for side in battle.sides.values():
-        side.before, side.now = side.now, Doing()
-        # over, or from a turn that is still to come in a log whose turns run backwards
+        side.last_turn, side.this_turn = side.this_turn, SideTurn()
+        # it has ended, or began in a later turn of a damaged log whose turns run backwards
         if not side.wish <= battle.turn <= side.wish + 1:
             side.wish = 0
         if not side.future <= battle.turn <= side.future + 2:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import reveal, reveal_cause
-from poke_bc.showdown.protocol import NONE, effect_id, read_condition, tag
+from poke_bc.showdown.protocol import NONE, cause_of, effect_id, read_condition
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import Mon
-
-if TYPE_CHECKING:
-    from poke_bc.showdown.battle import Battle
 
 
 def set_condition(battle: Battle, mon: Mon, text: str) -> None:
     condition = read_condition(text)
     if condition is None:
         return
-    mon.set_hp(condition.hp, condition.exact, condition.scale, battle.display())
-    if condition.scale == 100 and not battle.percent:
+    hp, exact, scale, status, fainted = condition
+    mon.set_hp(hp, exact, battle.display())
+    if scale == 100 and not battle.percent:
         battle.percent = True
-    if condition.fainted:
+    if fainted:
         mon.status = NONE
         return
     mon.fainted = False
-    if condition.status != mon.status:
-        mon.status, mon.status_turns = condition.status, 0
+    if status != mon.status:
+        mon.status, mon.status_turns = status, 0
 
 
 def damage(battle: Battle, parts: list[str]) -> None:
@@ -33,12 +30,12 @@ def damage(battle: Battle, parts: list[str]) -> None:
     if mon is None:
         return
     set_condition(battle, mon, parts[3])
-    cause = tag(parts, "from")
+    cause = cause_of(parts)
     if cause is None:
         return
     if cause in ("psn", "tox") and mon.status == "tox":
         mon.status_turns += 1
-    reveal_cause(battle, cause, parts, mon)
+    reveal_cause(battle, parts, mon)
 
 
 def heal(battle: Battle, parts: list[str]) -> None:
@@ -46,11 +43,11 @@ def heal(battle: Battle, parts: list[str]) -> None:
     if mon is None:
         return
     set_condition(battle, mon, parts[3])
-    cause = tag(parts, "from")
+    cause = cause_of(parts)
     if cause is not None:
         if effect_id(cause) == "wish":
             battle.sides[parts[2][:2]].wish = 0
-        reveal(battle, mon, cause)
+        reveal(mon, cause)
 
 
 def set_hp(battle: Battle, parts: list[str]) -> None:
@@ -66,7 +63,7 @@ def status(battle: Battle, parts: list[str]) -> None:
         mon.status, mon.status_turns = parts[3], 0
         if battle.gen == 1 and mon.status == "slp":
             mon.volatiles.pop("mustrecharge", None)
-        reveal_cause(battle, tag(parts, "from"), parts, mon)
+        reveal_cause(battle, parts, mon)
 
 
 def cure(battle: Battle, parts: list[str]) -> None:
@@ -81,11 +78,12 @@ def cure(battle: Battle, parts: list[str]) -> None:
 def cure_team(battle: Battle, parts: list[str]) -> None:
     for mon in battle.sides[parts[2][:2]].mons:
         mon.status, mon.status_turns = NONE, 0
+        mon.bench_changes += 1
 
 
 def faint(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
-        raise SkippedBattle("inconsistent state", "nobody fainted")
+        raise SkippedBattle("inconsistent state", "a faint without a Pokémon")
     mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
     mon.volatiles, mon.charging, mon.terastallized = {}, "", False

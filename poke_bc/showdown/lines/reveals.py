@@ -1,50 +1,48 @@
-"""Items and abilities: what lines say of them, also by the way (`[from] item: Leftovers`)."""
+"""Items and abilities: what lines show of them, directly or as a cause (`[from] item: Leftovers`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from poke_bc.dex import to_id
-from poke_bc.showdown.protocol import NONE, UNKNOWN, effect_id, other, tag
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, source_of
 from poke_bc.showdown.state import Mon
 
-if TYPE_CHECKING:
-    from poke_bc.showdown.battle import Battle
 
-
-def reveal_cause(battle: Battle, cause: str | None, parts: list[str], mon: Mon | None = None) -> None:
-    """`[from] item: X|[of] WHO`: WHO has it, else `mon`, the one the line is about."""
+def reveal_cause(battle: Battle, parts: list[str], mon: Mon | None = None) -> None:
+    """`[from] item: X|[of] HOLDER`: HOLDER has the item or ability; without `[of]`, `mon` has it."""
+    cause = cause_of(parts)
     if cause is None:
         return
-    of = tag(parts, "of")
+    of = source_of(parts)
     holder = (battle.mon(of) if of else None) or mon
     if holder is not None:
-        reveal(battle, holder, cause)
+        reveal(holder, cause)
 
 
-def reveal(battle: Battle, mon: Mon, cause: str) -> None:
+def reveal(mon: Mon, cause: str) -> None:
+    """`item: X` and `ability: X` are known from now on."""
     if cause.startswith("item: "):
-        has_item(battle, mon, effect_id(cause))
+        has_item(mon, effect_id(cause))
     elif cause.startswith("ability: "):
-        has_ability(battle, mon, effect_id(cause))
+        has_ability(mon, effect_id(cause))
 
 
-def has_item(battle: Battle, mon: Mon, item: str) -> None:
+def has_item(mon: Mon, item: str) -> None:
     if mon.last_item == item and mon.item == NONE:
-        return  # eaten or broken just now; the line only names the cause
+        return  # just eaten or broken; the line only names the cause
     mon.item, mon.item_shown = item, True
     if mon.first_item == UNKNOWN:
         mon.first_item = item
 
 
-def lost_item(battle: Battle, mon: Mon, item: str) -> None:
+def lost_item(mon: Mon, item: str) -> None:
     if mon.first_item == UNKNOWN:
         mon.first_item = item
     mon.item, mon.last_item, mon.item_shown = NONE, item, True
 
 
-def has_ability(battle: Battle, mon: Mon, ability: str, *, borrowed: bool = False) -> None:
-    if ability == "asone":  # two abilities of one name
+def has_ability(mon: Mon, ability: str, *, borrowed: bool = False) -> None:
+    if ability == "asone":  # two abilities share this name
         ability = "asoneglastrier" if mon.forme == "calyrexice" else "asonespectrier"
     mon.ability, mon.ability_shown = ability, True
     if borrowed or mon.copied is not None:
@@ -59,23 +57,24 @@ def ability(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
         return
-    ability, cause = to_id(parts[3]), tag(parts, "from")
+    ability, cause = to_id(parts[3]), cause_of(parts)
     if cause is None:
-        has_ability(battle, mon, ability)
+        has_ability(mon, ability)
         return
-    if effect_id(cause) == "trace":
-        has_ability(battle, mon, "trace")
-        source = battle.mon(tag(parts, "of") or "")
+    traced = effect_id(cause) == "trace"
+    if traced:
+        has_ability(mon, "trace")
+        source = battle.mon(source_of(parts))
         if source is not None and source is not mon:
-            has_ability(battle, source, ability)
-    has_ability(battle, mon, ability, borrowed=not cause.startswith("ability: ") or effect_id(cause) == "trace")
+            has_ability(source, ability)
+    has_ability(mon, ability, borrowed=traced or not cause.startswith("ability: "))
 
 
 def end_ability(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is not None:
         if len(parts) > 3 and parts[3] and not parts[3].startswith("["):
-            has_ability(battle, mon, effect_id(parts[3]))
+            has_ability(mon, effect_id(parts[3]))
         mon.ability = NONE
 
 
@@ -83,37 +82,36 @@ def item(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
         return
-    item, cause = to_id(parts[3]), tag(parts, "from")
+    item, cause = to_id(parts[3]), cause_of(parts)
     how = effect_id(cause) if cause else ""
     if how in ("trick", "switcheroo"):
-        foe = battle.sides[other(parts[2][:2])].active
+        foe = battle.foe_of(parts[2][:2])
         if foe is not None and foe.first_item == UNKNOWN:
             foe.first_item = item
         mon.item, mon.item_shown, mon.choice_locked = item, True, ""
     elif how in ("magician", "pickpocket", "thief", "covet"):
-        victim = battle.mon(tag(parts, "of") or "")
+        victim = battle.mon(source_of(parts))
         if victim is not None and victim is not mon:
-            lost_item(battle, victim, item)
+            lost_item(victim, item)
         mon.item, mon.item_shown = item, True
         if mon.first_item == UNKNOWN:
             mon.first_item = NONE
-        reveal(battle, mon, cause or "")
+        reveal(mon, cause or "")
     elif how in ("harvest", "pickup", "recycle", "bestow", "cudchew"):
         mon.item, mon.item_shown = item, True
-        reveal(battle, mon, cause or "")
+        reveal(mon, cause or "")
     else:
-        has_item(battle, mon, item)
+        has_item(mon, item)
         if how == "frisk":
-            frisker = battle.mon(tag(parts, "of") or "")
+            frisker = battle.mon(source_of(parts))
             if frisker is not None:
-                has_ability(battle, frisker, "frisk")
+                has_ability(frisker, "frisk")
 
 
 def end_item(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None or not parts[3]:
         return
-    lost_item(battle, mon, to_id(parts[3]))
-    cause = tag(parts, "from")
-    if cause and cause.startswith("ability: "):
-        reveal_cause(battle, cause, parts, mon)
+    lost_item(mon, to_id(parts[3]))
+    if (cause_of(parts) or "").startswith("ability: "):
+        reveal_cause(battle, parts, mon)

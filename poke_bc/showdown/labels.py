@@ -1,0 +1,96 @@
+"""The label of a decision: its action if the log shows it, or the actions that a hidden choice may have been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
+from poke_bc.contract.actions import NO_LABEL as NO_ACTION
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.decision import (
+    AMONG_ALL,
+    AMONG_MOVES,
+    AMONG_SWITCHES,
+    CENSORED,
+    NO_LABEL,
+    NO_SLOT,
+    OBSERVED,
+    TURN,
+    Decision,
+)
+from poke_bc.showdown.legal import only_option
+from poke_bc.showdown.own_pokemon import moves_of, slot_of
+from poke_bc.showdown.power import base_slots
+from poke_bc.showdown.seen import move_name
+from poke_bc.showdown.state import Mon
+
+AMONG = {AMONG_MOVES: range(MOVE_SLOTS), AMONG_SWITCHES: range(MOVE_SLOTS, NUM_ACTIONS), AMONG_ALL: range(NUM_ACTIONS)}
+
+
+class Label(NamedTuple):
+    """What is known of a choice."""
+
+    label: str
+    """OBSERVED, CENSORED or NO_LABEL."""
+    action: int = NO_ACTION
+    candidates: list[bool] | None = None
+    """Of a censored choice."""
+    gimmick: str = "none"
+
+
+NOTHING = Label(NO_LABEL)
+
+
+def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons: Sequence[Mon | None]) -> Label:
+    """The label that the log shows. An action that it shows becomes legal in `legal`.
+
+    If some of the four moves are imputed, no list of slots is certain to contain a move that was not shown: no label.
+
+    Args:
+        mons: own Pokémon by index of FirstPass.teams.
+    """
+    if decision is None or decision.label == NO_LABEL:
+        return NOTHING
+    active = battle.sides[decision.player].active
+    if active is not None and decision.phase == TURN and decision.target is None \
+            and only_option(battle, active) in NO_SLOT:
+        return NOTHING
+    own_set = None if active is None else (active.copied or active).own_set
+    is_complete = own_set is None or own_set.imputed.isdisjoint(own_set.moves)
+    if decision.label == CENSORED:
+        possible = [action for action in AMONG[decision.among] if legal[action]]
+        is_certain = is_complete or decision.among == AMONG_SWITCHES
+    elif decision.target is not None:
+        mon = mons[decision.target]
+        possible, is_certain = ([MOVE_SLOTS + mon.slot] if mon is not None else []), True
+    else:
+        possible = _move_slots(battle, decision, active)
+        is_certain = is_complete or not decision.power
+    if not possible or not is_certain:
+        return NOTHING
+    if len(possible) == 1 and decision.label == OBSERVED:
+        action = possible[0]
+        if action >= MOVE_SLOTS and not legal[action] and _cannot_come_in(battle, decision, action - MOVE_SLOTS):
+            return NOTHING
+        legal[action] = True  # whatever seemed to prevent it did not
+        return Label(OBSERVED, action, None, decision.gimmick)
+    candidates = [legal[action] and action in possible for action in range(NUM_ACTIONS)]
+    return Label(CENSORED, NO_ACTION, candidates, decision.gimmick) if any(candidates) else NOTHING
+
+
+def _cannot_come_in(battle: Battle, decision: Decision, slot: int) -> bool:
+    """Whether the Pokémon that came in was active already or had fainted: an Illusion that never ended."""
+    side = battle.sides[decision.player]
+    return any(mon.slot == slot and (mon is side.active or mon.fainted) for mon in side.mons)
+
+
+def _move_slots(battle: Battle, decision: Decision, active: Mon | None) -> list[int]:
+    """Slots that the move shown may have come from: one, except for Z-Moves and Max Moves of a type it has twice."""
+    if active is None:
+        return []
+    names = moves_of(battle, decision.player, active)
+    if decision.power:
+        return base_slots(battle.dex, names, decision.move, decision.power)
+    slot = slot_of(names, move_name(battle.dex, decision.move))
+    return [slot] if slot is not None else []

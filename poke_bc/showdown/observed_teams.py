@@ -1,0 +1,161 @@
+"""The fields of an observation that have values for each Pokémon of a team, kept from one observation to the next.
+
+Few Pokémon change between two decisions: those on the field, and others where `Mon.bench_changes` says so. Only their
+values are computed again, and only columns in which a value differs are replaced.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from operator import ne
+from typing import Any
+
+from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.own_pokemon import ability_of, item_of, moves_of
+from poke_bc.showdown.protocol import NONE, UNKNOWN
+from poke_bc.showdown.state import Mon, Side
+
+Values = tuple[Any, ...]
+"""One Pokémon's value of each field; a tuple of four for fields of moves."""
+
+COUNT_MAX, PP_MAX = 31, 64
+OWN_FIELDS = tuple("""
+    species ability item last_item type1 type2 tera terastallized level hp status status_turns active fainted seen
+    moves pp_used moves_shown item_shown ability_shown
+    """.split())
+OPP_FIELDS = tuple("""
+    species ability item last_item type1 type2 tera level hp status status_turns active fainted seen moves pp_used
+    """.split())
+NO_MOVES, UNKNOWN_MOVES = (NONE,) * MOVE_SLOTS, (UNKNOWN,) * MOVE_SLOTS
+NO_PP, NOT_SHOWN = (0,) * MOVE_SLOTS, (False,) * MOVE_SLOTS
+NO_OWN: Values = (*[NONE] * 7, False, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, NO_PP, NOT_SHOWN, False, False)
+"""Values of an empty own slot."""
+NO_OPP: Values = (*[NONE] * 7, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, NO_PP)
+
+
+class TeamColumns:
+    """One team's columns in a row: lists of six values, or of four for each of the six.
+
+    A column is copied before it changes, so that earlier copies of the row keep theirs.
+    """
+
+    def __init__(self, row: dict[str, Any], side: str, fields: tuple[str, ...], nothing: Values) -> None:
+        self._row = row
+        self._keys = [f"{side}_{field}" for field in fields]
+        for key, value in zip(self._keys, nothing, strict=True):
+            row[key] = [*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
+        self._values = [nothing] * TEAM_SLOTS
+        self.versions: list[tuple[Mon | None, int] | None] = [None] * TEAM_SLOTS
+        """Per slot, the Pokémon and its `bench_changes` when its values were computed."""
+        self.on_field: tuple[Mon | None, ...] = ()
+        """Pokémon whose values change without notice."""
+
+    def put(self, slot: int, values: Values) -> None:
+        """Set the values of one Pokémon."""
+        old = self._values[slot]
+        if values == old:
+            return
+        self._values[slot] = values
+        row, keys = self._row, self._keys
+        for index in compress(range(len(keys)), map(ne, old, values)):
+            key, value = keys[index], values[index]
+            row[key] = column = row[key].copy()
+            if isinstance(value, tuple):
+                column[MOVE_SLOTS * slot:MOVE_SLOTS * (slot + 1)] = value
+            else:
+                column[slot] = value
+
+
+def update_own(columns: TeamColumns, battle: Battle, side: Side) -> None:
+    """Bring the columns of the own team up to date."""
+    active = side.active
+    before, columns.on_field = columns.on_field, (active,)
+    for mon in side.mons:
+        slot = mon.slot
+        if slot >= 0:
+            version = (mon, mon.bench_changes)
+            if columns.versions[slot] != version or mon is active or mon in before:
+                columns.versions[slot] = version
+                columns.put(slot, _own_values(battle, side, mon))
+
+
+def update_opponent(columns: TeamColumns, battle: Battle, side: Side) -> None:
+    """Bring the columns of the opponent's team, as far as it was shown, up to date."""
+    active, shown = side.active, side.shown
+    disguise = active.disguise if active is not None else None
+    before, columns.on_field = columns.on_field, (active, disguise)
+    for slot in range(TEAM_SLOTS):
+        mon = shown[slot] if slot < len(shown) and slot < side.size else None
+        version = (mon, mon.bench_changes if mon is not None else slot < side.size)
+        if columns.versions[slot] != version or (mon is not None and (
+                mon is active or mon is disguise or mon in before)):
+            columns.versions[slot] = version
+            columns.put(slot, _opponent_values(battle, side, mon) if slot < side.size else NO_OPP)
+
+
+def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
+    requested, is_active = mon.requested, mon is side.active
+    type1, type2 = mon.current_types(battle.dex)
+    tera = NONE
+    if battle.gen >= 9:
+        tera = mon.tera if mon.terastallized else mon.own_set.tera if mon.own_set else UNKNOWN
+    if requested is None:
+        hp, status, fainted = mon.hp, mon.status, mon.fainted
+    else:
+        hp, status, fainted = requested.hp, requested.status, requested.fainted
+    names = moves_of(battle, side.player, mon)
+    moves = names if len(names) == MOVE_SLOTS else (*names, *NO_MOVES)[:MOVE_SLOTS]
+    pp_used, moves_shown = NO_PP, NOT_SHOWN
+    if used := mon.copied_moves if mon.copied is not None else mon.moves:
+        counts = [used.get(move) for move in moves]
+        pp_used = tuple([min(count or 0, PP_MAX) for count in counts])
+        moves_shown = tuple([count is not None for count in counts])
+    if is_active and requested is not None and requested.pp_used is not None \
+            and len(requested.pp_used) == len(requested.moves):
+        exact = dict(zip(requested.moves, requested.pp_used, strict=True))
+        pp_used = tuple([exact.get(move, pp) for move, pp in zip(moves, pp_used, strict=True)])
+    return (mon.shape, ability_of(battle, mon), item_of(mon), mon.last_item, type1, type2, tera, mon.terastallized,
+            mon.details.level, round(hp, 4), status, min(mon.status_turns, COUNT_MAX), is_active, fainted, mon.seen,
+            moves, pp_used, moves_shown, mon.item_shown, mon.ability_shown)
+
+
+def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
+    gen = battle.gen
+    ability = UNKNOWN if gen >= 3 else NONE
+    item = UNKNOWN if gen >= 2 else NONE
+    tera = UNKNOWN if gen >= 9 else NONE
+    if mon is None:
+        return (UNKNOWN, ability, item, NONE, UNKNOWN, UNKNOWN, tera, 0, 1.0, NONE, 0, False, False, False,
+                UNKNOWN_MOVES, NO_PP)
+    if not mon.seen:
+        types = battle.dex.both_types(mon.previewed) or (UNKNOWN, NONE)
+        return (mon.previewed, ability, item, NONE, *types, tera, mon.details.level, 1.0, NONE, 0, False, False, False,
+                UNKNOWN_MOVES, NO_PP)
+    active = side.active
+    # The Pokémon in its place; under Illusion another one.
+    actual = active if active is not None and active.disguise is mon else mon
+    state = actual.believed if actual is mon and actual.believed is not None else actual
+    hp = state.hp_shown if isinstance(state, Mon) else state.hp
+    used = shown_moves(mon, actual)
+    moves, pp_used = UNKNOWN_MOVES, NO_PP
+    if used:
+        moves = (*used, *UNKNOWN_MOVES)[:MOVE_SLOTS]
+        pp_used = tuple([min(count, PP_MAX) for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
+    if gen >= 9:
+        tera = mon.tera if mon.tera != UNKNOWN else actual.tera
+    return (mon.shape, mon.ability if gen >= 3 else NONE, mon.item if gen >= 2 else NONE, mon.last_item,
+            *mon.current_types(battle.dex), tera, mon.details.level, round(hp, 4), state.status,
+            min(state.status_turns, COUNT_MAX), actual is active and (actual is not mon or mon.disguise is None),
+            actual.fainted, True, moves, pp_used)
+
+
+def shown_moves(mon: Mon, actual: Mon) -> dict[str, int]:
+    """Moves that the opponent attributes to `mon`, where `actual` really is, with PP used."""
+    if actual.copied is not None:
+        return actual.copied_moves
+    if actual is not mon:
+        return mon.moves | mon.credited | {move: actual.moves.get(move, 1) for move in sorted(actual.stint_moves)}
+    if mon.hidden or mon.credited:
+        return {move: used for move, used in mon.moves.items() if move not in mon.hidden} | mon.credited
+    return mon.moves

@@ -1,0 +1,54 @@
+"""What a player knows of an own Pokémon at this moment: moves, item, ability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poke_bc.contract.actions import MOVE_SLOTS
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.protocol import NONE, UNKNOWN
+from poke_bc.showdown.state import Mon
+
+
+def moves_of(battle: Battle, player: str, mon: Mon) -> tuple[str, ...]:
+    """Its four moves as it is now: its own, or what Transform and Mimic gave it."""
+    if mon.requested is not None and mon is battle.sides[player].active:
+        return tuple(sorted(set(mon.requested.moves)))
+    own = mon.own_set.moves if mon.own_set else tuple(sorted(mon.moves))
+    if mon.copied is not None:
+        source = mon.copied
+        return source.own_set.moves if source.own_set else tuple(sorted(source.moves))[:MOVE_SLOTS]
+    if mon.mimicked:
+        return tuple(sorted({mon.mimicked if move == "mimic" else move for move in own}))
+    return own
+
+
+def slot_of(names: Sequence[str], move: str) -> int | None:
+    """The slot of a move; the type of Hidden Power may be missing (`hiddenpower`) on one side."""
+    if move in names:
+        return names.index(move)
+    near = [slot for slot, name in enumerate(names)
+            if move and move != NONE and (name.startswith(move) or move.startswith(name)) and "hiddenpower" in move]
+    return near[0] if len(near) == 1 else None
+
+
+def item_of(mon: Mon, *, certain: bool = False) -> str:
+    """The item it holds; if `certain`, "unknown" rather than an imputed one."""
+    if mon.requested is not None:
+        return mon.requested.item
+    if mon.item != UNKNOWN or mon.own_set is None:
+        return mon.item
+    return UNKNOWN if certain and "item" in mon.own_set.imputed else mon.own_set.item
+
+
+def ability_of(battle: Battle, mon: Mon) -> str:
+    """The ability in the request, else the one shown, that of a lasting forme, or that of its set."""
+    if mon.requested is not None:
+        return mon.requested.ability
+    if mon.ability != UNKNOWN or mon.own_set is None:
+        return mon.ability if battle.gen >= 3 else NONE
+    if mon.forme != mon.details.species:
+        species = battle.dex.species(mon.forme)
+        if species is not None and len(species.abilities) == 1:
+            return species.abilities[0]
+    return mon.own_set.ability

@@ -1,0 +1,76 @@
+"""The tracker: follows a battle line by line, with one function of poke_bc.showdown.lines for each kind of line.
+
+Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.battle.add` calls of sim/ and data/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.lines import boosts, effects, entry, field, health, moves, reveals
+from poke_bc.showdown.record import SkippedBattle
+
+IGNORED = frozenset("""
+    -block -candynamax -center -combine -fieldactivate -hint -hitcount -message -nothing -ohko -resisted
+    -supereffective -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
+    chatmsg chatmsg-raw choice clearpoke controlshtml customgroups debug deinit error expire fieldhtml formats
+    gen hidelines html inactive inactiveoff init j join l leave message n name nametaken noinit notify pagehtml
+    pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split start
+    t: teampreview tempnotify tempnotifyoff tier title tournament uhtml uhtmlchange unlink updatechallenges
+    updatepoke updatesearch updateuser upkeep usercount userlist users userstats warning
+    """.split()) | {""}
+"""Lines that change nothing here; a live player's room has chat among them."""
+
+Handler = Callable[[Battle, list[str]], None]
+HANDLERS: dict[str, Handler | None] = dict.fromkeys(IGNORED) | {
+    "-ability": reveals.ability, "-activate": effects.activate, "-anim": moves.anim, "-boost": boosts.boost,
+    "-burst": effects.mega,
+    "-clearallboost": boosts.clear_boosts, "-clearboost": boosts.clear_boosts,
+    "-clearnegativeboost": boosts.clear_boosts, "-clearpositiveboost": boosts.clear_boosts,
+    "-copyboost": boosts.copy_boosts, "-crit": moves.crit, "-cureteam": health.cure_team,
+    "-curestatus": health.cure, "-damage": health.damage, "-end": effects.end, "-endability": reveals.end_ability,
+    "-enditem": reveals.end_item, "-fail": moves.failed, "-fieldend": field.field_end,
+    "-fieldstart": field.field_start, "-formechange": effects.forme, "-heal": health.heal,
+    "-immune": moves.failed, "-invertboost": boosts.clear_boosts, "-item": reveals.item, "-mega": effects.mega,
+    "-miss": moves.missed, "-mustrecharge": moves.recharge, "-notarget": moves.failed,
+    "-prepare": moves.prepare, "-primal": effects.activate,
+    "-remove": effects.end, "-restoreboost": boosts.clear_boosts, "-setboost": boosts.boost,
+    "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
+    "-singlemove": effects.single, "-singleturn": effects.single, "-start": effects.start, "-status": health.status,
+    "-swapboost": boosts.swap_boosts, "-swapsideconditions": field.swap_sides,
+    "-terastallize": effects.terastallize, "-transform": effects.transform, "-unboost": boosts.boost,
+    "-weather": field.weather, "-zpower": effects.zpower, "cant": moves.cant, "detailschange": effects.forme,
+    "drag": entry.switch, "faint": health.faint, "gametype": field.game_type, "move": moves.move,
+    "player": field.player, "poke": entry.poke, "replace": entry.replace, "rule": field.rule,
+    "switch": entry.switch, "teamsize": field.team_size, "tie": field.won, "turn": field.turn,
+    "win": field.won,
+}
+
+
+def follow(battle: Battle, lines: Iterable[str]) -> None:
+    """Update the battle with the next lines. Raises SkippedBattle where they cannot be followed.
+
+    >>> battle = Battle(9)
+    >>> follow(battle, ["|switch|p1a: Pika|Pikachu, L50|100/100", "|turn|1", "|-damage|p1a: Pika|40/100"])
+    >>> battle.turn, battle.sides["p1"].active.hp
+    (1, 0.4)
+    """
+    for line in lines:
+        battle.lines_read += 1
+        if line[:1] == "|":
+            follow_fields(battle, line.split("|"))
+
+
+def follow_fields(battle: Battle, parts: list[str]) -> None:
+    """Update the battle with one line, split at its bars, that `lines_read` counts already."""
+    kind = parts[1]
+    try:
+        handler = HANDLERS[kind]
+    except KeyError:
+        raise SkippedBattle("unknown line", kind) from None
+    if handler is not None:
+        try:
+            handler(battle, parts)
+        except (IndexError, KeyError, ValueError):  # a field is missing, names no player, or is not a number
+            raise SkippedBattle("damaged line", kind) from None
