@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.battles.blocks import Conversion
+from pipelines.convert.passes import Conversion
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 NAMES = ("Ash Ketchum", "MISTY.93")

@@ -16,7 +16,8 @@ from tables import write_parquet
 from trajectories import make_trajectories, to_text, write_raw
 
 from pipelines.ahead import read_ahead
-from pipelines.blocks import Text, blocks_of
+from pipelines.decode.text import Text
+from pipelines.preprocess.text_blocks import text_blocks
 from pipelines.preprocess import preprocess
 from pipelines.work import work_of
 from poke_bc.contract.errors import InputError

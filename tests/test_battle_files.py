@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.battles import pieces
-from pipelines.battles.clean_log import clean
+from pipelines.convert.clean_log import clean
 from pipelines.battles.files import cut, find_battle_files
 from pipelines.battles.names import SALT_VARIABLE, Hiding, find_salt, hash_name
 from pipelines.battles.records import read_battle

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.blocks import Text, blocks_of
+from pipelines.decode.text import Text
+from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.errors import InputError
 
 texts = st.one_of(
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_blocks(path: Path, content: bytes, size: int) -> list[Text]:
     path.write_bytes(content)
-    return [block.read() for block in blocks_of(0, str(path), size)]
+    return [block.read() for block in text_blocks(str(path), size)]
 
 
 def lines_of(blocks: list[Text]) -> list[tuple[int, bytes | None]]:

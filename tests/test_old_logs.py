@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from battles_at import At, Find, View, both, by_hand, convert_record
 
-from pipelines.battles.clean_log import clean
+from pipelines.convert.clean_log import clean
 from poke_bc.showdown.choices import Said, read_choice
 from poke_bc.showdown.protocol import as_shown, read_condition
 from poke_bc.showdown.record import BattleRecord, SkippedBattle

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
 from pipelines import decode as decode_module
-from pipelines.blocks import Text
+from pipelines.decode.text import Text
 from pipelines.decode import can_scan, decode
 from pipelines.decoded import Bad
 from pipelines.scan import compiling, read
