@@ -8,6 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,20 @@ class FakeCorpus:
         return corpus
 
 
-def fake_reveal(record: BattleRecord) -> list[str]:
+@dataclass(frozen=True)
+class FakeFirstPass:
+    revealed: list[str]
+
+
+def fake_first_pass(record: BattleRecord) -> FakeFirstPass:
     if any("Missingno" in line for line in record.lines):
         raise SkippedBattle("unknown Pokémon", "Missingno")
     if any("Glitch" in line for line in record.lines):
         raise ZeroDivisionError("division by zero")
-    return [line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")]
+    return FakeFirstPass([line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")])
 
 
-def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any]]:
+def fake_convert(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass) -> list[dict[str, Any]]:
     """A step for each move; everything that the record holds stands in it, so that nothing can hide."""
     if any("Late" in line for line in record.lines):
         raise KeyError("late")
@@ -146,6 +152,7 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any
             "date": record.date,
             "rating": record.rating,
             "lines": record.lines,
+            "revealed": first.revealed,
             "asked": [[each.after_line, each.request, each.choice] for each in record.asked.get(player, ())],
             "steps": steps,
         }
@@ -153,4 +160,4 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any
     ]
 
 
-FAKE = Conversion(fake_reveal, fake_convert, FakeCorpus)
+FAKE = Conversion(fake_first_pass, fake_convert, FakeCorpus)

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
 from command_line import environment, run_cli, run_python
-
 from pipelines.battles.blocks import Workshop
+
 from pipelines.convert import ConvertSummary, convert_battles
 from poke_bc.contract.errors import InputError, UsageError
 

@@ -14,10 +14,10 @@ from command_line import run_python
 from decoding import by_decode, by_hand, plain, small_limits
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
-from pipelines.decode.text import Text
-from pipelines.preprocess.text_blocks import text_blocks
 from pipelines.decode import decode
+from pipelines.decode.text import Text
 from pipelines.decoded import Decoded
+from pipelines.preprocess.text_blocks import text_blocks
 from pipelines.read_arrow import NotSure, decode_fast
 from poke_bc.contract.schema import load_schema, schema_from_dict
 

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 import pytest
 from command_line import environment
+from pipelines.engine import Workers, interrupted_later
 from trajectories import make_trajectories, write_raw
 
-from pipelines.engine import Workers, interrupted_later
 from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError
 

@@ -20,10 +20,10 @@ import pytest
 from bad_lines import BAD
 from command_line import environment, run_python
 from file_trees import files, finished_parts
-from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
-
 from pipelines.assemble import _write_empty
 from pipelines.part import ENDING, PartStore, read_receipt
+from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
+
 from pipelines.preprocess import PARTS, preprocess
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY

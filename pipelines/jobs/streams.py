@@ -39,11 +39,9 @@ class Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """For io.BufferedReader."""
-        if self._head:
-            size = min(len(buffer), len(self._head))
-            buffer[:size], self._head = self._head[:size], self._head[size:]
-        else:
-            size = self._file.readinto(buffer) or 0
+        size = min(len(buffer), len(self._head))
+        buffer[:size], self._head = self._head[:size], self._head[size:]
+        size += self._file.readinto(memoryview(buffer)[size:]) or 0
         self.consumed += size
         return size
 

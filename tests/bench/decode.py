@@ -19,9 +19,9 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
+from pipelines.decode import decode
 from pipelines.decode.text import Text
 from pipelines.preprocess.text_blocks import text_blocks
-from pipelines.decode import decode
 from pipelines.read_arrow import decode_fast
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
