@@ -93,8 +93,7 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
             run.second_pass(executor, tasks, target)
         run.summary.require_results(run.summary.trajectories > 0, inputs, wanted, min_rating)
         if target is not None:
-            store.job_file("output").replace(target)
-            fsync_folder(target.parent)
+            _publish(store.job_file("output"), target)
     run.summary.seconds = time.monotonic() - started
     return run.summary
 
@@ -176,6 +175,11 @@ class _Run:
                 self._job.forget(task.number)
                 self.summary.add(receipt)
                 self._report("converting", (self._total or 0) + progress, self.summary.converted)
+
+
+def _publish(output: Path, target: Path) -> None:
+    output.replace(target)
+    fsync_folder(target.parent)
 
 
 @contextlib.contextmanager
