@@ -1,9 +1,9 @@
-"""split: which battle is in which part. No battle is ever in two.
+"""split: which battle is in which split. A battle never spans two.
 
     by battle   a hash of (seed, replay_id): stable while the data grows
-    by player   a hash of (seed, player_id): no player of val or test is seen in train. Where a train player met
-                a val player the battle belongs to val, and the train player's view of it is left out.
-    by date     the latest battles are test, those before val, all earlier ones train
+    by player   a hash of (seed, player_id): no player of val or test is in train. A battle between a train player and a
+                val player belongs to val, and the train player's view of it is left out.
+    by date     the latest battles are test, those before them val, all earlier ones train
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.parquet import is_parquet
-from pipelines.sources import STDIN, check_readable, open_text
+from pipelines.jobs.inputs import STDIN, check_readable
+from pipelines.jobs.streams import COMPRESSION, open_stream
+from pipelines.preprocess.parquet_blocks import is_parquet
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write, digest
 from poke_bc.contract.manifest import Manifest
@@ -31,7 +33,7 @@ from poke_bc.contract.trajectory import battle_hash
 WAYS = ("battle", "player", "date")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_BAD = 0.001
-"""Share of a JSONL file's lines that may be unreadable; they go into no part."""
+"""Largest fraction of a JSONL file's lines that may be unreadable; they go into no split."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class SplitDone:
     """What a split made."""
 
     counts: dict[str, dict[str, int]]
-    """Part -> battles, trajectories, decisions."""
+    """Split -> battles, trajectories, decisions."""
     files: tuple[Path, ...]
     unreadable: int = 0
 
@@ -53,19 +55,19 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
     """Split shards (a folder) or a JSONL file.
 
     Args:
-        path: a folder of shards: writes split.json beside the manifest. Or a JSONL file (.gz, .zst too): writes
-            FILE.train.jsonl, FILE.val.jsonl and, with a test ratio, FILE.test.jsonl beside it.
-        val_ratio, test_ratio: expected share of the battles, at least 0, together below 1.
+        path: a folder of shards, which gets a split.json beside the manifest; or a JSONL file (.gz, .zst too), beside
+            which FILE.train.jsonl, FILE.val.jsonl and, with a test ratio, FILE.test.jsonl are written.
+        val_ratio, test_ratio: expected fraction of the battles, at least 0, together below 1.
         seed: of the hash.
         by: "battle", "player" or "date".
 
     Raises UsageError, ShardError, InputError.
     """
     if by not in WAYS:
-        raise UsageError(f"--by {by}: no such way to split", hint=f"one of {', '.join(WAYS)}")
+        raise UsageError(f"--by {by}: unknown", hint=f"one of {', '.join(WAYS)}")
     if not (min(val_ratio, test_ratio) >= 0 and val_ratio + test_ratio < 1):  # NaN neither
         raise UsageError(f"--val-ratio {val_ratio:g} and --test-ratio {test_ratio:g} leave nothing to train on",
-                         hint="both at least 0, together below 1")
+                         hint="both must be at least 0, and together below 1")
     path = Path(path)
     if path.is_dir():
         return split_shards(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
@@ -82,11 +84,11 @@ def split_shards(folder: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.
     """Write split.json and split.bin beside the manifest."""
     manifest = Manifest.read(folder)
     views = pl.concat([read_views(folder / shard.trajectories.name) for shard in manifest.shards])
-    parts_T = assign(views, str(folder), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
-    counts = count(views, parts_T, by)
+    splits_T = assign(views, str(folder), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    counts = count(views, splits_T, by)
     _refuse_empty(counts, str(folder), val_ratio, test_ratio)
     write_split(folder, Split(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio, data=manifest.identity,
-                              file_xxh3=digest(parts_T.tobytes()), counts=counts), parts_T)
+                              file_xxh3=digest(splits_T.tobytes()), counts=counts), splits_T)
     return SplitDone(counts, (folder / "split.json",))
 
 
@@ -105,12 +107,13 @@ def _battles(replay_ids: list[str]) -> pl.Series:
 
 def assign(views: pl.DataFrame, where: str, *, val_ratio: float, test_ratio: float, seed: int,
            by: str) -> NDArray[np.uint8]:
-    """Part of each view [T], in the order of `views` (battle, player_id, date). Raises UsageError."""
+    """Split of each view [T], in the order of `views` (battle, player_id, date). Raises UsageError."""
     if by == "battle":
         return place_by_hash(views["battle"].to_numpy(), seed, val_ratio, test_ratio)
     key = "player_id" if by == "player" else "date"
     if views[key].null_count():
-        raise UsageError(f"{where}: --by {by} needs {key!r} in every trajectory, {views[key].null_count():,} lack it",
+        lacking = views[key].null_count()
+        raise UsageError(f"{where}: --by {by} needs {key!r} in every trajectory, but {lacking:,} lack it",
                          hint="split --by battle, or write the key when converting")
     if by == "player":
         return _by_player(views, seed, val_ratio, test_ratio)
@@ -130,7 +133,7 @@ def _by_player(views: pl.DataFrame, seed: int, val_ratio: float, test_ratio: flo
 
 
 def _by_date(views: pl.DataFrame, val_ratio: float, test_ratio: float) -> NDArray[np.uint8]:
-    """Battles of one date stay together: the part of a date is that of its first battle in order."""
+    """Battles of one date stay together, in the split of the first of them."""
     dated = views.select("battle", pl.col("date").min().over("battle"))
     earlier = (dated.unique().group_by("date").len().sort("date")
                .select("date", before=pl.col("len").cum_sum() - pl.col("len"), all=pl.col("len").sum()))
@@ -140,49 +143,49 @@ def _by_date(views: pl.DataFrame, val_ratio: float, test_ratio: float) -> NDArra
         .astype(np.uint8)
 
 
-def count(views: pl.DataFrame, parts_T: NDArray[np.uint8], by: str) -> dict[str, dict[str, int]]:
-    """Part -> battles, trajectories, decisions. `left_out` only where a split by player left some out."""
-    found = (views.with_columns(part=pl.Series(parts_T)).group_by("part")
+def count(views: pl.DataFrame, splits_T: NDArray[np.uint8], by: str) -> dict[str, dict[str, int]]:
+    """Split -> battles, trajectories, decisions; "left_out" only in a split by player."""
+    found = (views.with_columns(split=pl.Series(splits_T)).group_by("split")
              .agg(battles=pl.col("battle").n_unique(), trajectories=pl.len(), decisions=pl.col("rows").sum()))
-    rows = {SPLIT_NAMES[row.pop("part")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
+    rows = {SPLIT_NAMES[row.pop("split")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
     nothing = {"battles": 0, "trajectories": 0, "decisions": 0}
-    return {part: rows.get(part, dict(nothing)) for part in SPLIT_NAMES[: 4 if by == "player" else 3]}
+    return {name: rows.get(name, dict(nothing)) for name in SPLIT_NAMES[: 4 if by == "player" else 3]}
 
 
 def _refuse_empty(counts: dict[str, dict[str, int]], where: str, val_ratio: float, test_ratio: float) -> None:
-    for part, ratio in (("train", 1.0), ("val", val_ratio), ("test", test_ratio)):
-        if ratio > 0 and not counts[part]["decisions"]:
+    for name, ratio in (("train", 1.0), ("val", val_ratio), ("test", test_ratio)):
+        if ratio > 0 and not counts[name]["decisions"]:
             battles = sum(each["battles"] for each in counts.values())
-            raise UsageError(f"{where}: {part} would be empty ({battles:,} battles, --val-ratio {val_ratio:g})",
+            raise UsageError(f"{where}: {name} would be empty ({battles:,} battles, --val-ratio {val_ratio:g})",
                              hint="raise the ratio, add battles, or try another --seed")
 
 
 def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
                by: str = "battle") -> SplitDone:
-    """Write each trajectory's line, byte for byte, into the file of its part; two passes, nothing kept but keys."""
+    """Write each trajectory's line, unchanged, into the file of its split. Two passes; only the keys are in memory."""
     if str(path) == STDIN:
         raise UsageError("split reads its file twice, so it cannot be standard input", hint="give a file")
     check_readable(str(path))
     views, unreadable = _views_of_file(path)
-    parts_T = assign(views, str(path), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
-    counts = count(views, parts_T, by)
+    splits_T = assign(views, str(path), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    counts = count(views, splits_T, by)
     _refuse_empty(counts, str(path), val_ratio, test_ratio)
-    wanted = [part for part, ratio in ((TRAIN, 1.0), (VAL, val_ratio), (TEST, test_ratio)) if ratio > 0]
-    targets = {part: path.with_name(f"{_stem(path)}.{SPLIT_NAMES[part]}.jsonl") for part in wanted}
+    targets = {place: path.with_name(f"{_stem(path)}.{SPLIT_NAMES[place]}.jsonl") for place in (TRAIN, VAL, TEST)}
+    wanted = [place for place, ratio in ((TRAIN, 1.0), (VAL, val_ratio), (TEST, test_ratio)) if ratio > 0]
     with contextlib.ExitStack() as stack:
-        files = {part: stack.enter_context(atomic_write(target)) for part, target in targets.items()}
-        for (line, _), part in zip(_readable(path), parts_T, strict=True):
-            if part in files:
-                files[part].write(line + b"\n")
-    for part in {TRAIN, VAL, TEST} - set(wanted):  # of an earlier split, whose battles are elsewhere now
-        path.with_name(f"{_stem(path)}.{SPLIT_NAMES[part]}.jsonl").unlink(missing_ok=True)
-    return SplitDone(counts, tuple(targets.values()), unreadable)
+        files = {place: stack.enter_context(atomic_write(targets[place])) for place in wanted}
+        for (line, _), place in zip(_readable(path), splits_T, strict=True):
+            if place in files:
+                files[place].write(line + b"\n")
+    for place in targets.keys() - set(wanted):  # of an earlier split, whose battles are in other files now
+        targets[place].unlink(missing_ok=True)
+    return SplitDone(counts, tuple(targets[place] for place in wanted), unreadable)
 
 
 def _stem(path: Path) -> str:
     """raw.jsonl.zst -> raw."""
     name = path.name
-    for ending in (".gz", ".zst", ".jsonl", ".ndjson", ".json"):
+    for ending in (*COMPRESSION, ".jsonl", ".ndjson", ".json"):
         name = name.removesuffix(ending)
     return name
 
@@ -192,7 +195,7 @@ def _views_of_file(path: Path) -> tuple[pl.DataFrame, int]:
     rows = [(battle_hash(value["replay_id"]), value.get("player_id"), value.get("date"), len(value["steps"]))
             for _, value in _readable(path, skipped)]
     if skipped[0] > MAX_BAD * (len(rows) + skipped[0]):
-        raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are no trajectories",
+        raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are not trajectories",
                          hint=f"poke-bc preprocess {path} --max-bad 1 names each in quarantine.jsonl")
     if not rows:
         raise InputError(f"{path}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
@@ -202,30 +205,25 @@ def _views_of_file(path: Path) -> tuple[pl.DataFrame, int]:
 
 def _readable(path: Path, skipped: list[int] | None = None) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """(line, trajectory) of every line with a replay_id and steps; counts the others in `skipped`."""
-    with open_text(str(path)) as file:
-        for line in _lines(file):
-            if not line.strip():
-                continue
-            try:
-                value = json.loads(line)
-                keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
-                "".join(keys).encode()  # fails where one is no text, or holds half a surrogate pair
-                if keys[0] and isinstance(value["steps"], list):
+    try:
+        with open_stream(str(path)) as (stream, _):
+            for line in stream:
+                line = line.removesuffix(b"\n")
+                if value := _trajectory(line):
                     yield line, value
-                    continue
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                pass
-            if skipped is not None:
-                skipped[0] += 1
+                elif line.strip() and skipped is not None:
+                    skipped[0] += 1
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error})", hint="is the file complete?") from None
 
 
-def _lines(file: Any) -> Iterator[bytes]:
-    """Lines without their newline; a compressed Arrow stream has no readline."""
-    rest = b""
-    while piece := bytes(file.read(1 << 20)):
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines
-    if rest:
-        yield rest
+def _trajectory(line: bytes) -> dict[str, Any] | None:
+    try:
+        value: dict[str, Any] = json.loads(line)
+        keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
+        "".join(keys).encode()  # fails where one is not text, or holds half a surrogate pair
+        return value if keys[0] and isinstance(value["steps"], list) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 

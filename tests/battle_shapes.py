@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.battles.blocks import Conversion
+from pipelines.convert.passes import Conversion
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 NAMES = ("Ash Ketchum", "MISTY.93")
@@ -117,7 +119,7 @@ class FakeCorpus:
         return corpus
 
 
-@dataclass
+@dataclass(frozen=True)
 class FakeFirstPass:
     revealed: list[str]
 
@@ -130,10 +132,13 @@ def fake_first_pass(record: BattleRecord) -> FakeFirstPass:
     return FakeFirstPass([line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")])
 
 
-def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any]]:
+def fake_convert(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass) -> list[dict[str, Any]]:
     """A step for each move; everything that the record holds stands in it, so that nothing can hide."""
     if any("Late" in line for line in record.lines):
         raise KeyError("late")
+    fatal = os.environ.get("FAKE_FATAL")
+    if fatal and int(record.id.split("-")[1]) >= 100_000 + int(fatal) and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
     if pause := float(os.environ.get("FAKE_PAUSE", "0")):
         time.sleep(pause)
     moves = [line for line in record.lines if line.startswith("|move|")]
@@ -152,6 +157,7 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus) -> list[dict[str, Any
             "date": record.date,
             "rating": record.rating,
             "lines": record.lines,
+            "revealed": first.revealed,
             "asked": [[each.after_line, each.request, each.choice] for each in record.requests.get(player, ())],
             "steps": steps,
         }

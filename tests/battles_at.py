@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.battles.files import cut
-from pipelines.battles.names import Hiding
-from pipelines.battles.records import read_battle
+from pipelines.convert.battle_files import read_raw_battles
+from pipelines.convert.pseudonyms import Pseudonyms
+from pipelines.convert.records import read_battle
 from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.record import BattleRecord
@@ -42,7 +42,7 @@ class At:
 def _collected(file: str, path: str) -> dict[tuple[str, int], BattleRecord]:
     left, met, found = set(_wanted[file]), Counter[str](), {}
     names = {name.encode(): name for name, _ in left}
-    for piece in cut(path):
+    for piece in read_raw_battles(path):
         name = names.get(piece.data[:80].split(b'"', 4)[3])  # {"id":"...
         if name is None:
             continue
@@ -50,7 +50,7 @@ def _collected(file: str, path: str) -> dict[tuple[str, int], BattleRecord]:
         met[name] += 1
         if key in left:
             left.remove(key)
-            found[key] = read_battle(piece, Hiding("salt"))
+            found[key] = read_battle(piece, Pseudonyms("salt"))
             if not left:
                 break
     assert not left, f"not in {file}: {left}"

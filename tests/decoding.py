@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from pipelines.blocks import Text
 from pipelines.decode import decode
+from pipelines.decode.text import Text
 from pipelines.decoded import Bad, Decoded
 from pipelines.read_exact import decode_exact
 from poke_bc.contract.schema import Schema

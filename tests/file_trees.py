@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.part import ENDING, read_receipt
-from pipelines.preprocess import PARTS
+from pipelines.jobs.store import PartStore
+from pipelines.preprocess.parts import PreprocessReceipt
+from pipelines.preprocess.preprocess_job import STORE
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -15,5 +16,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def finished_parts(out: Path) -> dict[str, int]:
     """Parts of an unfinished preprocess that a rerun may keep: name -> when they were written, in ns."""
-    return {path.name: path.stat().st_mtime_ns for path in (out / PARTS).glob(f"*{ENDING}")
-            if read_receipt(path) is not None}
+    store = PartStore(out / STORE, PreprocessReceipt)
+    return {path.name: path.stat().st_mtime_ns for path in store.folder.glob("*.part")
+            if store.find(int(path.stem)) is not None}

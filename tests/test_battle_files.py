@@ -12,23 +12,24 @@ from battle_shapes import NAMES, jsonl, make_log, packed, page, parquet, replay
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.battles import pieces
-from pipelines.battles.clean_log import clean
-from pipelines.battles.files import cut, find_battle_files
-from pipelines.battles.names import SALT_VARIABLE, Hiding, find_salt, hash_name
-from pipelines.battles.records import read_battle
+from pipelines.convert import raw_battles
+from pipelines.convert.battle_files import BATTLE_FILES, read_raw_battles
+from pipelines.convert.clean_log import clean
+from pipelines.convert.pseudonyms import SALT_VARIABLE, Pseudonyms, find_salt, hash_name
+from pipelines.convert.records import read_battle
+from pipelines.jobs.inputs import find_inputs
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
-HIDING = Hiding("salt")
+PSEUDONYMS = Pseudonyms("salt")
 ENDINGS = ("", ".gz", ".zst")
 
 
-def read(path: Path, hiding: Hiding = HIDING) -> Iterator[BattleRecord | str]:
+def read(path: Path, pseudonyms: Pseudonyms = PSEUDONYMS) -> Iterator[BattleRecord | str]:
     """Records, or the reasons why there are none."""
-    for piece in cut(str(path)):
+    for raw in read_raw_battles(str(path)):
         try:
-            yield read_battle(piece, hiding)
+            yield read_battle(raw, pseudonyms)
         except SkippedBattle as skipped:
             yield skipped.reason
 
@@ -39,8 +40,8 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def only(path: Path, hiding: Hiding = HIDING) -> BattleRecord:
-    (record,) = read(path, hiding)
+def only(path: Path, pseudonyms: Pseudonyms = PSEUDONYMS) -> BattleRecord:
+    (record,) = read(path, pseudonyms)
     assert isinstance(record, BattleRecord)
     return record
 
@@ -79,7 +80,8 @@ SHAPES: dict[str, Callable[[Path], bytes]] = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_gives_the_same_battle(name: str, ending: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"{name}{ending}", packed(SHAPES[name](tmp_path), ending))
-    expected = read_battle(pieces.Piece("json", json.dumps(without_upload(replay(1))).encode(), "x", "x"), HIDING)
+    plain = json.dumps(without_upload(replay(1))).encode()
+    expected = read_battle(raw_battles.RawBattle("json", plain, "x", "x"), PSEUDONYMS)
     assert essence(only(path)) == essence(expected)
     assert expected.format == "gen9ou"
     assert expected.date == "2023-11-14T22:13:21Z"
@@ -264,7 +266,8 @@ def test_interleaved_rooms_of_a_bots_log_are_told_apart(tmp_path: Path) -> None:
             ]
         lines += [">lobby", "|c|x|hi", "|turn|7"]
     found = list(read(write(tmp_path / "bot.log", "\n".join(lines).encode())))
-    assert [essence(record)[2] for record in found] == [tuple(HIDING.lines(clean(log).lines)) for log in logs.values()]
+    cleaned = [tuple(PSEUDONYMS.lines(clean(log).lines)) for log in logs.values()]
+    assert [essence(record)[2] for record in found] == cleaned
     assert [essence(record)[0] for record in found] == ["gen9ou-1", "gen9ou-2", "gen9ou-3"]
 
 
@@ -278,7 +281,7 @@ def test_a_player_who_comes_back_gets_the_log_again(tmp_path: Path) -> None:
         *make_log(),
     ]
     assert only(write(tmp_path / "a.log", "\n".join(lines).encode())).lines == tuple(
-        HIDING.lines(clean(make_log()).lines)
+        PSEUDONYMS.lines(clean(make_log()).lines)
     )
 
 
@@ -306,7 +309,7 @@ def test_no_user_name_is_left_in_any_spelling(name: str, tmp_path: Path) -> None
     assert f"|player|p1|{pseudonym}||1500" in record.lines
     assert f"|-sidestart|p1: {pseudonym}|Spikes" in record.lines
     assert "|-message|Player 1 lost due to inactivity." in record.lines
-    assert users[0] in repr(only(tmp_path / "a.json", Hiding(None)))
+    assert users[0] in repr(only(tmp_path / "a.json", Pseudonyms(None)))
 
 
 def test_nicknames_stay_though_they_may_be_user_names(tmp_path: Path) -> None:
@@ -319,7 +322,7 @@ def test_a_file_named_after_its_players_gives_no_name_away(tmp_path: Path) -> No
     record = only(path)
     assert record.id.startswith("gen9ou-")
     assert "ashketchum" not in record.id
-    assert only(path).id == record.id != only(path, Hiding("other")).id
+    assert only(path).id == record.id != only(path, Pseudonyms("other")).id
 
 
 @pytest.mark.parametrize(
@@ -371,7 +374,7 @@ DAMAGED: dict[str, tuple[bytes, list[str]]] = {
     "chat.log": (b"|c|a|hi\n", ["not a battle"]),
     "page.html": (b"<html></html>", ["not a battle"]),
     "numbers.json": (b"[1, [2], null]", ["not a battle"]),
-    "trajectory.jsonl": (b'{"replay_id": "a", "steps": []}\n', ["a trajectory already, no battle"]),
+    "trajectory.jsonl": (b'{"replay_id": "a", "steps": []}\n', ["a trajectory, not a battle"]),
     "odd log.json": (b'{"id": "a", "log": ["|start", 3]}', ["not a battle"]),
     "odd requests.jsonl": (
         jsonl([battle_record(1) | {"p1": [{"after_line": 10**9, "request": {}}]}]),
@@ -398,7 +401,7 @@ def test_a_bad_line_costs_only_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", ["jsonl", "json", "html", "log"])
 def test_what_is_too_long_is_skipped(shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "LONGEST", 100_000)
+    monkeypatch.setattr(raw_battles, "LONGEST", 100_000)
     long = replay(1, log="\n".join(make_log(turns=2000)))
     data = {
         "jsonl": jsonl([long, replay(2)]),
@@ -498,7 +501,7 @@ def test_a_salt_that_cannot_be_kept_is_an_error_that_says_what_else_to_do(
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(write(tmp_path / "file", b"")))
-    with pytest.raises(UsageError, match="neither read nor made") as error:
+    with pytest.raises(UsageError, match="neither read nor created") as error:
         find_salt()
     assert "--salt" in error.value.hint
 
@@ -516,18 +519,20 @@ def test_folders_are_searched_below_and_in_order(tmp_path: Path) -> None:
         "raw.jsonl",
     ):
         write(tmp_path / name, b"x")
-    found = [str(Path(name).relative_to(tmp_path)) for name in find_battle_files([tmp_path], tmp_path / "raw.jsonl")]
+    everything = find_inputs([tmp_path], BATTLE_FILES, output=tmp_path / "raw.jsonl")
+    found = [str(Path(name).relative_to(tmp_path)) for name in everything]
     assert found == ["a.html", "b/1.json.gz", "b/2.log", "c.parquet"]
-    assert find_battle_files([tmp_path / "b", str(tmp_path / "b" / "*.log")]) == find_battle_files([tmp_path / "b"])
+    inside = find_inputs([tmp_path / "b"], BATTLE_FILES)
+    assert set(find_inputs([tmp_path / "b", str(tmp_path / "b" / "*.log")], BATTLE_FILES)) == set(inside)
 
 
 @pytest.mark.parametrize("given_", ["missing.json", "nothing/*.json", "empty folder"])
 def test_what_is_not_there_is_an_error(given_: str, tmp_path: Path) -> None:
     (tmp_path / "empty folder").mkdir()
-    with pytest.raises(InputError, match=r"no such file|no file of battles"):
-        find_battle_files([tmp_path / given_])
+    with pytest.raises(InputError, match=r"no such file|no battle file"):
+        find_inputs([tmp_path / given_], BATTLE_FILES)
     with pytest.raises(InputError, match="given twice"):
-        find_battle_files(["-", "-"])
+        find_inputs(["-", "-"], BATTLE_FILES)
 
 
 @pytest.mark.parametrize(

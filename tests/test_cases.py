@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from battles_at import At, Find, both, by_hand, convert_record
 
-from pipelines.battles.clean_log import clean
+from pipelines.convert.clean_log import clean
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 # --- moves that something else chose ----------------------------------------------------------------------------------

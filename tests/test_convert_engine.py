@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +16,26 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
-from command_line import environment, run_cli, run_python
+from command_line import REPOSITORY, Finished, assert_told_in_two_lines, environment, run_cli, run_python
 
-from pipelines.battles.blocks import Workshop
 from pipelines.convert import ConvertSummary, convert_battles
-from poke_bc.contract.errors import InputError, UsageError
+from pipelines.convert.passes import ConvertJob, ConvertReceipt
+from pipelines.jobs.store import PartStore
+from pipelines.jobs.streams import open_stream
+from poke_bc.contract.errors import InputError, ShardError, UsageError
 
-BATTLES = 150  # three blocks
+BATTLES = 150
+TASKS = 10  # of 16 battles, the last of six
+
+
+def finished_parts(out: Path) -> int:
+    """How many tasks an unfinished run has finished."""
+    folder = out.with_name(f"{out.name}.parts")
+    return len(list(PartStore(folder, ConvertReceipt).finished())) if folder.exists() else 0
 
 
 def convert(inputs: Path | list[Any], out: Path, **options: Any) -> ConvertSummary:
@@ -196,11 +209,33 @@ def test_no_user_name_reaches_the_output_unless_asked(battles: Path, reference: 
     assert (tmp_path / "other.jsonl").read_bytes() != reference
 
 
+PARTS_MADE = """
+import sys
+from unittest import mock
+sys.path.insert(0, {tests!r})
+from battle_shapes import FAKE
+from pipelines.convert import convert_battles, convert_job
+from pipelines.convert.passes import ConvertJob
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+mode, raw, out = sys.argv[1:]
+if mode == "stop":
+    convert_job._publish = stop
+with mock.patch.object(ConvertJob, "_convert", autospec=True, side_effect=ConvertJob._convert) as make:
+    try:
+        convert_battles([raw], out, conversion=FAKE, salt="s", workers=1)
+    except KeyboardInterrupt:
+        pass
+print(make.call_count)
+"""
+
 RUN_AND_DIE = """
 import os, signal, sys
 from unittest import mock
 from battle_shapes import FAKE
-import pipelines.convert, pipelines.battles.blocks, pipelines.battles.folder
+import pipelines.convert, pipelines.convert.convert_job, pipelines.convert.passes, pipelines.jobs.store
 
 target, nth, raw, out = sys.argv[1:]
 module, name = target.split(":")
@@ -222,15 +257,23 @@ with mock.patch.object(owner, name, dying):
 """
 
 
+def run_counting(battles: Path, out: Path) -> int:
+    """Run to the end; how many parts had to be made."""
+    with mock.patch.object(ConvertJob, "_convert", autospec=True, side_effect=ConvertJob._convert) as make:
+        convert(battles, out)
+    return make.call_count
+
+
 @pytest.mark.parametrize(
     ("target", "nth", "finished"),
     [
-        ("pipelines.convert:_Run.make", 1, 0),
-        ("pipelines.battles.blocks:Workshop._make", 3, 2),
-        ("pipelines.battles.blocks:checksummed", 2, 1),
-        ("pipelines.battles.blocks:Workshop.read_part", 2, 2),
-        ("pipelines.convert:publish", 1, 3),
-        ("pipelines.battles.folder:fsync_folder", 1, 3),
+        ("pipelines.convert.passes:ConvertJob.first_pass", 2, 0),
+        ("pipelines.convert.convert_job:_Run.second_pass", 1, 0),
+        ("pipelines.convert.passes:ConvertJob._convert", 3, 2),
+        ("pipelines.jobs.store:PartWriter.commit", 2, 1),
+        ("pipelines.convert.convert_job:_append", 2, 2),
+        ("pipelines.convert.convert_job:_publish", 1, TASKS),
+        ("pipelines.convert.convert_job:fsync_folder", 1, TASKS),
     ],
 )
 def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_bytes(
@@ -247,10 +290,8 @@ def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_byt
     )
     assert killed.code == -signal.SIGKILL, killed.stderr
     assert out.read_bytes() == (reference if "fsync" in target else b"old")
-    assert len(list((tmp_path / "raw.jsonl.parts").glob("[0-9]*.json"))) == finished
-    with mock.patch.object(Workshop, "_make", autospec=True, side_effect=Workshop._make) as make:
-        convert(battles, out)
-    assert make.call_count == 3 - finished
+    assert finished_parts(out) == finished
+    assert run_counting(battles, out) == TASKS - finished
     assert out.read_bytes() == reference
     assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]
 
@@ -258,28 +299,26 @@ def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_byt
 def interrupted(battles: Path, out: Path, **options: Any) -> Path:
     """Parts of a run that was stopped when all were made."""
     with (
-        mock.patch("pipelines.convert.publish", side_effect=KeyboardInterrupt),
-        pytest.raises(KeyboardInterrupt, match="the same command goes on from there"),
+        mock.patch("pipelines.convert.convert_job._publish", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt, match="interrupted; finished tasks are kept, the same command continues"),
     ):
         convert(battles, out, **options)
     return out.with_name(f"{out.name}.parts")
 
 
-@pytest.mark.parametrize("ending", ["jsonl.zst", "json"])
+@pytest.mark.parametrize("place", [0.1, 0.9, 1.0])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
 def test_a_damaged_part_is_noticed_and_made_again(
-    damage: str, ending: str, battles: Path, reference: bytes, tmp_path: Path
+    damage: str, place: float, battles: Path, reference: bytes, tmp_path: Path
 ) -> None:
-    part = interrupted(battles, tmp_path / "raw.jsonl") / f"000001.{ending}"
+    part = interrupted(battles, tmp_path / "raw.jsonl") / "000001.part"
     content = bytearray(part.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[int((len(content) - 1) * place)] ^= 1
     if damage == "remove":
         part.unlink()
     else:
         part.write_bytes({"flip": content, "cut": content[:-9], "empty": b""}[damage])
-    with mock.patch.object(Workshop, "_make", autospec=True, side_effect=Workshop._make) as make:
-        convert(battles, tmp_path / "raw.jsonl")
-    assert make.call_count == 1
+    assert run_counting(battles, tmp_path / "raw.jsonl") == 1
     assert (tmp_path / "raw.jsonl").read_bytes() == reference
 
 
@@ -298,12 +337,61 @@ def test_what_is_not_ours_in_the_folder_of_parts_stays(battles: Path, tmp_path: 
     assert [path.name for path in parts.iterdir()] == ["notes.txt"]
 
 
-def test_input_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+def test_the_input_is_read_once(tmp_path: Path) -> None:
+    """The second pass takes what the first kept: an input that changes in between makes no mixture."""
     raw = tmp_path / "a.jsonl"
     raw.write_bytes(jsonl([replay(1)]))
-    with pytest.raises(InputError, match="changed while it was read"):
-        convert(raw, tmp_path / "raw.jsonl", progress=lambda *_: raw.write_bytes(jsonl([replay(2)])) and None)
+    convert(raw, tmp_path / "raw.jsonl", progress=lambda *_: raw.write_bytes(jsonl([replay(2)])) and None)
+    assert ids(tmp_path / "raw.jsonl") == ["gen9ou-100001"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_what_the_first_pass_kept_is_not_read_once_it_is_damaged(damage: str, battles: Path, tmp_path: Path) -> None:
+    """It is pickled, so nobody may put anything else in its place."""
+    spoilt = []
+
+    def spoil(stage: str, *_: object) -> None:
+        path = tmp_path / "raw.jsonl.parts" / "000009.battles"
+        if stage == "converting" and not spoilt:
+            spoilt.append(path)
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content if damage == "flip" else content[:-1])
+
+    with pytest.raises(ShardError, match=r"000009.battles: damaged while this ran"):
+        convert(battles, tmp_path / "raw.jsonl", progress=spoil)
     assert not (tmp_path / "raw.jsonl").exists()
+
+
+def test_parts_depend_on_the_code_that_makes_them_and_on_no_other(
+    battles: Path, reference: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a copy of the code, in which a file changes between two runs."""
+    shutil.copytree(REPOSITORY, tmp_path / "code", ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
+    monkeypatch.setattr("command_line.REPOSITORY", tmp_path / "code")
+    out = tmp_path / "raw.jsonl"
+    script = tmp_path / "script.py"
+    script.write_text(PARTS_MADE.format(tests=str(Path(__file__).parent)))
+
+    def run(mode: str) -> int:
+        done = subprocess.run([sys.executable, str(script), mode, str(battles), str(out)], env=environment(),
+                              capture_output=True, text=True, check=True)
+        return int(done.stdout)
+
+    assert run("stop") == TASKS
+    for changed in ("poke_bc/train/loop.py", "poke_bc/cli.py", "pipelines/preprocess/totals.py", "README.md"):
+        with (tmp_path / "code" / changed).open("a") as file:
+            file.write("\n# changed\n")
+    assert run("stop") == 0
+    for changed in ("poke_bc/showdown/lines/moves.py", "poke_bc/dex/load.py", "poke_bc/contract/actions.py",
+                    "pipelines/convert/records.py"):
+        with (tmp_path / "code" / changed).open("a") as file:
+            file.write("\n# changed\n")
+        assert run("stop") == TASKS, changed
+    gz = tmp_path / "code" / "poke_bc" / "dex" / "tables" / "gen1.json.gz"
+    gz.write_bytes(gz.read_bytes() + gzip.compress(b" "))
+    assert run("finish") == TASKS
+    assert out.read_bytes() == reference
 
 
 @pytest.mark.parametrize(
@@ -329,8 +417,8 @@ def test_where_nothing_can_be_converted_it_is_an_error_and_nothing_is_left(
     [
         ("a.jsonl", "input and output are one file"),
         (".", "a folder"),
-        ("raw.csv", "not an ending"),
-        ("raw.parquet", "not an ending"),
+        ("raw.csv", "unknown ending"),
+        ("raw.parquet", "unknown ending"),
     ],
 )
 def test_outputs_that_cannot_be_meant_are_errors(out: str, said: str, tmp_path: Path) -> None:
@@ -363,7 +451,7 @@ sys.path.insert(0, {tests!r})
 from battle_shapes import FAKE
 from poke_bc.cli import main
 if __name__ == "__main__":
-    with mock.patch("pipelines.convert._real_conversion", lambda: FAKE):
+    with mock.patch("pipelines.convert.convert_job.SHOWDOWN", FAKE):
         main()
 """
 
@@ -407,12 +495,12 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
     run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
     process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
-    while not list(tmp_path.glob("raw.jsonl.parts/[0-9]*.json")) and time.monotonic() < until:
+    while not list(tmp_path.glob("raw.jsonl.parts/*.part")) and time.monotonic() < until:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert "goes on from there" in told
+    assert "interrupted; finished tasks are kept, the same command continues" in told
     assert not out.exists()
     convert(battles, out)
     assert out.read_bytes() == reference
@@ -425,7 +513,7 @@ def test_a_killed_run_with_workers_is_completed_by_the_next(
     run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
     process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, start_new_session=True)
     until = time.monotonic() + 60
-    while not list(tmp_path.glob("raw.jsonl.parts/[0-9]*.json")) and time.monotonic() < until:
+    while not list(tmp_path.glob("raw.jsonl.parts/*.part")) and time.monotonic() < until:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -434,9 +522,61 @@ def test_a_killed_run_with_workers_is_completed_by_the_next(
     assert out.read_bytes() == reference
 
 
+@pytest.mark.parametrize("stage", ["reading battles", "converting"])
+def test_killed_workers_are_replaced_and_the_bytes_are_the_same(
+    stage: str, battles: Path, reference: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_PAUSE", "0.02")
+    killed: set[int] = set()
+
+    def kill(now: str, *_: object) -> None:
+        for child in multiprocessing.active_children() if now == stage and len(killed) < 2 else ():
+            time.sleep(0.05)
+            if child.pid is not None:
+                child.kill()
+                killed.add(child.pid)
+
+    convert(battles, tmp_path / "raw.jsonl", workers=2, progress=kill)
+    assert killed
+    assert (tmp_path / "raw.jsonl").read_bytes() == reference
+
+
+def test_battles_that_kill_every_worker_are_named_and_finished_tasks_are_kept(
+    command: list[str], battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / "raw.jsonl"
+    run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
+    done = subprocess.run(run, env=environment() | {"FAKE_PAUSE": "0.02", "FAKE_FATAL": "40"}, capture_output=True,
+                          text=True, check=False, timeout=120)
+    assert_told_in_two_lines(Finished(done.returncode, done.stdout, done.stderr), f"battles {battles}:", "died 3 times")
+    assert finished_parts(out)
+    assert not out.exists()
+    convert(battles, out)
+    assert out.read_bytes() == reference
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_everybody_reads_the_output_though_it_has_many_frames(
+    ending: str, battles: Path, reference: bytes, tmp_path: Path
+) -> None:
+    out = tmp_path / f"raw.jsonl{ending}"
+    convert(battles, out)
+    content = out.read_bytes()
+    magic = {".gz": b"\x1f\x8b\x08", ".zst": b"\x28\xb5\x2f\xfd"}[ending]
+    assert content.count(magic) >= TASKS
+    assert unpacked(out) == reference
+    with open_stream(str(out)) as (stream, source):
+        assert stream.read() == reference
+        assert source.consumed == len(content)
+    tool = shutil.which({".gz": "gzip", ".zst": "zstd"}[ending])
+    if tool is not None:
+        assert subprocess.run([tool, "-dc", out], capture_output=True, check=True).stdout == reference
+    if ending == ".gz":
+        assert gzip.decompress(content) == reference
+    assert pl.scan_ndjson(out).select(pl.len()).collect().item() == 2 * BATTLES
+
+
 def test_real_battles_are_converted(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    pytest.importorskip("poke_bc.showdown.convert")
-    pytest.importorskip("poke_bc.showdown.corpus")
     paths: list[str | Path] = [shared_data("replays/gen9ou.jsonl.zst"), shared_data("sim/gen4randombattle.jsonl.zst")]
     for workers in (1, 2):
         done = convert_battles(paths, tmp_path / f"{workers}.jsonl", salt="s", workers=workers, limit=20)

@@ -14,9 +14,10 @@ from command_line import run_python
 from decoding import by_decode, by_hand, plain, small_limits
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
-from pipelines.blocks import Text, blocks_of
 from pipelines.decode import decode
+from pipelines.decode.text import Text
 from pipelines.decoded import Decoded
+from pipelines.preprocess.text_blocks import text_blocks
 from pipelines.read_arrow import NotSure, decode_fast
 from poke_bc.contract.schema import load_schema, schema_from_dict
 
@@ -66,7 +67,7 @@ def test_a_line_longer_than_a_block_is_named_and_all_other_rows_stay_as_they_wer
     path = tmp_path / "raw.jsonl"
     path.write_bytes(joined([*GOOD[:place], LONG, *GOOD[place:]]))
     rows, bad = b"", []
-    for block in blocks_of(0, str(path), max(map(len, GOOD))):
+    for block in text_blocks(str(path), max(map(len, GOOD))):
         decoded, named = decode(block.read(), BASIC)
         rows += decoded.rows["number"].tobytes()
         bad += named
@@ -180,7 +181,7 @@ def test_keys_that_are_names_do_not_fill_the_memory() -> None:
     """Inferred in one piece, these 3 MB made 12,000 columns of 12,000 rows: 2.5 GB."""
     code = (
         "import json, pathlib, re, sys\n"
-        "from pipelines.blocks import Text; from pipelines.decode import decode\n"
+        "from pipelines.decode.text import Text; from pipelines.decode import decode\n"
         "from poke_bc.contract.schema import load_schema\n"
         "line = json.loads(sys.argv[1])\n"
         "text = b'\\n'.join(json.dumps(line | {'log': {f'name {n}': n}}).encode() for n in range(6000))\n"
@@ -201,7 +202,7 @@ NESTS = {"brackets": ("[", "]"), "brackets and spaces": (" [ ", " ] "), "objects
 
 
 def test_nesting_without_end_is_a_bad_line_not_the_end_of_the_process() -> None:
-    code = ("import sys\nfrom pipelines.blocks import Text; from pipelines.decode import decode\n"
+    code = ("import sys\nfrom pipelines.decode.text import Text; from pipelines.decode import decode\n"
             "from poke_bc.contract.schema import load_schema\n"
             "good = sys.argv[1].encode()\n"
             "for opening, closing in zip(sys.argv[2::2], sys.argv[3::2], strict=True):\n"

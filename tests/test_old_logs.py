@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from battles_at import At, Find, View, both, by_hand, convert_record
 
-from pipelines.battles.clean_log import clean
+from pipelines.convert.clean_log import clean
 from poke_bc.showdown.choices import Choice, read_choice
 from poke_bc.showdown.protocol import as_shown, read_condition
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
@@ -171,15 +171,15 @@ def test_choices_are_used_as_far_as_they_fit_what_was_seen(choices: Sequence[str
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "said"),
     [
         ("move 2 mega", Choice("move", "2", "mega")), ("move hiddenpower zmove", Choice("move", "hiddenpower", "z")),
         ("switch 3", Choice("switch", "3")), ("team 6, team 2, team 1", Choice("team", "6")), ("", Choice("")),
         ("pass", Choice("")), ("move", Choice("")),
     ],
 )
-def test_a_players_words_are_taken_apart(text: str, expected: Choice) -> None:
-    assert read_choice(text) == expected
+def test_a_players_words_are_taken_apart(text: str, said: Choice) -> None:
+    assert read_choice(text) == said
 
 
 # --- heads of old logs, and lines that mean nothing -------------------------------------------------------------------

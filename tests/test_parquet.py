@@ -24,8 +24,8 @@ from tables import retyped, table_of, write_parquet
 from trajectories import FULL, Raw, make_trajectories, make_trajectory, write_raw
 
 from pipelines import read_table
-from pipelines.parquet import parquet_blocks
 from pipelines.preprocess import preprocess
+from pipelines.preprocess.parquet_blocks import parquet_blocks
 from pipelines.read_exact import decode_exact
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.manifest import Manifest
@@ -53,7 +53,7 @@ def outcome(path: Path, out: Path, **options: Any) -> dict[str, Any]:
 
 def read(table: pa.Table, path: Path, schema: Schema = BASIC) -> tuple[dict[str, Any], list[tuple[int, str, str]]]:
     """Rows of a table through a Parquet file, and (row, path, reason) of bad ones."""
-    (block,) = parquet_blocks(0, str(write_parquet(path, table)))
+    (block,) = parquet_blocks(str(write_parquet(path, table)))
     decoded, bad = block.read().decode(schema)
     assert decoded.trajectories.schema.field("line").type == pa.int64()
     return plain(decoded), [(each.line, each.path, each.reason) for each in bad]

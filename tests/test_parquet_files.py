@@ -18,9 +18,9 @@ from file_trees import files
 from tables import retyped, table_of, write_parquet
 from trajectories import make_trajectories, write_raw
 
-from pipelines.parquet import Rows, parquet_blocks
-from pipelines.part import PartStore
 from pipelines.preprocess import preprocess
+from pipelines.preprocess.parquet_blocks import TableRows, parquet_blocks
+from pipelines.preprocess.parts import DecodeJob
 from pipelines.split import split
 from poke_bc.cli.checks import inspect_any
 from poke_bc.contract.errors import InputError, SchemaError, UsageError
@@ -47,8 +47,8 @@ def shards(folder: Path) -> dict[str, Any]:
             for path in sorted(folder.glob("shard-*"))}
 
 
-def rows_of(path: Path, size: int) -> list[Rows]:
-    return [block.read() for block in parquet_blocks(0, str(path), size)]
+def rows_of(path: Path, size: int) -> list[TableRows]:
+    return [block.read() for block in parquet_blocks(str(path), size)]
 
 
 # --- the same bytes ---------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_a_limit_takes_the_first_rows(layout: str, limit: int, workers: int, tmp
 def test_progress_ends_with_the_file(tmp_path: Path) -> None:
     for layout in LAYOUTS.values():
         path = write_parquet(tmp_path / "raw.parquet", RAWS, **layout)
-        told = [block.progress for block in parquet_blocks(0, str(path), 700)]
+        told = [block.progress for block in parquet_blocks(str(path), 700)]
         assert told == sorted(told)
         assert 0 < told[0] < told[-1] <= path.stat().st_size
 
@@ -154,13 +154,13 @@ def test_a_table_can_be_inspected(tmp_path: Path) -> None:
 
 
 def stop_before_assembly(path: Path, out: Path) -> None:
-    stopped = mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt)
+    stopped = mock.patch("pipelines.preprocess.preprocess_job._quarantine", side_effect=KeyboardInterrupt)
     with stopped, pytest.raises(KeyboardInterrupt):
         preprocess([path], out, **SMALL)
 
 
 def run_counting(path: Path, out: Path) -> int:
-    with mock.patch.object(PartStore, "make", autospec=True, side_effect=PartStore.make) as make:
+    with mock.patch.object(DecodeJob, "make", autospec=True, side_effect=DecodeJob.make) as make:
         preprocess([path], out, **SMALL)
     return make.call_count
 
@@ -226,7 +226,7 @@ def test_damage_is_told_in_two_lines_by_whichever_process_meets_it(workers: str,
 def test_damage_in_a_later_file_is_told_before_the_first_is_read(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", RAWS)
     damaged(tmp_path / "b.parquet", "cut off")
-    with (mock.patch("pipelines.preprocess.work_of", side_effect=AssertionError),
+    with (mock.patch("pipelines.preprocess.preprocess_job.tasks_of", side_effect=AssertionError),
           pytest.raises(InputError, match=r"b.parquet: cannot be read")):
         preprocess([tmp_path], tmp_path / "out", workers=1)
 
@@ -246,7 +246,7 @@ def test_compressed_parquet_is_refused(ending: str, tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(content) if ending == "gz" else pa.compress(content, codec="zstd", asbytes=True))
     with pytest.raises(InputError, match="compressed Parquet") as caught:
         preprocess([path], tmp_path / "out", workers=1)
-    assert "unpack it" in caught.value.hint
+    assert "decompress it" in caught.value.hint
 
 
 def test_a_file_without_rows_is_empty(tmp_path: Path) -> None:

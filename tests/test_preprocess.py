@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import polars as pl
@@ -176,13 +174,6 @@ def test_several_files_globs_and_folders_are_one_input(reference: Path, tmp_path
 def test_the_same_input_gives_the_same_manifest(raw: Path, reference: Path, tmp_path: Path) -> None:
     preprocess([raw], tmp_path, **SMALL)
     assert (tmp_path / "manifest.json").read_bytes() == (reference / "manifest.json").read_bytes()
-
-
-def test_writes_that_take_less_than_they_were_given_are_continued(raw: Path, reference: Path, tmp_path: Path) -> None:
-    write = os.pwrite
-    with mock.patch("pipelines.assemble.os.pwrite", lambda file, data, at: write(file, data[:1000], at)):
-        preprocess([raw], tmp_path, **SMALL)
-    assert files(tmp_path) == files(reference)
 
 
 # --- limit, schema, counts ----------------------------------------------------------------------------------

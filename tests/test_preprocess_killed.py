@@ -18,17 +18,18 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 from bad_lines import BAD
-from command_line import environment, run_python
+from command_line import Finished, assert_told_in_two_lines, environment, run_python
 from file_trees import files, finished_parts
 from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
 
-from pipelines.assemble import _write_empty
-from pipelines.part import ENDING, PartStore, read_receipt
-from pipelines.preprocess import PARTS, preprocess
+from pipelines.jobs.store import PartStore
+from pipelines.preprocess import preprocess
+from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
+from pipelines.preprocess.preprocess_job import STORE
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY
 from poke_bc.contract.manifest import MANIFEST, Manifest
-from poke_bc.contract.rows import arrow_schema
+from poke_bc.contract.rows import row_bytes
 from poke_bc.contract.schema import load_schema
 from poke_bc.verify import verify
 
@@ -63,23 +64,27 @@ print("not killed")
 """
 
 STAGES = [
-    ("pipelines.preprocess:write_json", 1, "before"), ("pipelines.preprocess:write_json", 1, "after"),
-    ("pipelines.part:PartStore.make", 1, "before"), ("pipelines.part:PartStore.make", 4, "after"),
-    ("pipelines.part:_Hashed.write", 23, "after"), ("pipelines.part:_to_ipc", 3, "after"),
-    ("pipelines.part:_write_bad", 7, "after"), ("pipelines.part:checksummed", 7, "before"), ("os:replace", 5, "before"),
-    ("pipelines.preprocess:_quarantine", 1, "before"), ("poke_bc.contract.files:fsync_folder", 2, "before"),
-    ("pipelines.assemble:Assembler.add", 4, "after"), ("pipelines.assemble:Assembler.finish", 1, "before"),
-    ("pipelines.assemble:_write_empty", 2, "after"),
-    ("pipelines.assemble:_write_at", 40, "before"), ("pipelines.assemble:_seal", 1, "before"),
-    ("pipelines.assemble:_seal", 4, "after"), ("pipelines.assemble:_write_trajectories", 2, "before"),
-    ("pipelines.preprocess:Manifest.write", 1, "before"), ("pipelines.preprocess:Manifest.write", 1, "after"),
-    ("shutil:rmtree", 1, "before"), ("shutil:rmtree", 1, "after"),
+    ("pipelines.jobs.store:write_json", 1, "before"), ("pipelines.jobs.store:write_json", 1, "after"),
+    ("pipelines.preprocess.parts:DecodeJob.make", 1, "before"),
+    ("pipelines.preprocess.parts:DecodeJob.make", 4, "after"),
+    ("pipelines.jobs.store:PartWriter.write", 23, "after"), ("pipelines.preprocess.parts:_to_ipc", 3, "after"),
+    ("pipelines.preprocess.parts:_write_bad", 7, "after"), ("pipelines.jobs.store:PartWriter.commit", 7, "before"),
+    ("os:replace", 5, "before"), ("pipelines.preprocess.preprocess_job:_quarantine", 1, "before"),
+    ("poke_bc.contract.files:fsync_folder", 2, "before"),
+    ("pipelines.preprocess.shard_writer:ShardWriter.add", 4, "after"),
+    ("pipelines.preprocess.shard_writer:ShardWriter.finish", 1, "before"),
+    ("pipelines.preprocess.shard_writer:_HashedFile.write", 40, "before"),
+    ("pipelines.preprocess.shard_writer:_save", 1, "before"), ("pipelines.preprocess.shard_writer:_save", 4, "after"),
+    ("pipelines.preprocess.shard_writer:_write_trajectories", 2, "before"),
+    ("pipelines.preprocess.preprocess_job:Manifest.write", 1, "before"),
+    ("pipelines.preprocess.preprocess_job:Manifest.write", 1, "after"),
+    ("pipelines.jobs.store:PartStore.remove", 1, "before"), ("pipelines.jobs.store:PartStore.remove", 1, "after"),
 ]
 
 
 def run_counting(raw: Path, out: Path, **options: Any) -> int:
     """Run to the end; how many blocks had to be made."""
-    with mock.patch.object(PartStore, "make", autospec=True, side_effect=PartStore.make) as make:
+    with mock.patch.object(DecodeJob, "make", autospec=True, side_effect=DecodeJob.make) as make:
         preprocess([raw], out, **OPTIONS | {"workers": 1} | options)
     return make.call_count
 
@@ -114,7 +119,7 @@ def with_old_data(folder: Path) -> str:
 def stopped_before_assembly(raw: Path, tmp_path: Path) -> Path:
     """All blocks are made, and nothing is committed."""
     with (
-        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        mock.patch("pipelines.preprocess.preprocess_job._quarantine", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
@@ -134,7 +139,7 @@ def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes
     assert killed.code == -signal.SIGKILL, (killed.stdout, killed.stderr)
     committed = Manifest.read(out).identity != old
     assert committed == (
-        target == "shutil:rmtree" or (target, when) == ("pipelines.preprocess:Manifest.write", "after")
+        "remove" in target or (target, when) == ("pipelines.preprocess.preprocess_job:Manifest.write", "after")
     )
     assert verify(out).differences == []
     finished = len(finished_parts(out))
@@ -174,7 +179,7 @@ def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int
     grown = tmp_path / "raw.jsonl"
     grown.write_bytes(TEXT)
     with (
-        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        mock.patch("pipelines.preprocess.preprocess_job._quarantine", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         preprocess([grown], tmp_path / "out", workers=1, **OPTIONS)
@@ -184,16 +189,18 @@ def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
-@pytest.mark.parametrize("piece", ["rows", "table", "bad", "receipt", "length of the receipt"])
+@pytest.mark.parametrize("piece", ["rows", "table", "bad", "receipt", "footer"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "remove"])
 def test_a_damaged_part_is_noticed_and_made_again(piece: str, damage: str, raw: Path, reference: dict[str, bytes],
                                                   stopped_before_assembly: Path) -> None:
     out = stopped_before_assembly
-    receipts = {path: read_receipt(path) for path in sorted((out / PARTS).glob(f"*{ENDING}"))}
-    part, receipt = next((path, receipt) for path, receipt in receipts.items() if receipt and all(receipt.sizes))
+    store, row = PartStore(out / STORE, PreprocessReceipt), row_bytes(load_schema("basic"))
+    receipts = {path: store.find(int(path.stem)) for path in sorted(store.folder.glob("*.part"))}
+    part, sizes = next((path, sizes) for path, receipt in receipts.items() if receipt for block in receipt.blocks
+                       if all(sizes := (block.rows * row, block.table_bytes, block.bad_bytes)))
     content = bytearray(part.read_bytes())
-    borders = [0, *accumulate(receipt.sizes), len(content) - 8, len(content)]
-    place = ["rows", "table", "bad", "receipt", "length of the receipt"].index(piece)
+    borders = [0, *accumulate(sizes), len(content) - 32, len(content)]
+    place = ["rows", "table", "bad", "receipt", "footer"].index(piece)
     middle = (borders[place] + borders[place + 1]) // 2
     flipped = bytearray(content)
     flipped[middle] ^= 1
@@ -227,7 +234,7 @@ def test_a_block_that_moved_is_made_again(raw: Path, blocks: int, tmp_path: Path
     text = good * 5 + bad + good * 5
     moved.write_bytes(text)
     with (
-        mock.patch("pipelines.preprocess._quarantine", side_effect=KeyboardInterrupt),
+        mock.patch("pipelines.preprocess.preprocess_job._quarantine", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         preprocess([moved], out, **options)
@@ -286,27 +293,67 @@ def test_leftovers_of_killed_runs_are_swept_away(raw: Path, reference: dict[str,
 
 
 def test_two_runs_never_write_to_one_folder(raw: Path, tmp_path: Path) -> None:
-    (tmp_path / PARTS).mkdir()
-    with (tmp_path / PARTS / "lock").open("w") as lock:
+    (tmp_path / STORE).mkdir()
+    with (tmp_path / STORE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another preprocess is writing here"):
+        with pytest.raises(UsageError, match="another run is writing it"):
             preprocess([raw], tmp_path, workers=1, **OPTIONS)
     preprocess([raw], tmp_path, workers=1, **OPTIONS)
 
 
-def test_a_killed_worker_is_an_error_and_finished_blocks_are_kept(tmp_path: Path) -> None:
+def test_killed_workers_are_replaced_and_the_bytes_are_the_same(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(200))
+    killed: set[int] = set()
 
     def kill_the_workers(*_: object) -> None:
         time.sleep(0.05)  # or this process does everything before another one has started
-        for child in multiprocessing.active_children():
+        for child in multiprocessing.active_children() if len(killed) < 2 else ():
             if child.pid is not None:
-                os.kill(child.pid, signal.SIGKILL)
+                child.kill()
+                killed.add(child.pid)
 
-    with pytest.raises(InputError, match="a worker process died"):
-        preprocess([raw], tmp_path / "out", workers=2, block_bytes=6000, progress=kill_the_workers)
-    assert len(finished_parts(tmp_path / "out")) >= 1
+    preprocess([raw], tmp_path / "out", workers=2, block_bytes=6000, progress=kill_the_workers)
+    preprocess([raw], tmp_path / "fresh", workers=1, block_bytes=6000)
+    assert len(killed) == 2
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
+
+
+KILLED_BY_A_BLOCK = """
+import multiprocessing, os, signal, sys, time
+from functools import partial
+from unittest import mock
+
+import pipelines.preprocess
+from pipelines.preprocess import parts
+from poke_bc.cli import main
+
+decode = parts.decode
+
+def dying(text, *arguments, **keywords):
+    if text.byte >= 60000 and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)
+    return decode(text, *arguments, **keywords)
+
+parts.decode = dying
+if __name__ == "__main__":
+    small = partial(pipelines.preprocess.preprocess, block_bytes=6000)
+    with mock.patch("pipelines.preprocess.preprocess", small):
+        main()
+"""
+
+
+def test_a_block_that_kills_every_worker_is_named_and_finished_tasks_are_kept(tmp_path: Path) -> None:
+    raw, script = write_raw(tmp_path / "raw.jsonl", make_trajectories(200)), tmp_path / "script.py"
+    script.write_text(KILLED_BY_A_BLOCK)
+    command = [sys.executable, str(script), "preprocess", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    assert_told_in_two_lines(Finished(done.returncode, done.stdout, done.stderr), f"{raw}, bytes ", "died 3 times")
+    assert finished_parts(tmp_path / "out")
     assert not (tmp_path / "out" / MANIFEST).exists()
+    preprocess([raw], tmp_path / "out", workers=1, block_bytes=6000)
+    preprocess([raw], tmp_path / "fresh", workers=1, block_bytes=6000)
+    assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -315,11 +362,11 @@ def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(
 ) -> None:
     full = OSError(28, "No space left on device", "somewhere")
     with (
-        mock.patch("pipelines.assemble.os.pwrite", side_effect=full),
+        mock.patch("pipelines.preprocess.shard_writer._HashedFile.write", side_effect=full),
         pytest.raises(ShardError, match="No space left on device"),
     ):
         preprocess([raw], tmp_path, **OPTIONS | {"workers": workers})
-    assert {name.split("/")[0] for name in files(tmp_path)} <= {PARTS, "quarantine.jsonl"}
+    assert {name.split("/")[0] for name in files(tmp_path)} <= {STORE, "quarantine.jsonl"}
     finished = len(finished_parts(tmp_path))
     assert finished
     assert run_counting(raw, tmp_path) == blocks - finished
@@ -328,7 +375,8 @@ def test_a_full_disk_leaves_no_data_set_and_the_finished_blocks(
 
 def test_a_full_disk_is_told_before_everything_is_read(raw: Path, blocks: int, tmp_path: Path) -> None:
     with (
-        mock.patch("pipelines.assemble.os.pwrite", side_effect=OSError(28, "No space left on device", "somewhere")),
+        mock.patch("pipelines.preprocess.shard_writer._HashedFile.write",
+                   side_effect=OSError(28, "No space left on device", "somewhere")),
         pytest.raises(ShardError, match="No space left on device"),
     ):
         preprocess([raw], tmp_path, workers=1, **OPTIONS)
@@ -352,14 +400,11 @@ def test_shards_are_written_while_blocks_are_read(workers: int, raw: Path, refer
     assert files(tmp_path) == reference
 
 
-def test_a_shard_begins_as_holes_and_reads_as_zeros(tmp_path: Path) -> None:
-    schema = load_schema("basic")
-    offsets = _write_empty(tmp_path / "shard.arrow", schema, 100_000)
-    batch = pa.ipc.open_file(tmp_path / "shard.arrow").get_batch(0)
-    assert batch.num_rows == 100_000
-    assert batch.schema.equals(arrow_schema(schema))
-    with pa.OSFile(str(tmp_path / "plain.arrow"), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    assert (tmp_path / "shard.arrow").read_bytes() == (tmp_path / "plain.arrow").read_bytes()
-    assert list(offsets) == batch.schema.names
-    assert (tmp_path / "shard.arrow").stat().st_blocks < (tmp_path / "plain.arrow").stat().st_blocks / 10
+def test_a_shard_is_what_arrow_writes_of_its_rows(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    """Though Arrow is only given columns of zeros, and the rows come from the parts."""
+    for name, content in reference.items():
+        if name.startswith("shard-") and "trajectories" not in name:
+            table = pa.ipc.open_file(content).read_all()
+            with pa.OSFile(str(tmp_path / name), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            assert (tmp_path / name).read_bytes() == content

@@ -66,7 +66,7 @@ def test_good_rows_are_byte_equal_to_those_of_the_file_without_the_bad_lines(
 def test_too_many_bad_lines_are_an_error_and_no_data_set(spoilt: tuple[Path, list[int]], tmp_path: Path) -> None:
     path, bad = spoilt
     with pytest.raises(
-        InputError, match=rf"{len(bad)} of {2 * len(bad)} lines are no trajectories.*--max-bad 0.4"
+        InputError, match=rf"{len(bad)} of {2 * len(bad)} lines are not trajectories.*--max-bad 0.4"
     ) as caught:
         preprocess([path], tmp_path / "out", workers=1, max_bad=0.4, block_bytes=12_000)
     assert str(tmp_path / "out" / "quarantine.jsonl") in caught.value.hint

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
 from pipelines import decode as decode_module
-from pipelines.blocks import Text
 from pipelines.decode import can_scan, decode
+from pipelines.decode.text import Text
 from pipelines.decoded import Bad
 from pipelines.scan import compiling, read
 from pipelines.scan.compiling import entry

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import FULL
 
-from pipelines.blocks import Block, Text
-from pipelines.detect import choose_schema
+from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.tasks import Task
+from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.field import Field, FieldValueError
 from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes
@@ -257,11 +258,12 @@ def test_generations_of_a_field_are_for_people_and_stay_with_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_schema_is_chosen_by_the_keys_of_the_data(name: str) -> None:
+def test_the_schema_is_chosen_by_the_keys_of_the_data(name: str, tmp_path: Path) -> None:
     observation = dict.fromkeys(sorted(load_schema(name).field_names), 0)
     line = json.dumps({"replay_id": "a", "player": "p1", "steps": [{"observation": observation}]}).encode()
-    block = Block(0, "raw.jsonl", 0, len(line), Text(line, 0))
-    assert choose_schema("auto", iter([block]))[0].name == name
+    (tmp_path / "raw.jsonl").write_bytes(line)
+    tasks = [Task(0, (block,)) for block in text_blocks(str(tmp_path / "raw.jsonl"))]
+    assert choose_schema("auto", iter(tasks))[0].name == name
 
 
 def test_minus_zero_in_a_schema_is_zero() -> None:

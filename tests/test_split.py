@@ -159,7 +159,7 @@ def test_unreadable_lines_go_into_no_part_and_are_counted(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("changes", "error", "words"), [
-    ({"by": "rating"}, UsageError, "no such way"),
+    ({"by": "rating"}, UsageError, "--by rating: unknown"),
     ({"val_ratio": 1.0}, UsageError, "nothing to train on"),
     ({"val_ratio": -0.1}, UsageError, "nothing to train on"),
     ({"val_ratio": 0.5, "test_ratio": 0.5}, UsageError, "nothing to train on"),

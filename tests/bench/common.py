@@ -117,7 +117,7 @@ def compare(what: str, unit: str, amount: float, ours: Job, theirs: Job, *, targ
 @contextmanager
 def arrow_only() -> Iterator[None]:
     """preprocess in this process with Arrow's JSON reader."""
-    with mock.patch("pipelines.preprocess.prepare", return_value=False):
+    with mock.patch("pipelines.preprocess.preprocess_job.prepare", return_value=False):
         yield
 
 

@@ -19,8 +19,9 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.blocks import Text, blocks_of
 from pipelines.decode import decode
+from pipelines.decode.text import Text
+from pipelines.preprocess.text_blocks import text_blocks
 from pipelines.read_arrow import decode_fast
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.field import FLAG, NUMBER, Field
@@ -209,7 +210,7 @@ def random_sample(path: Path, megabytes: int) -> int:
 
 def _compare(name: str, raw: Path, decisions: int, what: str | None = None) -> Iterator[Line]:
     schema, what = load_schema(name), what or name
-    blocks = [data for block in blocks_of(0, str(raw)) if (data := block.read().data)]  # one may hold no line's start
+    blocks = [data for block in text_blocks(str(raw)) if (data := block.read().data)]  # one may hold no line's start
     expected = checksum(ours(block, schema) for block in blocks)
     readers: dict[str, Callable[[bytes, Schema], Any]] = {**peers()}
     for peer, read in readers.items():

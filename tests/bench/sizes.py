@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pickle
-import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.blocks import BLOCK_BYTES, blocks_of
-from pipelines.ledger import Ledger
-from pipelines.part import PartStore
+from pipelines.jobs.store import PartStore
 from pipelines.preprocess import preprocess
+from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
+from pipelines.preprocess.tasks import tasks_of
+from pipelines.preprocess.text_blocks import BLOCK_BYTES
+from pipelines.preprocess.totals import Totals
 from poke_bc.contract.schema import load_schema
 from tests.bench.common import Line, converted_battles, line_of, sized
 
@@ -37,16 +38,16 @@ def run(folder: Path) -> Iterator[Line]:
 
 
 def _receipt_bytes(raw: Path, folder: Path) -> float:
-    """What the ledger keeps in memory of every block, and of the digest that comes with it from a worker."""
-    block = next(blocks_of(0, str(raw)))
+    """What is kept in memory of every part until the end."""
+    task = next(tasks_of([str(raw)], BLOCK_BYTES))
     (folder / "parts").mkdir()
-    receipt, _ = PartStore(folder / "parts", load_schema("singles")).do(0, block)
+    receipt, _ = DecodeJob(PartStore(folder / "parts", PreprocessReceipt), load_schema("singles")).run(0, task)
     pickled, copies = pickle.dumps(receipt), 200
     receipts = [pickle.loads(pickled) for _ in range(copies)]
-    ledger = Ledger([str(raw)])
+    totals = Totals([str(raw)])
     tracemalloc.start()
     for receipt in receipts:
-        ledger.add(receipt)
+        totals.add(receipt)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return size / copies + sys.getsizeof(receipts[0].text_xxh3)
+    return size / copies

@@ -1,4 +1,4 @@
-"""Which schema to read with, seen from the first trajectories."""
+"""Which schema the input has, judged by its first trajectories."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from pipelines.work import Block, Content
+from pipelines.preprocess.tasks import Content, Task
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.schema import SHIPPED, Schema, load_schema
 
 
-def choose_schema(wanted: str | Path, blocks: Iterator[Block]) -> tuple[Schema, Iterator[Block]]:
-    """The schema to read with, checked against the first observations that can be read."""
-    looked_at: list[Block] = []
+def choose_schema(wanted: str | Path, tasks: Iterator[Task]) -> tuple[Schema, Iterator[Task]]:
+    """The schema to read with, and all tasks again. Raises SchemaError where no field of it is in the first blocks.
+
+    Args:
+        wanted: "auto", a shipped schema's name, or a TOML file.
+        tasks: of the input; up to two are taken to look at the first observations that can be read.
+    """
+    taken: list[Task] = []
     keys: set[str] = set()
-    for block in blocks:
-        looked_at.append(block)
-        keys = _observation_keys(block.read())
-        if keys or len(looked_at) == 2:
+    for task in tasks:
+        taken.append(task)
+        keys = _observation_keys(task.blocks[0].read())
+        if keys or len(taken) == 2:
             break
-    blocks = chain(looked_at, blocks)
+    tasks = chain(taken, tasks)
     if str(wanted) != "auto":
         schema = load_schema(wanted)
     else:
@@ -30,11 +35,11 @@ def choose_schema(wanted: str | Path, blocks: Iterator[Block]) -> tuple[Schema, 
         raise SchemaError(f"no field of schema {schema.name!r} is in the data, whose observations hold "
                           f"{', '.join(sorted(keys)[:5])}{', ...' if len(keys) > 5 else ''}",
                           hint="describe them in a TOML file (docs/schema.md) and give it as --schema FILE.toml")
-    return schema, blocks
+    return schema, tasks
 
 
 def _observation_keys(content: Content) -> set[str]:
-    """Keys with a value of the first ten observations that can be read."""
+    """Keys with a value in the first ten observations that can be read."""
     keys: set[str] = set()
     read = 0
     for trajectory in content.first():

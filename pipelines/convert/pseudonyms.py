@@ -1,7 +1,7 @@
-"""User names are personal data: each becomes a salted hash before a battle is looked at.
+"""User names are personal data: each is replaced by a salted hash before the battle is read any further.
 
-One salt gives a person one pseudonym in all data made with it, so `split --by player` works across files; without
-the salt the hash of a known name cannot be recomputed. It is a secret kept out of the data: --salt, else
+With one salt a user has one pseudonym in all data made with it, so `split --by player` works across files; without
+the salt nobody can recompute the hash of a known name. The salt is a secret and never part of the data: --salt, else
 $POKE_BC_SALT, else a random one made on first use in ~/.config/poke-bc/salt ($XDG_CONFIG_HOME is respected).
 """
 
@@ -24,22 +24,22 @@ SALT_VARIABLE = "POKE_BC_SALT"
 _SIDE = re.compile(r"(p[1-4]): .*", re.DOTALL)
 _LEAVING = re.compile(r"(?!Player \d )(?P<name>.+?)(?= (?:forfeited|lost due to inactivity|lost\.|has forfeited))")
 _SIDE_ARGUMENT = {"-sidestart": 2, "-sideend": 2, "-ability": 4}
-"""Where a line names a side as `p1: USER` (Unnerve's target in `-ability`); elsewhere `p1: X` is a Pokémon."""
+"""Arguments that name a side as `p1: USER` (in `-ability` Unnerve's target); elsewhere `p1: X` is a Pokémon."""
 
 
 def hash_name(name: str, salt: str) -> str:
-    """Pseudonym of a user: "u" and 10 hex digits. Spellings that Showdown takes for one user share it.
+    """Pseudonym of a user: "u" and 10 hex digits, the same for all spellings that Showdown treats as one user.
 
     >>> hash_name("Ash Ketchum", "s") == hash_name("ashketchum", "s") != hash_name("ashketchum", "t")
     True
     """
     key = blake2b(salt.encode(errors="surrogatepass")).digest()
-    same = to_id(name) or name.strip().casefold()  # names without one Latin letter have no id
+    same = to_id(name) or name.strip().casefold()  # a name without any Latin letter or digit has no id
     return "u" + blake2b(same.encode(errors="surrogatepass"), key=key, digest_size=5).hexdigest()
 
 
 def find_salt(given: str | None = None) -> str:
-    """The salt to use: `given`, $POKE_BC_SALT, or the one kept for this user. Raises UsageError."""
+    """The salt to use: `given`, $POKE_BC_SALT, or this user's own, made if needed. Raises UsageError."""
     if salt := given or os.environ.get(SALT_VARIABLE):
         return salt
     path = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "poke-bc" / "salt"
@@ -51,39 +51,39 @@ def find_salt(given: str | None = None) -> str:
         fresh.touch(mode=0o600)
         try:
             fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
-            with contextlib.suppress(FileExistsError):  # of two first runs at once both use the one that came first
+            with contextlib.suppress(FileExistsError):  # two first runs at once share the salt of the earlier
                 os.link(fresh, path)
         finally:
             fresh.unlink()
         return _read_salt(path)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: there is no home
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: no home
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"{path}: the salt that hides user names can be neither read nor made ({reason})",
+        raise UsageError(f"{path}: the salt for pseudonyms can be neither read nor created ({reason})",
                          hint=f"give --salt TEXT or ${SALT_VARIABLE}, or --keep-names") from None
 
 
 def _read_salt(path: Path) -> str:
     salt = path.read_text(encoding="utf-8").strip()
     if not salt:
-        raise UsageError(f"{path}: empty, no salt to hide user names with",
-                         hint="remove it to have a new one made, or give --salt TEXT")
+        raise UsageError(f"{path}: empty, so there is no salt for pseudonyms",
+                         hint="remove it to get a new one, or give --salt TEXT")
     return salt
 
 
 @dataclass(frozen=True)
-class Hiding:
-    """How user names are treated."""
+class Pseudonyms:
+    """What becomes of user names."""
 
     salt: str | None
     """None keeps the names."""
 
     @property
     def fingerprint(self) -> str:
-        """Tells salts apart without telling them."""
+        """Differs between salts without revealing them."""
         return "names kept" if self.salt is None else hash_name("poke-bc", self.salt)
 
     def name(self, name: str) -> str:
-        """What stands for a user name; an empty one stays empty."""
+        """The pseudonym of a user name; an empty name stays empty."""
         return name if self.salt is None or not name.strip() else hash_name(name, self.salt)
 
     def lines(self, lines: Iterable[str], known: Iterable[str] = ()) -> list[str]:
@@ -91,20 +91,20 @@ class Hiding:
 
         Args:
             lines: of one battle, without chat.
-            known: names that may occur in them besides those of the `player` lines.
+            known: names that may occur besides those of the `player` lines.
         """
         lines = list(lines)
         if self.salt is None:
             return lines
         players = _Players(self, known)
         for at, line in enumerate(lines):
-            kind = line[1:line.find("|", 1)]  # a line without a second bar names nobody
+            kind = line[1:line.find("|", 1)]  # a line without a second bar names no user
             if kind in _NAMING:
-                lines[at] = players.hide(kind, line)
+                lines[at] = players.replace(kind, line)
         return lines
 
     def request(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A request with its user's name replaced; nicknames of Pokémon stay."""
+        """A request with the user's name replaced; nicknames of Pokémon stay."""
         side = request.get("side")
         if self.salt is None or not isinstance(side, dict) or not isinstance(side.get("name"), str):
             return request
@@ -115,37 +115,37 @@ _NAMING = {"player", "win", "message", "-message", "-hint", *_SIDE_ARGUMENT}
 
 
 class _Players:
-    """Who plays, as far as the log has been read."""
+    """The user names of a battle, as far as its log has been read."""
 
-    def __init__(self, hiding: Hiding, known: Iterable[str]) -> None:
-        self.hiding = hiding
+    def __init__(self, pseudonyms: Pseudonyms, known: Iterable[str]) -> None:
+        self.pseudonyms = pseudonyms
         self.of_side: dict[str, str] = {}
         self.names = {name.strip() for name in known} - {""}
 
-    def hide(self, kind: str, line: str) -> str:
+    def replace(self, kind: str, line: str) -> str:
         parts = line.split("|")
         if kind == "player":
             if len(parts) > 3 and parts[3].strip():
                 self.names.add(parts[3].strip())
-                parts[3] = self.of_side[parts[2]] = self.hiding.name(parts[3])
+                parts[3] = self.of_side[parts[2]] = self.pseudonyms.name(parts[3])
             if len(parts) > 4:
-                parts[4] = ""  # avatars of one's own bear their owner's name
+                parts[4] = ""  # custom avatars are named after their owner
         elif kind == "win":
             self.names.add("|".join(parts[2:]).strip())
-            parts[2:] = [self.hiding.name("|".join(parts[2:]))]
+            parts[2:] = [self.pseudonyms.name("|".join(parts[2:]))]
         elif place := _SIDE_ARGUMENT.get(kind):
             if len(parts) > place and (side := _SIDE.fullmatch(parts[place])):
-                name = self.of_side.get(side[1]) or self.hiding.name(parts[place][4:])
+                name = self.of_side.get(side[1]) or self.pseudonyms.name(parts[place][4:])
                 parts[place] = f"{side[1]}: {name}"
         else:
-            parts[2:] = [self.hide_in_text("|".join(parts[2:]), leaving=kind != "-hint")]
+            parts[2:] = [self.replace_in_text("|".join(parts[2:]), leaving=kind != "-hint")]
         return "|".join(parts)
 
-    def hide_in_text(self, text: str, *, leaving: bool) -> str:
+    def replace_in_text(self, text: str, *, leaving: bool) -> str:
         known = "|".join(re.escape(name) for name in sorted(self.names, key=lambda name: (-len(name), name)) if name)
         if known:
             alone = re.compile(rf"(?<!\w)(?:{known})(?!\w)", re.IGNORECASE)
-            text = alone.sub(lambda found: self.hiding.name(found[0]), text)
+            text = alone.sub(lambda found: self.pseudonyms.name(found[0]), text)
         if leaving and (gone := _LEAVING.match(text)) and gone["name"] not in self.of_side.values():
-            text = self.hiding.name(gone["name"]) + text[gone.end():]  # somebody who had another name before
+            text = self.pseudonyms.name(gone["name"]) + text[gone.end():]  # a player who was renamed
         return text

@@ -1,4 +1,4 @@
-"""Read ahead: a thread makes the next items while the one before is being worked on."""
+"""Prefetch: a thread makes the next items while the current one is being used."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def read_ahead(items: Generator[T], depth: int = 2) -> Generator[T]:
-    """The same items in the same order, at most `depth` of them made before they are asked for.
+def prefetch(items: Generator[T], depth: int = 2) -> Generator[T]:
+    """The same items in the same order, up to `depth` of them made before they are needed.
 
-    What `items` raises is raised here, after the items before it. Closing this closes `items` and ends the thread
-    once the item under way is made: nothing for a source that may keep one waiting, such as a pipe.
+    What `items` raises is raised here, after the items before it. Closing this closes `items` and waits until the
+    item being made is done, so it is not for sources that may block, such as pipes.
     """
     made: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
     room, closed = threading.Semaphore(depth - 1), threading.Event()
@@ -28,11 +28,11 @@ def read_ahead(items: Generator[T], depth: int = 2) -> Generator[T]:
                 if closed.is_set():
                     break
             items.close()
-        except BaseException as error:  # the reader's to raise
+        except BaseException as error:  # raised in the thread that reads
             end = error
         made.put(end)
 
-    thread = threading.Thread(target=make, name="read-ahead", daemon=True)
+    thread = threading.Thread(target=make, name="prefetch", daemon=True)
     thread.start()
     try:
         while isinstance(item := made.get(), tuple):

@@ -1,9 +1,9 @@
-"""A piece of a file -> the battle in it: replay JSON, battle records, protocol text, saved HTML.
+"""A raw battle -> a battle record, from replay JSON, battle records, protocol text or saved HTML.
 
     replay          {"id", "format" or "formatid", "log": text or list of lines, "uploadtime", "rating", "players"}
     battle record   {"id", "format" or "formatid", "spectator": lines, "p1": [...], "p2": [...]}; the lists hold
-                    {"after_line" or "spec_lines", "request", "choice", "rejected"}; "u" entries are passed over
-    protocol text   one battle; its id is that of its room (`>battle-gen9ou-1`) or of the file, if that looks like one
+                    {"after_line" or "spec_lines", "request", "choice", "rejected"}; "u" entries are ignored
+    protocol text   one battle; its id comes from its room (`>battle-gen9ou-1`), or from the file's name if that is one
     HTML            the page that Showdown offers for download
 """
 
@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
-from pipelines.battles.asked import read_requests
-from pipelines.battles.clean_log import CleanLog, clean
-from pipelines.battles.names import Hiding
-from pipelines.battles.pieces import Piece
+from pipelines.convert.clean_log import CleanLog, clean
+from pipelines.convert.pseudonyms import Pseudonyms
+from pipelines.convert.raw_battles import RawBattle
+from pipelines.convert.recorded_requests import read_requests
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
 from poke_bc.showdown.record import BattleRecord, Player, RecordedRequest, SkippedBattle
@@ -29,10 +29,10 @@ NOT_A_BATTLE = "not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
 _REPLAY_FILE = re.compile(r"(?:battle-)?(?:[a-z0-9]+-)?"
                           r"(?:gen\d[a-z0-9]*-\d+|[a-z0-9]*[a-z][a-z0-9]*-\d{5,})(?:-[a-z0-9]+)?")
-"""File names that are replay ids for certain: `log-1` is not."""
+"""File names that are certainly replay ids, which `log-1` is not."""
 _LONGEST_ID = 200
 _SAFE_ID = re.compile(r"[a-z0-9_-]+")
-"""And the format in it: anything else may hold the players' names."""
+"""An id must also contain its format: anything else may contain user names."""
 _LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log>.*?)</script\s*>",
                           re.DOTALL | re.IGNORECASE)
 _ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
@@ -41,99 +41,100 @@ _BARE_MARKUP = re.compile(r"<|&(?!#?\w{1,31};)")
 _MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
 
 
-def read_battle(piece: Piece, hiding: Hiding) -> BattleRecord:
-    """The battle of a piece, user names hidden. Raises SkippedBattle with what is wrong about it."""
-    if piece.shape == "problem":
-        raise SkippedBattle(*piece.data.decode().split("\n", 1))
+def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
+    """Parse a battle and replace its user names. Raises SkippedBattle, which says what is wrong."""
+    if raw.form == "problem":
+        raise SkippedBattle(*raw.data.decode().split("\n", 1))
     try:
-        text = piece.data.decode()
+        text = raw.data.decode()
     except UnicodeDecodeError as error:
         raise SkippedBattle("not UTF-8", f"byte {error.start}") from None
-    if piece.shape == "log":
-        return _from_text(text, piece, hiding)
-    if piece.shape == "html":
-        return _from_page(text, piece, hiding)
+    if raw.form == "log":
+        return _from_text(text, raw, pseudonyms)
+    if raw.form == "html":
+        return _from_page(text, raw, pseudonyms)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SkippedBattle("not JSON", str(error)) from None
     if isinstance(value, dict) and isinstance(value.get("spectator"), list):
-        return _from_record(value, piece, hiding)
+        return _from_record(value, raw, pseudonyms)
     if isinstance(value, dict) and isinstance(value.get("log"), str | list):
-        return _from_replay(value, piece, hiding)
+        return _from_replay(value, raw, pseudonyms)
     if isinstance(value, dict) and "steps" in value:
-        raise SkippedBattle("a trajectory already, no battle", "poke-bc preprocess reads it")
+        raise SkippedBattle("a trajectory, not a battle", "poke-bc preprocess reads it")
     raise SkippedBattle(NOT_A_BATTLE, "JSON without a log")
 
 
-def _from_replay(value: Mapping[str, Any], piece: Piece, hiding: Hiding) -> BattleRecord:
+def _from_replay(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     lines = _strings(value["log"].split("\n") if isinstance(value["log"], str) else value["log"])
-    return _finish(value, lines, piece, hiding)
+    return _finish(value, lines, raw, pseudonyms)
 
 
-def _from_text(text: str, piece: Piece, hiding: Hiding) -> BattleRecord:
+def _from_text(text: str, raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     lines = _strings(text.removeprefix("\ufeff").split("\n"))
     room = lines[0].strip() if lines and lines[0].startswith(">battle-") else ""
-    return _finish({"id": room[1:] or _id_of_file(piece)}, lines[bool(room):], piece, hiding)
+    return _finish({"id": room[1:] or _id_of_file(raw)}, lines[bool(room):], raw, pseudonyms)
 
 
-def _from_page(text: str, piece: Piece, hiding: Hiding) -> BattleRecord:
+def _from_page(text: str, raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     found = _LOG_IN_PAGE.search(text)
     if found is None:
         raise SkippedBattle(NOT_A_BATTLE, "HTML without battle-log-data")
     log = found["log"].replace("\\/", "/")
-    if not _BARE_MARKUP.search(log):  # then every & is part of an entity: the log was escaped as a whole
+    if not _BARE_MARKUP.search(log):  # every & is part of an entity: the log was escaped as a whole
         log = html.unescape(log)
     field = _ID_IN_PAGE.search(text)
     named = _VALUE.search(field[0]) if field else None
-    return _finish({"id": named["id"] if named else _id_of_file(piece)}, _strings(log.split("\n")), piece, hiding)
+    return _finish({"id": named["id"] if named else _id_of_file(raw)}, _strings(log.split("\n")), raw, pseudonyms)
 
 
-def _from_record(value: Mapping[str, Any], piece: Piece, hiding: Hiding) -> BattleRecord:
-    raw = _strings(value["spectator"])
-    log = clean(raw)
-    asked: dict[Player, tuple[RecordedRequest, ...]] = {}
+def _from_record(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
+    lines = _strings(value["spectator"])
+    log = clean(lines)
+    requests: dict[Player, tuple[RecordedRequest, ...]] = {}
     sides: tuple[Player, ...] = ("p1", "p2")
     for player in sides:
         entries = value.get(player) or []
         if not isinstance(entries, list):
             raise SkippedBattle("malformed requests", player)
-        if own := tuple(_asked(entry, log, hiding) for entry in entries if _is_request(entry)):
-            asked[player] = own
-    return _finish(value, raw, piece, hiding, log, asked)
+        if own := tuple(_request(entry, log, pseudonyms) for entry in entries if _is_request(entry)):
+            requests[player] = own
+    return _finish(value, lines, raw, pseudonyms, log, requests)
 
 
 def _is_request(entry: object) -> bool:
     return not (isinstance(entry, dict) and entry.get("k", "r") != "r")
 
 
-def _asked(entry: object, log: CleanLog, hiding: Hiding) -> RecordedRequest:
+def _request(entry: object, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
     if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
         raise SkippedBattle("malformed requests", "an entry without a request")
     place = entry.get("after_line", entry.get("spec_lines"))
     choice = entry.get("choice")
     if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
         raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
-    said = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return RecordedRequest(log.before[place], hiding.request(entry["request"]), said or None, bool(entry.get("rejected")))
+    choice = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
+    return RecordedRequest(log.before[place], pseudonyms.request(entry["request"]), choice or None, bool(entry.get("rejected")))
 
 
-def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: Hiding, log: CleanLog | None = None,
-            asked: dict[Player, tuple[RecordedRequest, ...]] | None = None) -> BattleRecord:
-    """What all shapes have in common."""
-    log = log or clean(raw)
+def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,
+            log: CleanLog | None = None,
+            requests: dict[Player, tuple[RecordedRequest, ...]] | None = None) -> BattleRecord:
+    """What all forms have in common."""
+    log = log or clean(raw_lines)
     if not any(line.startswith(("|move|", "|switch|", "|player|", "|start")) for line in log.lines):
-        raise SkippedBattle(NOT_A_BATTLE, "no line of a battle in it")
-    lines = tuple(hiding.lines(log.lines, _users(value)))
-    if asked is None:
-        asked = read_requests(log.lines, log.events, hiding)
+        raise SkippedBattle(NOT_A_BATTLE, "no battle line in it")
+    lines = tuple(pseudonyms.lines(log.lines, _users(value)))
+    if requests is None:
+        requests = read_requests(log.lines, log.events, pseudonyms)
     id_ = str(value.get("id") or "").removeprefix("battle-")
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(chr(10).join(lines).encode())}"
-    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=asked,
+    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=requests,
                         date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
-                        source=piece.place)
+                        source=raw.place)
 
 
 def _format(value: Mapping[str, Any], id_: str, lines: Sequence[str]) -> str:
@@ -146,14 +147,14 @@ def _format(value: Mapping[str, Any], id_: str, lines: Sequence[str]) -> str:
     return to_id(tier.split("@@@")[0])
 
 
-def _id_of_file(piece: Piece) -> str:
-    """The file's name, if it is that of a replay; others may hold user names."""
-    name = PurePath(piece.source).name.split(".")[0].lower()
+def _id_of_file(raw: RawBattle) -> str:
+    """The file's name if it is a replay's id; other names may contain user names."""
+    name = PurePath(raw.source).name.split(".")[0].lower()
     return name if _REPLAY_FILE.fullmatch(name) else ""
 
 
 def _date(uploadtime: object, lines: Iterable[str]) -> str | None:
-    """ISO 8601, UTC: of the upload, else of the first time stamp."""
+    """Date and time in ISO 8601, UTC: of the upload, else of the first timestamp."""
     first = next((line[4:] for line in lines if line.startswith("|t:|")), None)
     for stamp in (uploadtime, first):
         seconds = _number(stamp)
@@ -185,7 +186,7 @@ def _number(value: object) -> int | None:
 
 
 def _users(value: Mapping[str, Any]) -> list[str]:
-    """Names that the record itself gives; not every one need be in a `player` line."""
+    """User names that the record itself gives; they may be missing in the `player` lines."""
     players = value.get("players")
     given = [*(players if isinstance(players, list) else ()), value.get("p1"), value.get("p2"), value.get("winner")]
     return [name for name in given if isinstance(name, str)]
@@ -193,12 +194,12 @@ def _users(value: Mapping[str, Any]) -> list[str]:
 
 def _strings(lines: Sequence[object]) -> list[str]:
     if not all(isinstance(line, str) for line in lines):
-        raise SkippedBattle(NOT_A_BATTLE, "a log that is no text")
+        raise SkippedBattle(NOT_A_BATTLE, "a log that is not text")
     return [_encodable(str(line)) for line in lines]
 
 
 def _encodable(text: str) -> str:
-    """Half a surrogate pair, which JSON can spell, would fail to be written again."""
+    """Without half surrogate pairs, which JSON can contain but UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
-"""Showdown's protocol as people keep it -> clean lines, and the requests and choices that stood between them.
+"""Showdown's protocol as people store it -> clean lines, and the requests and choices found between them.
 
-Dropped: chat, who comes and goes, timers, HTML, debugging, everything of the room instead of the battle, and lines
-without a bar. A line is never cut at what its text may hold, so chat that looks like protocol stays chat. Of `|split|`
-(secret, then public) the public line is kept. Unknown lines stay: whoever reads the battle must decide about them.
+Dropped: chat, joins and leaves, timers, HTML, debug output, everything about the room instead of the battle, and lines
+without a bar. A line is never split inside free text, so chat that looks like protocol stays chat. After `|split|`
+(secret line, then public line) the public line is kept. Unknown lines stay: the battle's reader decides about them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DROPPED = frozenset({
 })
 _GLUED = re.compile(r"\|(?=(?:-[a-z]+|move|switch|drag|faint|cant|replace|detailschange)\|p[1-4][a-c]?: "
                     r"|turn\|\d+$|win\|[^|]+$|tie$|upkeep$)")
-"""Where a newline got lost: no argument of the protocol reads like the start of such a line."""
+"""Where a newline was lost: no argument of the protocol looks like the start of such a line."""
 _FREE_TEXT = frozenset({"player", "poke", "rule", "tier", "rated", "message", "-message", "-hint", "showteam", "choice",
                         "win", "seed", "callback"})
 _CHOICE = re.compile(r"(?:battle-[a-z0-9-]+)?\|?/(?:choose )?(?P<choice>(?:move|switch|team) .+?|default)(?:\|\d+)?\s*")
@@ -34,27 +34,27 @@ Kind = Literal["request", "choice", "undo", "unavailable", "invalid"]
 
 @dataclass(frozen=True)
 class Event:
-    """Something between the lines that only one player saw or said."""
+    """Something between the lines that only one player saw or sent."""
 
     kind: Kind
     after_line: int
-    """How many lines of the clean log stand before it."""
+    """Number of clean lines before it."""
     text: str = ""
     side: str | None = None
 
 
 @dataclass
 class CleanLog:
-    """What is left of a log."""
+    """A log without everything that does not belong to the battle."""
 
     lines: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     before: list[int] = field(default_factory=lambda: [0])
-    """[i]: how many of the first i lines as they came in are left."""
+    """[i]: number of clean lines among the first i raw lines."""
 
 
 def clean(raw: Iterable[str]) -> CleanLog:
-    r"""Battle lines of a log.
+    r"""Clean a log.
 
     >>> log = clean(["|j|Ash", "|start", "|c|Ash|hi |win|Ash", "|faint|p1a: Pika|turn|4\r", "<div>"])
     >>> log.lines, log.before
@@ -64,7 +64,7 @@ def clean(raw: Iterable[str]) -> CleanLog:
     for line in _without_secrets(raw, log):
         if line.startswith("|"):
             _take(line, log)
-        elif line and (event := _said(line, len(log.lines))):
+        elif line and (event := _sent_choice(line, len(log.lines))):
             log.events.append(event)
     log.before.append(len(log.lines))
     del log.before[0]
@@ -72,9 +72,9 @@ def clean(raw: Iterable[str]) -> CleanLog:
 
 
 def _without_secrets(raw: Iterable[str], log: CleanLog) -> Iterator[str]:
-    """Lines as a spectator gets them: `|split|p1` is followed by what p1 saw and what all saw; old logs have `|split`
-    and then what spectators, p1, p2 and nobody saw. Notes for each line how many are left before it."""
-    hidden: list[bool] = []  # of the lines to come
+    """Lines as a spectator gets them. `|split|p1` is followed by p1's line and the public one; in old logs `|split` is
+    followed by the lines for spectators, p1, p2 and the full log. Fills `log.before`."""
+    hidden: list[bool] = []  # of the next lines
     for given in raw:
         log.before.append(len(log.lines))
         line = given.removesuffix("\r")
@@ -93,7 +93,7 @@ def _without_secrets(raw: Iterable[str], log: CleanLog) -> Iterator[str]:
 def _take(line: str, log: CleanLog) -> None:
     kind, bar, rest = line[1:].partition("|")
     if kind in DROPPED or (not kind and bar):  # `||text` is chat too
-        if kind == "init" and rest == "battle":  # the player came back: the log is told again from the start
+        if kind == "init" and rest == "battle":  # the player reconnected: the log starts over
             log.lines.clear()
     elif kind == "request":
         if rest.strip() not in ("", "null"):
@@ -110,13 +110,13 @@ def _take(line: str, log: CleanLog) -> None:
         log.lines += [f"|{part}" for part in (first, *others)]
 
 
-def _said(line: str, after_line: int) -> Event | None:
-    """A choice among what a bot sent: `/choose move 1|3`, `battle-gen9ou-1|/switch 2`, `>p1 move 1`."""
-    if said := _SIDE_CHOICE.fullmatch(line):
-        kind: Kind = "undo" if said["choice"] == "undo" else "choice"
-        return Event(kind, after_line, said["choice"].strip(), said["side"])
+def _sent_choice(line: str, after_line: int) -> Event | None:
+    """A choice in what a bot sent: `/choose move 1|3`, `battle-gen9ou-1|/switch 2`, `>p1 move 1`."""
+    if found := _SIDE_CHOICE.fullmatch(line):
+        kind: Kind = "undo" if found["choice"] == "undo" else "choice"
+        return Event(kind, after_line, found["choice"].strip(), found["side"])
     if "/" not in line[:120]:
         return None
-    if said := _CHOICE.fullmatch(line):
-        return Event("choice", after_line, said["choice"].strip())
+    if found := _CHOICE.fullmatch(line):
+        return Event("choice", after_line, found["choice"].strip())
     return Event("undo", after_line) if _UNDO.fullmatch(line) else None

@@ -1,10 +1,11 @@
-"""Tasks over processes: results and errors in the order of the tasks, whoever did them."""
+"""Tasks over processes: results and errors in the order of the tasks, whoever runs them, whoever dies."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 from command_line import environment
 from trajectories import make_trajectories, write_raw
 
-from pipelines.engine import Workers, interrupted_later
+from pipelines.jobs.processes import ATTEMPTS, LocalProcesses, interrupts_deferred
 from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError
 
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 def run_in_order(job: Callable[[int, T], R], tasks: Iterable[T], workers: int,
                  load: Callable[[], object] = int) -> Generator[R]:
-    with Workers(workers, load) as processes, contextlib.closing(processes.run_in_order(job, tasks)) as results:
+    with LocalProcesses(workers, load) as processes, contextlib.closing(processes.run_in_order(job, tasks)) as results:
         yield from results
 
 
@@ -59,11 +60,21 @@ def failing(number: int, task: int) -> int:
     return task
 
 
-def dying(number: int, task: int) -> int:
-    if os.environ["PARENT"] != str(os.getpid()):
-        os._exit(1)
-    time.sleep(0.01)
+def killed_at(folder: Path, deaths: dict[int, int], number: int, task: int) -> int:
+    """Notes every start of a task; at some, kills a further process so many times."""
+    with (folder / str(int(task))).open("ab") as file:
+        file.write(b"x")
+    if multiprocessing.parent_process() is not None:
+        if (folder / str(int(task))).stat().st_size <= deaths.get(task, 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        time.sleep(0.02)  # so that the others get most tasks
     return task
+
+
+class Named(int):
+    def __str__(self) -> str:
+        return f"raw.jsonl, bytes {int(self)} to {int(self) + 1}"
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -124,7 +135,7 @@ def test_who_has_enough_ends_it_before_a_later_error() -> None:
 
 def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None:
     """Or it would still write into the folder while the next thing is done with it."""
-    with Workers(3) as processes:
+    with LocalProcesses(3) as processes:
         results = processes.run_in_order(partial(write_late, tmp_path), itertools.count())
         while len({next(results) for _ in range(20)}) < 2:
             pass
@@ -137,14 +148,14 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
 
 ORPHANS = """
 import os, signal, time
-from pipelines.engine import Workers
+from pipelines.jobs.processes import LocalProcesses
 
 def wait_a_little(number, task):
     time.sleep(0.002)
     return os.getpid()
 
 if __name__ == "__main__":
-    with Workers(3) as processes:
+    with LocalProcesses(3) as processes:
         seen = set()
         for process in processes.run_in_order(wait_a_little, range(10**9)):
             seen.add(process)
@@ -180,7 +191,7 @@ def test_ctrl_c_inside_of_what_must_not_see_it_comes_behind_it() -> None:
     done: list[str] = []
 
     def interrupted() -> None:
-        with interrupted_later():
+        with interrupts_deferred():
             signal.raise_signal(signal.SIGINT)
             done.append("inside")
         done.append("behind")
@@ -188,15 +199,50 @@ def test_ctrl_c_inside_of_what_must_not_see_it_comes_behind_it() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert done == ["inside"]
-    with interrupted_later():
+    with interrupts_deferred():
         done.append("nothing to tell")
 
 
-def test_a_worker_that_dies_is_told_in_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARENT", str(os.getpid()))
-    with pytest.raises(InputError, match="a worker process died"):
-        for _ in run_in_order(dying, itertools.count(), 2):
-            pass
+@pytest.mark.parametrize("workers", [2, 3])
+def test_tasks_whose_process_was_killed_run_again_and_no_other_is_lost_or_returned_twice(workers: int,
+                                                                                         tmp_path: Path) -> None:
+    deaths = dict.fromkeys(range(3, 30, 8), ATTEMPTS - 1)
+    assert list(run_in_order(partial(killed_at, tmp_path, deaths), range(30), workers)) == list(range(30))
+    starts = {int(path.name): path.stat().st_size for path in tmp_path.iterdir()}
+    assert sorted(starts) == list(range(30))
+    assert {count for task, count in starts.items() if task not in deaths} <= {1, 2}
+    assert ATTEMPTS in starts.values()
+
+
+def test_a_task_that_kills_every_process_is_named_in_an_error_after_the_results_before_it(tmp_path: Path) -> None:
+    found: list[int] = []
+    deaths = dict.fromkeys(range(5, 1000), 10**6)
+    with pytest.raises(InputError, match=rf"^raw.jsonl, bytes \d+ to \d+: .*died {ATTEMPTS} times") as caught:
+        found.extend(run_in_order(partial(killed_at, tmp_path, deaths), map(Named, range(1000)), 2))
+    fatal = int(caught.value.what.split()[2])
+    assert found == list(range(fatal))
+    assert (tmp_path / str(fatal)).stat().st_size == ATTEMPTS
+
+
+def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced() -> None:
+    with LocalProcesses(2) as processes:
+        assert list(processes.run_in_order(failing, range(7))) == list(range(7))
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}
+        while len(seen) < 2:
+            seen.add(next(results))
+        results.close()
+
+
+def test_further_processes_for_an_input_of_unknown_size_start_after_some_work() -> None:
+    with LocalProcesses(2, delay=0.5) as processes:
+        assert next(processes.run_in_order(quickly, range(1))) == os.getpid()
+        results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}
+        while len(seen) < 2:
+            seen.add(next(results))
+        results.close()
 
 
 def test_tasks_are_taken_as_they_are_needed() -> None:

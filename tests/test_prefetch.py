@@ -1,4 +1,4 @@
-"""Reading ahead: the same items and the same error, never too many at once, and no thread that stays behind."""
+"""Prefetching: the same items and the same error, never too many at once, and no thread left behind."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from file_trees import files, finished_parts
 from tables import write_parquet
 from trajectories import make_trajectories, to_text, write_raw
 
-from pipelines.ahead import read_ahead
-from pipelines.blocks import Text, blocks_of
+from pipelines.decode.text import Text
+from pipelines.jobs.prefetch import prefetch
 from pipelines.preprocess import preprocess
-from pipelines.work import work_of
+from pipelines.preprocess.tasks import tasks_of
+from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.errors import InputError
 
 RAWS = make_trajectories(40)
@@ -27,7 +28,7 @@ SMALL = {"block_bytes": 6000, "shard_bytes": 4000}
 
 
 def threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "read-ahead"]
+    return [thread.name for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,7 @@ def test_items_come_in_order_and_at_most_so_many_are_made_before_they_are_asked_
                 waiting.set()
             yield number
 
-    ahead = read_ahead(items(), depth)
+    ahead = prefetch(items(), depth)
     for number in range(50):
         assert next(ahead) == number
         assert len(made) <= number + 1 + depth
@@ -73,7 +74,7 @@ def test_items_are_made_while_the_one_before_is_worked_on() -> None:
         asked.set()
         yield 2
 
-    ahead = read_ahead(items())
+    ahead = prefetch(items())
     assert next(ahead) == 1
     assert asked.wait(10)  # nobody has asked for the second
     assert list(ahead) == [2]
@@ -86,7 +87,7 @@ def test_an_error_is_raised_after_the_items_before_it(error: BaseException) -> N
         yield 2
         raise error
 
-    ahead = read_ahead(items(), 5)
+    ahead = prefetch(items(), 5)
     assert (next(ahead), next(ahead)) == (1, 2)
     with pytest.raises(type(error)) as caught:
         next(ahead)
@@ -103,7 +104,7 @@ def test_closing_early_closes_the_items_and_ends_the_thread() -> None:
             closed.append(True)
 
     for taken in (0, 1, 5):
-        ahead = read_ahead(items())
+        ahead = prefetch(items())
         for _ in range(taken):
             next(ahead)
         ahead.close()
@@ -112,10 +113,10 @@ def test_closing_early_closes_the_items_and_ends_the_thread() -> None:
 
 
 @pytest.mark.parametrize("size", [700, 6000, 1 << 20])
-def test_compressed_text_read_ahead_is_that_of_the_file(size: int, packed: Path, tmp_path: Path) -> None:
+def test_prefetched_text_is_that_of_the_file(size: int, packed: Path, tmp_path: Path) -> None:
     plain = write_raw(tmp_path / "raw.jsonl", RAWS)
-    found = [block.read() for block in work_of([str(packed)], size)]
-    assert found == [block.read() for block in blocks_of(0, str(plain), size)]
+    found = [block.read() for task in tasks_of([str(packed)], size) for block in task.blocks]
+    assert found == [block.read() for block in text_blocks(str(plain), size)]
     assert all(isinstance(each, Text) for each in found)
 
 
@@ -126,7 +127,7 @@ def test_damaged_compression_is_the_same_error_as_without_a_thread(ending: str, 
     path = tmp_path / f"raw.jsonl.{ending}"
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError) as without:
-        list(blocks_of(0, str(path), 6000))
+        list(text_blocks(str(path), 6000))
     with pytest.raises(InputError, match=r"raw.jsonl.*cannot be read") as caught:
         preprocess([path], tmp_path / "out", workers=workers, **SMALL)
     assert caught.value.what == without.value.what
@@ -154,9 +155,9 @@ def test_a_run_that_is_stopped_ends_the_thread_and_keeps_what_is_done(packed: Pa
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
-def test_a_pipe_is_not_read_ahead(tmp_path: Path) -> None:
+def test_a_pipe_is_not_prefetched(tmp_path: Path) -> None:
     """Nothing could wake a thread that waits for one."""
-    with mock.patch("pipelines.work.read_ahead", side_effect=AssertionError):
+    with mock.patch("pipelines.preprocess.tasks.prefetch", side_effect=AssertionError):
         preprocess([write_raw(tmp_path / "raw.jsonl", RAWS)], tmp_path / "plain", workers=1)
         read, write = os.pipe()
         with open(write, "wb") as end:

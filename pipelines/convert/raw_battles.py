@@ -1,9 +1,8 @@
-"""Cutting: a stream of bytes -> pieces, one battle each, not understood yet, so that other processes can do that."""
+"""Cutting: a stream of bytes -> raw battles. They are not parsed yet, which other processes can do."""
 
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,8 +11,10 @@ from typing import IO, Any, Literal
 
 import pyarrow.parquet as pq
 
+from pipelines.jobs.streams import Stream
+
 LONGEST = 64 << 20
-"""Bytes of one battle; a longer one is skipped, so that memory stays bounded."""
+"""Bytes of one battle. Longer ones are skipped, so that memory stays bounded."""
 _COLUMNS = ("id", "log", "format", "formatid", "uploadtime", "rating", "players", "p1", "p2")
 _BATCH = 64
 _BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
@@ -21,47 +22,47 @@ _ROOM = re.compile(rb">(?P<room>[a-z][a-z0-9-]*)")
 _FRAMED = re.compile(rb"[^|>]{0,200}?(?:<<<|>>>)(?:\x1b\[[0-9;]*m)* ?(?P<line>.*)", re.DOTALL)
 _SENT_TO = re.compile(rb"(?P<room>battle-[a-z0-9-]+)\|/")
 
-Shape = Literal["json", "log", "html", "problem"]
+Form = Literal["json", "log", "html", "problem"]
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One battle as it lies in a file."""
+class RawBattle:
+    """One battle as its file holds it."""
 
-    shape: Shape
+    form: Form
     data: bytes
-    """What `shape` says; of a "problem" the reason why there is no battle, and on a second line details."""
+    """The battle in that form; of a "problem" the reason why there is none, and details on a second line."""
     source: str
     """Name of the file."""
     place: str
     """For messages: `replays/a.jsonl.zst:12`."""
-    read: int = 0
-    """Bytes of the file on disk that were read by then."""
+    consumed: int = 0
+    """Bytes of the file, as it lies on disk, that had been read when the battle was complete."""
 
 
-def problem(reason: str, source: str, *, place: str = "", read: int = 0, detail: str = "") -> Piece:
-    """A piece that stands for what could not be read."""
-    return Piece("problem", f"{reason}\n{detail}".encode(errors="replace"), source, place or source, read)
+def problem(reason: str, source: str, *, place: str = "", consumed: int = 0, detail: str = "") -> RawBattle:
+    """In place of a battle that cannot be read."""
+    return RawBattle("problem", f"{reason}\n{detail}".encode(errors="replace"), source, place or source, consumed)
 
 
-def too_long(source: str, place: str, read: int) -> Piece:
-    """A piece that stands for a battle of more than LONGEST bytes."""
-    return problem("too long", source, place=place, read=read, detail=f"over {LONGEST >> 20} MiB")
+def too_long(source: str, place: str, consumed: int) -> RawBattle:
+    """In place of a battle of more than LONGEST bytes."""
+    return problem("too long", source, place=place, consumed=consumed, detail=f"over {LONGEST >> 20} MiB")
 
 
-def cut_json(stream: io.BufferedReader[Any], source: str, read: Callable[[], int]) -> Iterator[Piece]:
-    """One object a line, or objects over several lines each: that is told by how the first line ends."""
+def cut_json(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
+    """One object a line, or objects over several lines, which shows in how the first line ends."""
     lines = _lines(stream)
     first = next(lines)
     if first is not None and first.rstrip().endswith((b"{", b",", b"[", b":")):
-        yield from cut_values(stream, source, read, first)
+        yield from cut_values(stream, source, consumed, first)
         return
     number = 0
     for number, line in enumerate(_chained(first, lines), 1):
         if line is None:
-            yield too_long(source, f"{source}:{number}", read())
+            yield too_long(source, f"{source}:{number}", consumed())
         elif line := line.removeprefix(codecs.BOM_UTF8).strip():
-            yield Piece("json", line, source, f"{source}:{number}", read())
+            yield RawBattle("json", line, source, f"{source}:{number}", consumed())
 
 
 def _chained(first: bytes | None, lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
@@ -69,13 +70,13 @@ def _chained(first: bytes | None, lines: Iterator[bytes | None]) -> Iterator[byt
     yield from lines
 
 
-def cut_values(stream: IO[bytes], source: str, read: Callable[[], int], begun: bytes = b"") -> Iterator[Piece]:
-    """JSON values after each other, in an array or not; only one at a time is in memory.
+def cut_values(stream: IO[bytes], source: str, consumed: Callable[[], int], begun: bytes = b"") -> Iterator[RawBattle]:
+    """Consecutive JSON values, in an array or not; only one at a time is in memory.
 
     Args:
-        stream: the text, UTF-8.
-        source, read: as of a Piece.
-        begun: what was read of the text already.
+        stream: UTF-8 text.
+        source, consumed: as in RawBattle.
+        begun: text that was read from the stream before.
     """
     decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8-sig")()
     text, number, size = utf8.decode(begun), 0, 1 << 16
@@ -89,17 +90,18 @@ def cut_values(stream: IO[bytes], source: str, read: Callable[[], int], begun: b
             except (ValueError, RecursionError):
                 break
             number += 1
-            yield Piece("json", text[at:end].encode(), source, f"{source}:{number}", read())
+            yield RawBattle("json", text[at:end].encode(), source, f"{source}:{number}", consumed())
             at = _between(text, end)
         text = text[at:]
         if not data:
             break
         if len(text) > LONGEST:
-            yield too_long(source, f"{source}:{number + 1}", read())
+            yield too_long(source, f"{source}:{number + 1}", consumed())
             return
-        size = max(size, len(text))  # a long value is not tried again for every little bit more of it
+        size = max(size, len(text))  # or a long value is parsed again for every little piece of it
     if text:
-        yield problem("not JSON", source, place=f"{source}:{number + 1}", read=read(), detail="cut off or malformed")
+        yield problem("not JSON", source, place=f"{source}:{number + 1}", consumed=consumed(),
+                      detail="cut off or malformed")
 
 
 def _between(text: str, at: int) -> int:
@@ -107,17 +109,18 @@ def _between(text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def cut_page(stream: IO[bytes], source: str, read: Callable[[], int]) -> Iterator[Piece]:
-    """A saved page is one battle."""
+def cut_page(stream: IO[bytes], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
+    """A saved page holds one battle."""
     data = stream.read(LONGEST + 1)
-    yield Piece("html", data, source, source, read()) if len(data) <= LONGEST else too_long(source, source, read())
+    yield (RawBattle("html", data, source, source, consumed()) if len(data) <= LONGEST
+           else too_long(source, source, consumed()))
 
 
-def cut_log(stream: io.BufferedReader[Any], source: str, read: Callable[[], int]) -> Iterator[Piece]:
-    """Protocol text: the file is one battle, or it names the room of what follows (`>battle-gen9ou-1`).
+def cut_log(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
+    """Protocol text: the file is one battle, or it names the room of the lines that follow (`>battle-gen9ou-1`).
 
-    Rooms may be interleaved, as in the log of a bot that plays several battles at once: each ends with its
-    `|win|` or `|tie`. What poke-env writes before what it receives (`<<<`) and sends (`>>>`) is taken off.
+    Rooms may be interleaved, as in the log of a bot that plays several battles at once; each ends with its `|win|` or
+    `|tie`. The marks that poke-env puts before what it receives (`<<<`) and sends (`>>>`) are removed.
     """
     rooms: dict[bytes, _Room] = {}
     over: set[bytes] = set()
@@ -131,18 +134,18 @@ def cut_log(stream: io.BufferedReader[Any], source: str, read: Callable[[], int]
             continue
         if (sent := _SENT_TO.match(text)) and (sent["room"] in rooms or sent["room"] in over):
             here = sent["room"]
-        if here in over and text.rstrip() == b"|init|battle":  # another battle in a room of the same name
+        if here in over and text.rstrip() == b"|init|battle":  # a further battle in a room of the same name
             over.discard(here)
         if here in over or (here and not here.startswith(b"battle-")):
             continue
         rooms.setdefault(here, _Room(number)).add(text if line is not None else b" " * (LONGEST + 1))
         if here and (text.startswith(b"|win|") or text.rstrip() == b"|tie"):
             over.add(here)
-            yield rooms.pop(here).piece(here, source, read())
+            yield rooms.pop(here).finish(here, source, consumed())
     named = [here for here in rooms if here]
     for here, kept in rooms.items():
         if here in named or (not named and not over):
-            yield kept.piece(here, source, read())
+            yield kept.finish(here, source, consumed())
 
 
 def _unframed(line: bytes) -> bytes:
@@ -152,7 +155,7 @@ def _unframed(line: bytes) -> bytes:
 
 
 class _Room:
-    """A battle as it comes in."""
+    """The lines of a battle so far."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -166,30 +169,31 @@ class _Room:
         elif line:
             self.lines.append(line)
 
-    def piece(self, room: bytes, source: str, read: int) -> Piece:
+    def finish(self, room: bytes, source: str, consumed: int) -> RawBattle:
         place = f"{source}:{self.first}" if room else source
         if self.size > LONGEST:
-            return too_long(source, place, read)
-        return Piece("log", b"\n".join([b">" + room, *self.lines] if room else self.lines), source, place, read)
+            return too_long(source, place, consumed)
+        lines = [b">" + room, *self.lines] if room else self.lines
+        return RawBattle("log", b"\n".join(lines), source, place, consumed)
 
 
-def cut_parquet(file: Any, source: str, read: Callable[[], int]) -> Iterator[Piece]:
-    """A row is a replay, by the names that replays and their data sets use."""
+def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
+    """A row is a replay; the columns have the names that the site and published data sets use."""
     table = pq.ParquetFile(file, pre_buffer=False)
     columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
     if "log" not in columns:
-        yield problem("not a battle", source, detail="Parquet without a log column", read=read())
+        yield problem("not a battle", source, detail="Parquet without a log column", consumed=consumed())
         return
     number = 0
     for batch in table.iter_batches(batch_size=_BATCH, columns=columns, use_threads=False):
         for row in batch.to_pylist():
             number += 1
             data = json.dumps(row, default=str).encode()
-            yield Piece("json", data, source, f"{source}:{number}", read()) if len(data) <= LONGEST else \
-                too_long(source, f"{source}:{number}", read())
+            yield RawBattle("json", data, source, f"{source}:{number}", consumed()) if len(data) <= LONGEST else \
+                too_long(source, f"{source}:{number}", consumed())
 
 
-def _lines(stream: io.BufferedReader[Any]) -> Iterator[bytes | None]:
+def _lines(stream: Stream[Any]) -> Iterator[bytes | None]:
     """Lines with their newline; None for one that is longer than LONGEST."""
     while line := stream.readline(LONGEST + 1):
         if len(line) <= LONGEST:

@@ -13,15 +13,13 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.decode.text import Text
 from pipelines.decoded import Bad, Decoded, concat
 from pipelines.read_arrow import NotSure, decode_fast
 from pipelines.read_exact import decode_exact
 from poke_bc.contract.schema import Schema
-
-if TYPE_CHECKING:
-    from pipelines.blocks import Text
 
 WORTH_SCANNING = 64 << 20
 """Bytes of input from which on loading the scanner pays, and compiling it, which is done once on a machine."""

@@ -1,7 +1,7 @@
-"""Parquet files of trajectories, a row each: what may be wrong with one, and its blocks.
+"""Parquet files of trajectories, one a row: their checks and their blocks.
 
-A block is one or more whole row groups, read by whoever does the work; or a slice of a large row group, which can
-only be read in turn and is carried along. Which rows make a block follows from the file alone.
+A block is one or more whole row groups, read by whoever needs it; or a slice of a large row group, which can only be
+read from its start and is carried along. Which rows make a block depends on the file alone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from pipelines.blocks import BLOCK_BYTES, LOOKED_AT
+from pipelines.decode.text import SAMPLED_LINES
 from pipelines.decoded import Bad, Decoded, concat
+from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.read_table import decode_batch, row_of
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
@@ -27,12 +28,12 @@ from poke_bc.contract.trajectory import BadLine
 
 _MAGIC = (b"PAR1", b"PARE")  # PARE: with an encrypted footer
 _LARGE = 32
-"""A row group of more than so many blocks is cut: one process would work too long on it, and with too much memory."""
+"""A row group of more blocks than this is cut: it would take one process too long, and too much memory."""
 _CHUNK = 1 << 20
 
 
 def is_parquet(name: str) -> bool:
-    """Whether a regular file calls itself Parquet, by its ending or its first bytes."""
+    """Whether a regular file is Parquet by its ending or its first bytes."""
     path = Path(name)
     if not path.is_file():
         return False
@@ -41,16 +42,16 @@ def is_parquet(name: str) -> bool:
 
 
 def check_parquet(name: str) -> None:
-    """Raises InputError where a file is no Parquet of trajectories, told by its end: before hours of work."""
+    """Raises InputError where the footer of a file does not describe trajectories: now rather than hours later."""
     columns = _open(name).schema_arrow
     if twice := _name_twice(columns):
         raise InputError(f"{name}: two columns are named {twice}", hint="rename or drop one of them")
     if "steps" not in columns.names:
         found = ", ".join(columns.names[:8]) + (", ..." if len(columns) > 8 else "")
-        raise InputError(f"{name}: no column `steps`, so its rows are no trajectories (columns: {found})",
-                         hint=f"poke-bc convert {name} -o raw.jsonl makes trajectories of its battles"
+        raise InputError(f"{name}: no column `steps`, so its rows are not trajectories (columns: {found})",
+                         hint=f"poke-bc convert {name} -o raw.jsonl converts its battles to trajectories"
                          if "log" in columns.names else
-                         "a row is a trajectory, and `steps` a list of structs: docs/format.md")
+                         "each row must be a trajectory, and `steps` a list of structs: docs/format.md")
 
 
 def _open(name: str) -> pq.ParquetFile:
@@ -62,11 +63,11 @@ def _open(name: str) -> pq.ParquetFile:
 
 def _unreadable(name: str, error: Exception) -> InputError:
     return InputError(f"{name}: cannot be read as Parquet ({str(error).splitlines()[0]})",
-                      hint="is it whole and not encrypted? write it again, or leave it out")
+                      hint="is it complete, and not encrypted? write it again, or leave it out")
 
 
 def _name_twice(columns: pa.Schema) -> str | None:
-    """The path of two columns of one name among those that mean something."""
+    """The path of two columns with one name, among those that are read."""
     def of(fields: list[pa.Field], path: str) -> str | None:
         names = [field.name for field in fields]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -84,25 +85,26 @@ def _name_twice(columns: pa.Schema) -> str | None:
 
 
 @dataclass(frozen=True)
-class Rows:
+class TableRows:
     """Consecutive rows of row groups, read when they are needed."""
 
     name: str
     groups: tuple[int, ...]
     lines: int
-    """How many rows."""
+    """Number of rows."""
     at_once: int
-    """Rows that are decoded together, so that memory stays bounded."""
+    """Rows decoded together, so that memory stays bounded."""
     size: int
-    """Their share of the row groups' bytes in the file."""
+    """Their bytes in the file: of a slice, its fraction of the row group's."""
     digest: str
-    """Of those bytes, of the footer, and of which rows these are."""
-    carried: pa.RecordBatch | None = None
+    """Digest of those bytes, of the footer, and of which rows these are."""
+    carried: bytes | None = None
+    """The rows themselves, as an Arrow stream."""
     byte: None = None
-    """Rows of a table begin at no byte."""
+    """Rows of a table have no offset."""
 
-    def decode(self, schema: Schema, *, scanning: bool = False) -> tuple[Decoded, Iterator[Bad]]:
-        """All good rows, and the bad ones in order. Raises InputError where the file is damaged."""
+    def decode(self, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
+        """The valid rows, and the invalid ones in order. Raises InputError where the file is damaged."""
         pieces: list[Decoded] = []
         bad: list[Bad] = []
         line = 0
@@ -115,48 +117,58 @@ class Rows:
                 break
         return concat(pieces, schema), iter(bad)
 
-    def until(self, line: int) -> Rows:
-        """Up to row `line`, counted from 0."""
+    def until(self, line: int) -> TableRows:
+        """The rows up to and including number `line`, counted from 0."""
         return replace(self, lines=line + 1, size=self.size * (line + 1) // self.lines,
                        digest=digest(f"{self.digest} until {line}".encode()))
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """The first rows that can be read, as Python has them."""
+        """The first rows that can be read, in Python's types."""
         batch = next(self._batches())
-        for number in range(min(batch.num_rows, LOOKED_AT)):
+        for number in range(min(batch.num_rows, SAMPLED_LINES)):
             with contextlib.suppress(BadLine):
                 yield row_of(batch, number, None)
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        return iter([self.carried]) if self.carried is not None else _read(self.name, self.groups, self.at_once)
+        if self.carried is None:
+            return _read(self.name, self.groups, self.at_once)
+        with pa.ipc.open_stream(self.carried) as stream:
+            return iter(stream.read_all().to_batches())
 
 
 @dataclass(frozen=True)
-class RowGroups:
-    """A piece of work: block `index` of a source."""
+class TableBlock:
+    """Block `index` of a Parquet file."""
 
-    source: int
-    """Place in the list of sources."""
     name: str
     index: int
     groups: tuple[int, ...]
     lines: int
     at_once: int
     progress: int
-    """Bytes of the source that are done once this block is."""
-    part: Rows | None = None
+    """Bytes of the file that are done once this block is."""
+    slice: TableRows | None = None
     """Carried along where the block is a slice of one row group."""
 
-    def read(self) -> Rows:
-        """The block's rows. Raises InputError."""
-        if self.part is not None:
-            return self.part
+    def where(self, last: TableBlock) -> str:
+        """For messages: from this block to `last`."""
+        return f"{self.name}, row groups {self.groups[0]:,} to {last.groups[-1]:,}"
+
+    def read(self) -> TableRows:
+        """The rows of the block. Raises InputError."""
+        if self.slice is not None:
+            return self.slice
         size, xxh3 = _stored(self.name, self.groups)
-        return Rows(self.name, self.groups, self.lines, self.at_once, size, xxh3)
+        return TableRows(self.name, self.groups, self.lines, self.at_once, size, xxh3)
 
 
-def parquet_blocks(source: int, name: str, size: int = BLOCK_BYTES) -> Generator[RowGroups]:
-    """All blocks of one file in order; `size`: bytes of values, had each at least eight. Raises InputError."""
+def parquet_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TableBlock]:
+    """All blocks of one file in order. Raises InputError.
+
+    Args:
+        name: of the file.
+        size: of a block: bytes of values, each counted as at least eight.
+    """
     file = _open(name).metadata
     index = done = 0
     for groups, values in _together(file, size):
@@ -164,23 +176,31 @@ def parquet_blocks(source: int, name: str, size: int = BLOCK_BYTES) -> Generator
         at_once = max(1, lines * size // values)
         if values <= _LARGE * size:
             done += _stored_bytes(file, groups)
-            yield RowGroups(source, name, index, groups, lines, at_once, done)
+            yield TableBlock(name, index, groups, lines, at_once, done)
             index += 1
             continue
         stored, xxh3 = _stored(name, groups)
         start = 0
         for batch in _read(name, groups, at_once):
             stop = start + batch.num_rows
-            share = stored * stop // lines - stored * start // lines
-            done += share
-            yield RowGroups(source, name, index, groups, batch.num_rows, at_once, done, Rows(
-                name, groups, batch.num_rows, at_once, share, digest(f"{xxh3} {start} {stop}".encode()), batch))
+            own = stored * stop // lines - stored * start // lines
+            done += own
+            yield TableBlock(name, index, groups, batch.num_rows, at_once, done, TableRows(
+                name, groups, batch.num_rows, at_once, own, digest(f"{xxh3} {start} {stop}".encode()), _pack(batch)))
             index += 1
             start = stop
 
 
+def _pack(batch: pa.RecordBatch) -> bytes:
+    """As it travels between processes, see PackedText."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+        stream.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
 def _together(file: pq.FileMetaData, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Row groups that fill a block together, or are larger than one; and the bytes of their values."""
+    """Row groups that fill a block together, or one that is larger; with the bytes of their values."""
     groups: tuple[int, ...] = ()
     filled = 0
     for number in range(file.num_row_groups):
@@ -198,7 +218,7 @@ def _together(file: pq.FileMetaData, size: int) -> Iterator[tuple[tuple[int, ...
 
 
 def _read(name: str, groups: tuple[int, ...], rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of so many rows, none of two row groups: a nested dictionary cannot be read over their border."""
+    """Batches of up to `rows` rows. None spans two row groups: nested dictionaries cannot be read across them."""
     file = _open(name)
     try:
         for group in groups:
@@ -212,7 +232,7 @@ def _stored_bytes(file: pq.FileMetaData, groups: tuple[int, ...]) -> int:
 
 
 def _ranges(file: pq.FileMetaData, groups: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Where in the file the row groups' columns are: offset and length of each."""
+    """Offset and length in the file of each column of the row groups."""
     for group in map(file.row_group, groups):
         for column in map(group.column, range(group.num_columns)):
             begins = [at for at in (column.dictionary_page_offset, column.data_page_offset) if at]
@@ -220,7 +240,7 @@ def _ranges(file: pq.FileMetaData, groups: tuple[int, ...]) -> Iterator[tuple[in
 
 
 def _stored(name: str, groups: tuple[int, ...]) -> tuple[int, str]:
-    """Bytes of row groups in the file, and a digest of them and of the footer, which says what they are."""
+    """Bytes of row groups in the file, and a digest of them and of the footer, which describes them."""
     state, size = xxhash.xxh3_64(), 0
     metadata = _open(name).metadata
     try:

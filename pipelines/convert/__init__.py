@@ -1,0 +1,13 @@
+"""convert: Showdown battles in any form -> trajectories.
+
+    battle_files.py        files of any form -> raw battles          raw_battles.py   one battle's bytes, by form
+    records.py             a raw battle -> a battle record           clean_log.py     the lines that say something
+    recorded_requests.py   requests and choices in a player's log    pseudonyms.py    user names -> salted hashes
+    passes.py              what both passes do with a task           summary.py       what a run did
+    convert_job.py         the job: two passes, one output
+"""
+
+from pipelines.convert.convert_job import convert_battles
+from pipelines.convert.summary import ConvertSummary
+
+__all__ = ["ConvertSummary", "convert_battles"]

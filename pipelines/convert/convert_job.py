@@ -1,0 +1,199 @@
+"""convert: Showdown battles -> trajectories, in two passes.
+
+    first     read all battles; gather what each reveals into the corpus; choose which are converted
+    second    trajectories, with what the corpus says about what a battle never showed
+
+    OUT.parts/     finished tasks, for a run that continues this one; removed at the end
+    OUT            appears when it is complete
+
+The bytes of OUT depend on the input and the options alone. Killed at any moment, OUT is what it was before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from pipelines.convert.battle_files import BATTLE_FILES
+from pipelines.convert.passes import CHOSEN, RENAMED, Conversion, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
+from pipelines.convert.pseudonyms import Pseudonyms, find_salt
+from pipelines.convert.summary import ConvertSummary
+from pipelines.jobs.executor import Executor
+from pipelines.jobs.inputs import STDIN, find_inputs, is_same_file, stored_bytes, total_bytes
+from pipelines.jobs.processes import LocalProcesses, default_workers
+from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.jobs.streams import COMPRESSION, by_ending
+from poke_bc.contract.errors import InputError, UsageError
+from poke_bc.contract.files import atomic_write, digest_file, fsync_folder
+from poke_bc.dex import to_id
+from poke_bc.showdown.convert import convert, first_pass
+from poke_bc.showdown.corpus import Corpus
+
+ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson") for packed in ("", *COMPRESSION))
+CODE = ("poke_bc.showdown", "poke_bc.dex", "poke_bc.contract", "pipelines.convert")
+"""What decides what a battle becomes."""
+SHOWDOWN = Conversion(first_pass, convert, Corpus)
+_SMALL = 128 << 10
+"""Bytes of input, mostly compressed, below which starting processes takes longer than converting."""
+_DELAY = 1.0
+"""Seconds of work on a pipe after which further processes are worth starting."""
+
+ProgressCallback = Callable[[str, int, int | None, int], None]
+"""Called with the stage, bytes of input done, bytes in all (None: unknown), and battles so far."""
+
+
+def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: Sequence[str] = (),
+                    min_rating: int | None = None, workers: int | None = None, keep_names: bool = False,
+                    salt: str | None = None, limit: int | None = None, conversion: Conversion | None = None,
+                    progress: ProgressCallback = lambda *_: None) -> ConvertSummary:
+    """Convert Showdown battles to raw trajectories: p1's and p2's of each battle, in the order of the input.
+
+    Args:
+        inputs: files in any form (see battle_files.py), folders, globs, or "-" for standard input.
+        out: JSONL file, compressed according to its ending (.zst, .gz), or "-" for standard output.
+        formats: only battles of these formats ("gen9ou"); empty: all.
+        min_rating: only battles whose lower rated player has at least this; excludes unknown ratings.
+        workers: processes; None: one for each processor, or this one alone where the input is small.
+        keep_names: do not replace user names.
+        salt: of the pseudonyms; None: see pseudonyms.find_salt.
+        limit: only the first so many of the battles that the other options leave.
+        conversion: the steps, for tests; None: those of poke_bc.showdown.
+        progress: called after each task.
+
+    Raises:
+        InputError, UsageError, ShardError: the output is as it was.
+    """
+    started = time.monotonic()
+    if any(number is not None and number < 1 for number in (workers, limit)):
+        raise UsageError("--workers and --limit must be at least 1", hint="poke-bc convert --help")
+    target = None if str(out) == STDIN else Path(out)
+    _check_output(target)
+    names = list(dict.fromkeys(find_inputs(inputs, BATTLE_FILES, output=target)))
+    if clash := next((name for name in names if is_same_file(name, target)), None):
+        raise UsageError(f"{clash}: input and output are one file", hint="choose another --out")
+    size = total_bytes(names)
+    workers = workers or (1 if size is not None and size <= _SMALL else default_workers())
+    pseudonyms = Pseudonyms(None if keep_names else find_salt(salt))
+    conversion, wanted = conversion or SHOWDOWN, frozenset(map(to_id, formats))
+    with _store(target) as store:
+        compression = (by_ending(target) if target is not None else None) or "zstd"
+        job = ConvertJob(store, compression, pseudonyms, wanted, min_rating, conversion)
+        store.follow(_plan(job))
+        run = _Run(job, names, limit, progress)
+        with LocalProcesses(workers, conversion.corpus, delay=_DELAY if size is None else 0) as executor:
+            tasks = run.first_pass(executor)
+            run.summary.require_results(bool(tasks), inputs, wanted, min_rating)
+            run.second_pass(executor, tasks, target)
+        run.summary.require_results(run.summary.trajectories > 0, inputs, wanted, min_rating)
+        if target is not None:
+            _publish(store.job_file("output"), target)
+    run.summary.seconds = time.monotonic() - started
+    return run.summary
+
+
+def _check_output(target: Path | None) -> None:
+    if target is None:
+        return
+    if target.is_dir():
+        raise UsageError(f"{target}: a folder, but the output is one file", hint=f"--out {target / 'raw.jsonl.zst'}")
+    if not target.name.endswith(ENDINGS):
+        raise UsageError(f"{target}: unknown ending for the output", hint=f"one of {', '.join(ENDINGS)}")
+
+
+@contextlib.contextmanager
+def _store(target: Path | None) -> Iterator[PartStore[ConvertReceipt]]:
+    """Beside the output; a temporary folder for standard output, after which no run can resume."""
+    if target is None:
+        with tempfile.TemporaryDirectory(prefix="poke-bc-") as folder:
+            yield PartStore(Path(folder), ConvertReceipt)
+    else:
+        with open_store(target.with_name(target.name + STORE_SUFFIX), ConvertReceipt, target, InputError) as store:
+            yield store
+
+
+def _plan(job: ConvertJob) -> dict[str, object]:
+    steps = job.conversion.first_pass, job.conversion.convert, job.conversion.corpus
+    return {"code": code_digest(*CODE), "compression": job.compression, "formats": sorted(job.formats),
+            "min_rating": job.min_rating, "names": job.pseudonyms.fingerprint,
+            "steps": [f"{step.__module__}.{step.__qualname__}" for step in steps]}
+
+
+class _Run:
+    """Both passes over the same tasks."""
+
+    def __init__(self, job: ConvertJob, names: Sequence[str], limit: int | None, progress: ProgressCallback) -> None:
+        self._job, self._names, self._limit, self._progress = job, names, limit, progress
+        self._total = total_bytes(names)
+        self.summary = ConvertSummary()
+
+    def _report(self, stage: str, done: int, battles: int) -> None:
+        self._progress(stage, done, None if self._total is None else 2 * self._total, battles)
+
+    def first_pass(self, executor: Executor) -> list[ConvertTask]:
+        """Read all battles and save the corpus: the tasks in which battles were chosen."""
+        corpus = self._job.conversion.corpus()
+        ids: set[str] = set()
+        logs: set[str] = set()
+        chosen_tasks: list[ConvertTask] = []
+        tasks = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
+        with contextlib.closing(executor.run_in_order(self._job.first_pass, tasks)) as results:
+            for report in results:
+                chosen = bytearray(len(report.battles))
+                for place, battle in self.summary.usable(report, logs):
+                    if len(logs) == self._limit:
+                        break
+                    chosen[place] = RENAMED if battle.id_hash in ids else CHOSEN
+                    ids.add(battle.id_hash)
+                    logs.add(battle.lines_hash)
+                    corpus.add(battle.revealed)
+                if any(chosen):
+                    chosen_tasks.append(ConvertTask(report.number, report.name, report.xxh3, report.kept, bytes(chosen),
+                                                    report.progress))
+                else:
+                    self._job.forget(report.number)
+                self._report("reading battles", report.progress, self.summary.battles)
+                if len(logs) == self._limit:
+                    break
+        corpus.save(self._job.corpus_path)
+        xxh3 = digest_file(self._job.corpus_path)
+        return [replace(task, corpus=xxh3) for task in chosen_tasks]
+
+    def second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], target: Path | None) -> None:
+        """Write the trajectories, in order, to standard output or beside the target."""
+        plain = target is None or by_ending(target) is None
+        with (contextlib.closing(executor.run_in_order(self._job.second_pass, tasks)) as results,
+              atomic_write(self._job.store.job_file("output")) if target is not None else _stdout() as output):
+            for task, (receipt, progress) in zip(tasks, results, strict=True):
+                _append(self._job.store.body(task.number), output, unpack=plain)
+                self._job.forget(task.number)
+                self.summary.add(receipt)
+                self._report("converting", (self._total or 0) + progress, self.summary.converted)
+
+
+def _publish(output: Path, target: Path) -> None:
+    output.replace(target)
+    fsync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _stdout() -> Iterator[IO[bytes]]:
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
+
+
+def _append(body: bytes, output: IO[bytes], *, unpack: bool) -> None:
+    """Add a part to the output. Compressed parts are added as they are: frames may follow each other."""
+    if not unpack:
+        output.write(body)
+    elif body:
+        with pa.CompressedInputStream(pa.BufferReader(body), "zstd") as text:
+            shutil.copyfileobj(text, output, 1 << 20)

@@ -1,0 +1,337 @@
+"""What convert does with a task, some battles that follow each other, in each of its two passes.
+
+    first     read the battles and find what they reveal; keep what was read (000042.battles) for the second pass
+    second    trajectories, with the corpus of all that was revealed; the part is their compressed text
+
+A part is reused by a later run only if its battles, the choice among them and the corpus are the same again. What the
+first pass kept is pickled, so only the run that made it reads it, and only while it has the digest that the run noted.
+"""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path, PurePath
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import xxhash
+
+from pipelines.convert.battle_files import read_raw_battles
+from pipelines.convert.pseudonyms import Pseudonyms
+from pipelines.convert.raw_battles import RawBattle
+from pipelines.convert.records import read_battle
+from pipelines.jobs.store import PartStore, Receipt
+from pipelines.jobs.task_size import units_per_task
+from poke_bc.contract.errors import ShardError
+from poke_bc.contract.files import digest
+from poke_bc.showdown.record import BattleRecord, SkippedBattle
+
+UNIT_BATTLES = 16
+"""Battles in the smallest task: a fifth of a second, both passes together."""
+_MOST_UNITS = 8
+_TASK_BYTES = 8 << 20
+"""A task is not made larger than this by a further battle."""
+OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
+FILTERED = (OTHER_FORMAT, LOW_RATING, NO_RATING)
+"""Reasons of battles that the options exclude."""
+INTERNAL = "internal error"
+NOT_CHOSEN, CHOSEN, RENAMED = range(3)
+"""RENAMED: another battle has the same id, so this one gets an id of its own."""
+_KEPT = ".battles"
+_EXAMPLES = 3
+_ENCODE = msgspec.json.Encoder().encode
+"""The same text as json.dumps, five times as fast; a NaN would become null, which preprocess counts as missing."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The steps from a record to trajectories. Importable by name in other processes."""
+
+    first_pass: Callable[[BattleRecord], Any]
+    """Its result is small and picklable, and has `revealed`."""
+    convert: Callable[[BattleRecord, Any, Any], list[dict[str, Any]]]
+    """Takes a record, the corpus, and the result of the first pass."""
+    corpus: type[Any]
+    """Has add(revealed), save(path) and load(path)."""
+
+
+@dataclass(frozen=True)
+class RawTask:
+    """The battles of one task, as their files hold them."""
+
+    number: int
+    battles: tuple[RawBattle, ...]
+    progress: int
+    """Bytes of all inputs on disk that are read once this task is done."""
+
+    def __str__(self) -> str:
+        first, last = self.battles[0].place, self.battles[-1].place
+        return first if first == last else f"battles {first} to {last}"
+
+    @property
+    def xxh3(self) -> str:
+        """Digest of everything that the battles are made from."""
+        state = xxhash.xxh3_64()
+        for raw in self.battles:
+            state.update(f"{raw.form}\0{PurePath(raw.source).name}\0{len(raw.data)}\0".encode(errors="replace"))
+            state.update(raw.data)
+        return state.hexdigest()
+
+
+def raw_tasks(inputs: Sequence[str], sizes: Sequence[int | None]) -> Iterator[RawTask]:
+    """All battles of the inputs, in order; which of them are one task depends on them alone."""
+    number = taken = size = before = progress = 0
+    battles: list[RawBattle] = []
+    for name, bytes_ in zip(inputs, sizes, strict=True):
+        for raw in read_raw_battles(name):
+            most = UNIT_BATTLES * units_per_task(taken // UNIT_BATTLES, _MOST_UNITS)
+            if battles and (len(battles) >= most or size + len(raw.data) > _TASK_BYTES):
+                yield RawTask(number, tuple(battles), progress)
+                number, taken, size, battles = number + 1, taken + len(battles), 0, []
+            battles.append(raw)
+            size += len(raw.data)
+            progress = before + min(raw.consumed, bytes_ or 0)
+        before += bytes_ or 0
+    if battles:
+        yield RawTask(number, tuple(battles), before)
+
+
+@dataclass(frozen=True)
+class BattleReport:
+    """What the first pass found out about one battle."""
+
+    place: str
+    id_hash: str = ""
+    """Empty where the battle cannot be read."""
+    lines_hash: str = ""
+    """Of the log: equal where two files hold one battle under any name."""
+    reason: str = ""
+    """Why it is not converted; empty if it is."""
+    detail: str = ""
+    revealed: Any = None
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What the first pass found out about a task."""
+
+    number: int
+    name: str
+    xxh3: str
+    kept: str
+    """Digest of what it kept for the second pass."""
+    progress: int
+    battles: tuple[BattleReport, ...]
+
+
+@dataclass(frozen=True)
+class ConvertTask:
+    """A task of the second pass."""
+
+    number: int
+    name: str
+    xxh3: str
+    kept: str
+    chosen: bytes
+    """One byte a battle: NOT_CHOSEN, CHOSEN or RENAMED."""
+    progress: int
+    corpus: str = ""
+    """Digest of the corpus' file, which is complete once the first pass is."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConvertReceipt(Receipt, frozen=True, kw_only=True):
+    """A part of convert: its body is the compressed text of the trajectories, empty without any."""
+
+    xxh3: str
+    chosen: str
+    corpus: str
+    text_bytes: int
+    """Before compression."""
+    converted: int
+    """Battles."""
+    exact_views: int
+    """Trajectories of players whose requests were recorded."""
+    examples: dict[str, list[str]]
+
+
+def note_example(examples: dict[str, list[str]], reason: str, place: str, detail: str) -> None:
+    """Remember the first few battles of each reason."""
+    here = examples.setdefault(reason, [])
+    if len(here) < _EXAMPLES:
+        here.append(f"{place}: {detail}" if detail else place)
+
+
+@dataclass(frozen=True)
+class ConvertJob:
+    """Both passes over a task; sent to every process that runs tasks."""
+
+    store: PartStore[ConvertReceipt]
+    compression: str
+    """Of the parts: "zstd" or "gzip"."""
+    pseudonyms: Pseudonyms
+    formats: frozenset[str]
+    min_rating: int | None
+    conversion: Conversion
+
+    @property
+    def corpus_path(self) -> Path:
+        """Where the corpus is stored between the passes."""
+        return self.store.job_file("corpus")
+
+    def first_pass(self, _number: int, task: RawTask) -> TaskReport:
+        """Read the battles, and decide which of them the options exclude."""
+        with _cycles_left_alone():
+            read = [self._read(raw) for raw in task.battles]
+            packed = pa.compress(pickle.dumps([kept for _, kept in read], protocol=5), "zstd", asbytes=True)
+            self.store.path(task.number, _KEPT).write_bytes(packed)
+            return TaskReport(task.number, str(task), task.xxh3, _fingerprint(packed), task.progress,
+                              tuple(report for report, _ in read))
+
+    def _read(self, raw: RawBattle) -> tuple[BattleReport, bytes]:
+        """The report on a battle, and what the second pass needs of it, if anything."""
+        try:
+            record = read_battle(raw, self.pseudonyms)
+            hashes = digest(record.id.encode()), _lines_hash(record)
+            if reason := self._excluded(record):
+                return BattleReport(raw.place, *hashes, reason), b""
+            first = self.conversion.first_pass(record)
+            return BattleReport(raw.place, *hashes, revealed=first.revealed), pickle.dumps((record, first), protocol=5)
+        except MemoryError:
+            raise
+        except Exception as error:  # one odd battle must not end the run: it is counted and reported
+            reason, detail = _why(error)
+            return BattleReport(raw.place, reason=reason, detail=detail), b""
+
+    def _excluded(self, record: BattleRecord) -> str:
+        if self.formats and record.format not in self.formats:
+            return OTHER_FORMAT
+        if self.min_rating is None:
+            return ""
+        rating = _lower_rating(record)
+        return NO_RATING if rating is None else LOW_RATING if rating < self.min_rating else ""
+
+    def second_pass(self, _number: int, task: ConvertTask) -> tuple[ConvertReceipt, int]:
+        """The receipt of a task's part, made now or by an earlier run, and the progress after it."""
+        def same(receipt: ConvertReceipt) -> bool:
+            return (receipt.xxh3, receipt.chosen, receipt.corpus) == (task.xxh3, digest(task.chosen), task.corpus)
+
+        with _cycles_left_alone():
+            return self.store.reuse(task.number, same) or self._convert(task), task.progress
+
+    def forget(self, number: int) -> None:
+        """Remove what the first pass kept of a task that the second has finished."""
+        self.store.path(number, _KEPT).unlink(missing_ok=True)
+
+    def _kept(self, task: ConvertTask) -> Iterator[tuple[BattleRecord, Any]]:
+        """Records and results of the first pass of the chosen battles, renamed where their id is taken."""
+        path = self.store.path(task.number, _KEPT)
+        packed = path.read_bytes()
+        if _fingerprint(packed) != task.kept:
+            raise ShardError(f"{path}: damaged while this ran", hint="run the same command again")
+        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+            kept: list[bytes] = pickle.loads(stream.read())
+        for battle, chosen in zip(kept, task.chosen, strict=True):
+            if chosen:
+                record, first = pickle.loads(battle)
+                yield (replace(record, id=f"{record.id}-{_lines_hash(record)[:8]}") if chosen == RENAMED else record,
+                       first)
+
+    def _convert(self, task: ConvertTask) -> ConvertReceipt:
+        reasons: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        examples: dict[str, list[str]] = {}
+        converted = trajectories = exact = size = 0
+        corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)
+        packed = pa.BufferOutputStream()
+        with self.store.create(task.number) as part:
+            with pa.CompressedOutputStream(packed, self.compression) as text:
+                for record, first in self._kept(task):
+                    try:
+                        views = self.conversion.convert(record, corpus, first)
+                        lines = [_ENCODE(view) + b"\n" for view in views]
+                        counted = Counter(step.get("label", "observed") for view in views for step in view["steps"])
+                    except MemoryError:
+                        raise
+                    except Exception as error:
+                        reason, detail = _why(error)
+                        reasons[reason] += 1
+                        note_example(examples, reason, record.source, detail)
+                        continue
+                    for line in lines:
+                        text.write(line)
+                        size += len(line)
+                    labels += counted
+                    converted += 1
+                    trajectories += len(lines)
+                    exact += sum(bool(record.requests.get(view["player"])) for view in views)
+            if size:
+                part.write(packed.getvalue())
+            receipt = ConvertReceipt(
+                xxh3=task.xxh3, chosen=digest(task.chosen), corpus=task.corpus, text_bytes=size, converted=converted,
+                trajectories=trajectories, decisions=labels.total(), exact_views=exact, labels=dict(labels),
+                reasons=dict(reasons), examples=examples)
+            part.commit(receipt)
+        return receipt
+
+
+def _lines_hash(record: BattleRecord) -> str:
+    return digest("\n".join(record.lines).encode(errors="replace"))
+
+
+def _fingerprint(data: bytes) -> str:
+    """A digest that nobody can forge, since what has it is unpickled."""
+    return blake2b(data, digest_size=32).hexdigest()
+
+
+def _lower_rating(record: BattleRecord) -> int | None:
+    """The lower of the two players' ratings; that of the record where the log does not give both."""
+    found: dict[str, int] = {}
+    for line in record.lines:
+        if line.startswith("|player|"):
+            fields = line.split("|")
+            if len(fields) > 5 and fields[2] not in found and fields[5].strip().isdecimal():
+                found[fields[2]] = int(fields[5])
+        elif line.startswith("|turn|"):
+            break
+    return min(found["p1"], found["p2"]) if {"p1", "p2"} <= found.keys() else record.rating
+
+
+@lru_cache(maxsize=1)
+def _load_corpus(load: Callable[[Path], Any], path: Path, _xxh3: str) -> Any:
+    """Loaded once in each process; by digest, so that it is never that of another run."""
+    return load(path)
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """Why a battle is skipped, and details: of a bug the type of the error, and the line that raised it."""
+    if isinstance(error, SkippedBattle):
+        return error.reason, error.detail
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+    return f"{INTERNAL}: {type(error).__name__}", f"{where}: {' '.join(str(error).split())[:200]}"
+
+
+@contextmanager
+def _cycles_left_alone() -> Iterator[None]:
+    """Collect reference cycles once a task, among its own objects: Python's habit of looking for them while millions of
+    small lists are made takes a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect(0)
+        if was_on:
+            gc.enable()

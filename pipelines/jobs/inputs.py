@@ -1,0 +1,120 @@
+"""Which files a job reads: files, folders, globs, and "-" for standard input."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.jobs.store import STORE_SUFFIX
+from pipelines.jobs.streams import COMPRESSION
+from poke_bc.contract.errors import InputError
+
+STDIN = "-"
+_OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
+"""JSON that preprocess and split write: never an input of a folder that also holds shards."""
+
+
+@dataclass(frozen=True)
+class InputKind:
+    """Which files of a folder are inputs of a job."""
+
+    name: str
+    """For messages: "JSONL or Parquet"."""
+    compressible: tuple[str, ...]
+    """Endings that may be followed by .gz or .zst."""
+    plain: tuple[str, ...] = ()
+    """Further endings."""
+    recursive: bool = False
+    """Whether folders within a folder are searched too."""
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """Every ending, lower case."""
+        return (*(f"{ending}{packed}" for ending in self.compressible for packed in ("", *COMPRESSION)), *self.plain)
+
+    @property
+    def hint(self) -> str:
+        """Which files to give."""
+        return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
+
+
+def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path | None = None) -> list[str]:
+    """File names in the order given; what a folder or a glob finds is sorted by name.
+
+    Args:
+        inputs: files, pipes, folders, globs, or "-".
+        kind: which files of a folder count.
+        output: skipped where a folder or a glob finds it.
+
+    Raises InputError naming what is missing, unreadable or empty.
+    """
+    found: list[str] = []
+    for given in map(str, inputs):
+        path = Path(given)
+        if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
+            found.append(given)
+        elif path.is_dir():
+            inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
+            if not inside:
+                raise InputError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+            found += inside
+        elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
+            found += (name for match in matches for name in _matched(Path(match), kind)
+                      if not is_same_file(name, output))
+        else:
+            raise InputError(f"{given}: no such file", hint=kind.hint)
+    if found.count(STDIN) > 1:
+        raise InputError("- (standard input) given twice", hint="name it once")
+    for name in found:
+        if Path(name).is_file():
+            check_readable(name)
+    return found
+
+
+def _matched(path: Path, kind: InputKind) -> Iterator[str]:
+    """The files of one match of a glob."""
+    if not any(_is_store(part) for part in path.parts):
+        yield from _inside(path, kind) if path.is_dir() else (str(path),)
+
+
+def _inside(folder: Path, kind: InputKind) -> list[str]:
+    """Inputs in a folder, without hidden files and the stores of unfinished jobs."""
+    try:
+        entries = list(folder.rglob("*") if kind.recursive else folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
+    return sorted(str(entry) for entry in entries
+                  if entry.name.lower().endswith(kind.endings) and entry.name not in _OUTPUTS and entry.is_file()
+                  and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
+
+
+def _is_store(name: str) -> bool:
+    return name.endswith(STORE_SUFFIX)
+
+
+def is_same_file(name: str | Path, other: Path | None) -> bool:
+    """Whether both names lead to one file that exists."""
+    return other is not None and other.exists() and Path(name).exists() and Path(name).samefile(other)
+
+
+def check_readable(name: str) -> None:
+    """Raises InputError where a file cannot be opened: now rather than hours later."""
+    try:
+        with open(name, "rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{name}: cannot be opened ({error.strerror})",
+                         hint="check the path and its permissions") from None
+
+
+def stored_bytes(name: str) -> int | None:
+    """Size on disk; None for standard input and pipes."""
+    return Path(name).stat().st_size if name != STDIN and Path(name).is_file() else None
+
+
+def total_bytes(names: Sequence[str]) -> int | None:
+    """Size on disk of all inputs; None where one is a pipe."""
+    sizes = [stored_bytes(name) for name in names]
+    return None if None in sizes else sum(size or 0 for size in sizes)

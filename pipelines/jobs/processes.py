@@ -1,0 +1,256 @@
+"""The executor of one machine: tasks spread over processes, with bounded memory.
+
+Processes are spawned: forking after Arrow or Polars started their threads deadlocks.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
+from typing import Any, Generic, Self, TypeVar
+
+import pyarrow as pa
+
+from poke_bc.contract.errors import InputError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ATTEMPTS = 3
+"""A task whose process dies so often is an error."""
+_UNDERWAY = 2  # tasks of a process: one it runs, one that waits; with more, the end is waited for where tasks are long
+_MOST_RESULTS = 4  # a worker, waiting for the result of an earlier task
+
+
+def nothing() -> None:
+    """The default of what a process loads."""
+
+
+class _Attempt(Generic[R]):
+    """A task on its way to a result."""
+
+    def __init__(self, number: int, task: Any, process: _Process | None = None) -> None:
+        self.number, self.task, self.process, self.failures = number, task, process, 0
+        self.future: Future[R] = Future()
+
+    @property
+    def lost(self) -> bool:
+        """Whether its process died before it was done."""
+        return self.future.done() and not self.future.cancelled() and isinstance(
+            self.future.exception(), BrokenProcessPool)
+
+
+class _Process:
+    """One further process: a pool of its own, since a pool breaks as a whole when a process of it dies."""
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._load = load
+        self._underway: deque[tuple[_Attempt[Any], Callable[[int, Any], Any]]] = deque()
+        self._start()
+
+    def _start(self) -> None:
+        """Ctrl-C is handled by the process that started this one, which does not see it even while it starts."""
+        resource_tracker.ensure_running()  # starting it later would unblock the signal
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
+            self.started = self._pool.submit(nothing)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def has_room(self) -> bool:
+        """Whether it may soon have nothing to do."""
+        while self._underway and self._underway[0][0].future.done():
+            if self._underway[0][0].lost:
+                self.restart()
+            else:
+                self._underway.popleft()[0].task = None  # it may carry data
+        return len(self._underway) < _UNDERWAY
+
+    def submit(self, job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
+        """Run a task here. Tasks run one after the other, in the order in which they are submitted."""
+        try:
+            attempt.future = self._pool.submit(job, attempt.number, attempt.task)
+        except BrokenProcessPool:
+            self.restart()
+            attempt.future = self._pool.submit(job, attempt.number, attempt.task)
+        attempt.process = self
+        self._underway.append((attempt, job))
+
+    def restart(self) -> None:
+        """A new process for the one that died, with the tasks that it has not done. The first of them was running."""
+        self._pool.shutdown()  # returns once all of its futures are done
+        lost = [(attempt, job) for attempt, job in self._underway if attempt.lost]
+        self._underway.clear()
+        self._start()
+        for place, (attempt, job) in enumerate(lost):
+            attempt.failures += place == 0
+            if attempt.failures < ATTEMPTS:
+                self.submit(job, attempt)
+                continue
+            attempt.future = Future()
+            attempt.future.set_exception(InputError(
+                f"{attempt.task}: its worker process died {ATTEMPTS} times (killed, or out of memory)",
+                hint="run the same command again, with fewer --workers if memory is short: finished tasks are kept"))
+
+    def forget(self) -> None:
+        """The tasks of a run that is over are not tried again."""
+        self._underway.clear()
+
+    def stop(self, *, wait: bool) -> None:
+        """End the process after the task it is running."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
+
+
+class LocalProcesses:
+    """An executor that uses processes of this machine. This process is one of them, and starts first.
+
+    Args:
+        count: of processes.
+        load: called by each further process before its first task.
+        delay: seconds of work after which the further processes are started. 0: at once. For inputs of unknown size,
+            which may be over before another process has started.
+    """
+
+    def __init__(self, count: int, load: Callable[[], object] = nothing, *, delay: float = 0.0) -> None:
+        _use_one_thread()
+        self.count = count
+        self._load, self._delay = load, delay
+        self._others: list[_Process] = []
+        self._begin: float | None = None
+
+    def __enter__(self) -> Self:
+        self._begin = time.monotonic()
+        if not self._delay:
+            self._start_others()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for wait_for_it in (False, True):
+            for process in self._others:
+                process.stop(wait=wait_for_it)
+
+    def _start_others(self) -> None:
+        try:
+            while len(self._others) < self.count - 1:
+                self._others.append(_Process(self._load))
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def run_in_order(self, job: Callable[[int, T], R], tasks: Iterable[T]) -> Generator[R]:
+        """See Executor. Whenever each further process has a task waiting, this one runs the next itself.
+
+        So at most two tasks a worker are in memory, which matters where they carry their data.
+        """
+        attempts: deque[_Attempt[R]] = deque()
+        try:
+            for number, task in enumerate(_until_one_fails(tasks, attempts)):
+                attempt: _Attempt[R] = _Attempt(number, task)
+                attempts.append(attempt)
+                process = next((each for each in self._available() if each.has_room()), None)
+                if process is not None:
+                    process.submit(job, attempt)
+                else:
+                    _run(job, attempt)
+                while attempts and (_is_done(attempts[0]) or self._must_wait(len(attempts))):
+                    yield _result(attempts.popleft())
+            while attempts:
+                yield _result(attempts.popleft())
+        finally:
+            wait([each.future for each in attempts if not each.future.cancel()])
+            for process in self._others:
+                process.forget()
+
+    def _available(self) -> list[_Process]:
+        if self._begin is not None and len(self._others) < self.count - 1 and (
+                time.monotonic() - self._begin >= self._delay):
+            self._start_others()
+        return self._others
+
+    def _must_wait(self, results: int) -> bool:
+        """Whether too many results wait for an earlier one; never while the others start, which takes a second."""
+        return results > _MOST_RESULTS * self.count and any(process.started.done() for process in self._others)
+
+
+def _is_done(attempt: _Attempt[R]) -> bool:
+    if attempt.lost and attempt.process is not None:
+        attempt.process.restart()
+    return attempt.future.done()
+
+
+def _result(attempt: _Attempt[R]) -> R:
+    while wait([attempt.future]) and not _is_done(attempt):
+        pass
+    return attempt.future.result()
+
+
+def _run(job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
+    """Run a task in this process; its error is raised in its turn, as with any number of workers."""
+    try:
+        attempt.future.set_result(job(attempt.number, attempt.task))
+    except Exception as error:
+        attempt.future.set_exception(error)
+    attempt.task = None
+
+
+def _until_one_fails(tasks: Iterable[T], attempts: deque[_Attempt[R]]) -> Iterator[T]:
+    """The tasks; an error in making one comes after the results of those before it."""
+    try:
+        yield from tasks
+    except Exception as error:
+        attempts.append(_Attempt(0, None))
+        attempts[-1].future.set_exception(error)
+
+
+def _begin(load: Callable[[], object]) -> None:
+    """What a further process does first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    atexit.register(os._exit, 0)  # nothing is left to do, and tearing down what Numba loaded takes 0.25 s
+    _use_one_thread()
+    load()
+
+
+def _end_with_the_parent() -> None:
+    """Otherwise a process whose parent was killed would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Ctrl-C while this is open takes effect when it closes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is interrupted
+        return
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        signal.raise_signal(signal.SIGINT)
+
+
+def default_workers() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _use_one_thread() -> None:
+    """Arrow uses one thread a process: the processes are what runs in parallel."""
+    pa.set_cpu_count(1)

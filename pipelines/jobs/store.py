@@ -1,0 +1,214 @@
+"""The store of a job: a folder with the part that each finished task left.
+
+    lock            held by the run that works here
+    plan.json       what the parts depend on besides their input: parts of another plan are discarded
+    000042.part     a finished task: its output (the body), its receipt as JSON, and a footer
+    000042.*        other files of a task, of use only to the run that made them
+    *.job           files of the job as a whole, likewise
+
+The receipt commits a part, and it is at the end of the same file, because creating a file takes as long as a tenth of
+what is done with a block. A part is reused only if its task, its body and its receipt still have the digests they had,
+so nothing here needs fsync: after a crash of the machine some parts are made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Generic, TypeVar
+
+import msgspec
+import xxhash
+
+from poke_bc.contract.errors import PokeBCError, ShardError, UsageError
+from poke_bc.contract.files import TEMPORARY, digest, digest_file, exclusively, write_json
+
+STORE_SUFFIX = ".parts"
+_LOCK, _PLAN, _PART = "lock", "plan.json", ".part"
+_OURS = re.compile(rf"\d{{6,}}\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TEMPORARY)}.*")
+"""What a run puts into its store; nothing else there is touched."""
+_FOOTER = struct.Struct("<QQQQ")  # size and xxh3 of the body, size and xxh3 of the receipt
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What both jobs record of a finished task."""
+
+    trajectories: int
+    decisions: int
+    labels: dict[str, int]
+    reasons: dict[str, int]
+    """Why something was left out -> how often."""
+
+
+R = TypeVar("R", bound=Receipt)
+
+
+class PartWriter:
+    """A part in the making. Without `commit` it counts as missing."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._xxh3 = file, xxhash.xxh3_64()
+        self.size = 0
+        """Bytes of the body so far."""
+
+    def write(self, data: Any) -> None:
+        """Append to the body: anything with the buffer protocol, one byte an item."""
+        self._file.write(data)
+        self._xxh3.update(data)
+        self.size += memoryview(data).nbytes
+
+    def commit(self, receipt: Receipt) -> None:
+        """Finish the part."""
+        text = msgspec.json.encode(receipt)
+        self._file.write(text)
+        self._file.write(_FOOTER.pack(self.size, self._xxh3.intdigest(), len(text), xxhash.xxh3_64_intdigest(text)))
+
+
+@dataclass(frozen=True)
+class PartStore(Generic[R]):
+    """The parts of one plan, by the number of their task. Picklable: tasks in other processes use it too."""
+
+    folder: Path
+    receipt_type: type[R]
+
+    def path(self, number: int, suffix: str = _PART) -> Path:
+        """A file of a task; by default its part."""
+        return self.folder / f"{number:06d}{suffix}"
+
+    def job_file(self, name: str) -> Path:
+        """A file of the job as a whole."""
+        return self.folder / f"{name}.job"
+
+    @contextlib.contextmanager
+    def create(self, number: int) -> Iterator[PartWriter]:
+        """A new part, in place of an earlier one."""
+        with open(self.path(number), "wb") as file:
+            yield PartWriter(file)
+
+    def find(self, number: int) -> R | None:
+        """The receipt of a part; None where it is missing or damaged. The body is not looked at."""
+        found = self._receipt(self.path(number))
+        return found[0] if found else None
+
+    def reuse(self, number: int, same: Callable[[R], bool]) -> R | None:
+        """The receipt of a part, if `same` accepts it and the body is what it was."""
+        path = self.path(number)
+        found = self._receipt(path)
+        if found is None or not same(found[0]):
+            return None
+        receipt, size, xxh3 = found
+        return receipt if int(digest_file(path, size), 16) == xxh3 else None
+
+    def body(self, number: int) -> bytes:
+        """The body of a finished part. Raises ShardError where it was damaged since."""
+        path = self.path(number)
+        found = self._receipt(path)
+        if found is not None:
+            with open(path, "rb") as file:
+                body = file.read(found[1])
+            if xxhash.xxh3_64_intdigest(body) == found[2]:
+                return body
+        raise ShardError(f"{path}: damaged while this ran", hint="run the same command again")
+
+    def finished(self) -> Iterator[R]:
+        """Receipts of all finished parts."""
+        for path in self.folder.glob(f"*{_PART}"):
+            if found := self._receipt(path):
+                yield found[0]
+
+    def _receipt(self, path: Path) -> tuple[R, int, int] | None:
+        """The receipt, and size and digest of the body."""
+        try:
+            with open(path, "rb") as file:
+                end = file.seek(-_FOOTER.size, 2)
+                size, body_xxh3, length, xxh3 = _FOOTER.unpack(file.read())
+                if size + length != end:
+                    return None
+                file.seek(size)
+                text = file.read(length)
+            if xxhash.xxh3_64_intdigest(text) != xxh3:
+                return None
+            return msgspec.json.decode(text, type=self.receipt_type), size, body_xxh3
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def follow(self, plan: dict[str, Any]) -> None:
+        """Discard the parts of another plan, and what a run that was killed left besides parts."""
+        path = self.folder / _PLAN
+        try:
+            same = json.loads(path.read_bytes()) == plan
+        except (FileNotFoundError, ValueError):
+            same = False
+        self._clear(keep=lambda name: name == _LOCK or (same and (name == _PLAN or name.endswith(_PART))))
+        if not same:
+            write_json(path, plan)
+
+    def remove(self) -> None:
+        """Remove the folder, unless something in it is not of a job."""
+        self._clear(keep=lambda _: False)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def _clear(self, keep: Callable[[str], bool]) -> None:
+        for entry in self.folder.iterdir():
+            if _OURS.fullmatch(entry.name) and entry.is_file() and not keep(entry.name):
+                entry.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_store(folder: Path, receipt_type: type[R], output: Path, failed: type[PokeBCError]) -> Iterator[PartStore[R]]:
+    """The store in `folder`, which only one run may use at a time; removed at the end.
+
+    Of a run that ends early finished parts are kept, if they hold any trajectory.
+
+    Args:
+        folder: made if it is missing, with its parents.
+        receipt_type: of the parts.
+        output: what the job writes, for messages.
+        failed: raised for errors of the file system, such as a full disk.
+
+    Raises UsageError while another run uses it.
+    """
+    store = PartStore(folder, receipt_type)
+    try:
+        is_new = not folder.parent.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        busy = UsageError(f"{output}: another run is writing it", hint="wait for it, or choose another --out")
+        with exclusively(folder / _LOCK, busy):
+            try:
+                yield store
+            except PokeBCError:
+                if not any(receipt.trajectories for receipt in store.finished()):
+                    store.remove()
+                    if is_new and not any(folder.parent.iterdir()):
+                        folder.parent.rmdir()
+                raise
+            except KeyboardInterrupt:
+                if not any(receipt.trajectories for receipt in store.finished()):
+                    raise
+                raise KeyboardInterrupt("interrupted; finished tasks are kept, the same command continues") from None
+            store.remove()
+    except OSError as error:
+        raise failed(f"{error.filename or output}: {error.strerror or error}",
+                     hint=f"free space or fix permissions at {output}, or choose another --out; "
+                          "finished tasks are kept, the same command continues") from None
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of the code and data of some packages or modules: parts that other code made are not reused."""
+    files: list[tuple[str, Path]] = []
+    for module in modules:
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(module)
+        root = Path(spec.origin)
+        inside = root.parent.rglob("*") if spec.submodule_search_locations else [root]
+        files += ((f"{module}/{path.relative_to(root.parent)}", path) for path in inside
+                  if path.suffix != ".pyc" and path.is_file())
+    return digest("".join(f"{name}:{digest_file(path)};" for name, path in sorted(files)).encode())

@@ -1,0 +1,257 @@
+"""preprocess: raw trajectories -> a committed data set.
+
+    out/.parts/            finished tasks; a rerun of the same command uses them, and the end removes them
+    out/quarantine.jsonl   lines that are not trajectories: file, line, byte, path, reason
+    out/shard-*.arrow      rows
+    out/manifest.json      the commit
+
+Killed at any moment, the folder holds the data set it held before, or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from pipelines.decode import WORTH_SCANNING, can_scan, prepare
+from pipelines.jobs.executor import Executor
+from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
+from pipelines.jobs.processes import LocalProcesses, default_workers, interrupts_deferred, nothing
+from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt, most_common
+from pipelines.preprocess.shard_writer import ShardWriter
+from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, expected_bytes, tasks_of
+from pipelines.preprocess.text_blocks import BLOCK_BYTES
+from pipelines.preprocess.totals import Totals
+from poke_bc.contract.errors import InputError, ShardError, UsageError
+from poke_bc.contract.files import atomic_write, remove_temporaries
+from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
+from poke_bc.contract.rows import row_bytes
+from poke_bc.version import __version__
+
+STORE = STORE_SUFFIX
+"""Name of the store in the data set's folder."""
+QUARANTINE = "quarantine.jsonl"
+SHARD_BYTES = 256 << 20
+CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.decoded", "pipelines.from_arrow", "pipelines.read_arrow",
+        "pipelines.read_exact", "pipelines.read_table", "pipelines.scan", "pipelines.preprocess")
+"""What decides which rows a text becomes."""
+_WORTH_PROCESSES = 256 << 20
+"""Bytes that Arrow decodes in the seconds that processes take to start; the scanner decodes four times as much."""
+_DELAY = 1.0
+"""Seconds of work on a pipe after which further processes are worth starting."""
+
+ProgressCallback = Callable[[str, int, int | None, int], None]
+"""Called with the stage, done, total (None: unknown), and decisions so far. Done and total are bytes while reading, and
+decisions while writing; the stage "preparing the decoder" is where it is loaded, and compiled if it never was."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """What a run did."""
+
+    manifest: Manifest
+    seconds: float
+    decoder: str
+    """Of text: "scanner" or "arrow". The rows are the same."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        counts = self.manifest.counts
+        size = sum(shard.rows.bytes for shard in self.manifest.shards)
+        return {
+            "trajectories": counts.trajectories,
+            "decisions": counts.decisions,
+            "labelled": counts.observed,
+            "duplicates": counts.duplicates,
+            "quarantined": sum(counts.quarantined.values()),
+            "seconds": round(self.seconds, 3),
+            "decisions_per_s": round(counts.decisions / self.seconds, 1),
+            "shards": len(self.manifest.shards),
+            "bytes": size,
+            "bytes_per_decision": round(size / counts.decisions, 1),
+            "decoder": self.decoder,
+            "schema": self.manifest.schema.name,
+            "legal_masks": self.manifest.legal_masks,
+        }
+
+
+def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *, schema: str | Path = "auto",
+               workers: int | None = None, max_bad: float = 0.001, limit: int | None = None,
+               shard_bytes: int = SHARD_BYTES, block_bytes: int = BLOCK_BYTES,
+               progress: ProgressCallback = lambda *_: None) -> Preprocessed:
+    """Turn raw trajectories into shards.
+
+    Args:
+        inputs: JSONL files (.gz and .zst too), Parquet files, globs, folders, or "-" for standard input.
+        out: folder of the data set.
+        schema: "auto", a shipped schema's name, or a TOML file.
+        workers: processes; None: one for each processor, or this one alone where the input is small.
+        max_bad: largest fraction of lines that may be quarantined, 0 to 1.
+        limit: only the first so many trajectories.
+        shard_bytes: a shard ends with the first battle that fills this.
+        block_bytes: size of a block of text (of Parquet: of values). The bytes of the data set are promised for the
+            default.
+        progress: called after each task and each shard.
+
+    Raises:
+        InputError, SchemaError, UsageError, ShardError: nothing half-written is left.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    if not 0 <= max_bad <= 1 or (workers is not None and workers < 1) or (limit is not None and limit < 1):
+        raise UsageError("--max-bad must be between 0 and 1, --workers and --limit at least 1",
+                         hint="poke-bc preprocess --help")
+    names = find_inputs(inputs, TRAJECTORY_FILES)
+    check_tables(names)
+    with open_store(out / STORE, PreprocessReceipt, out, ShardError) as store:
+        _sweep(out)
+        try:
+            with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks:
+                table, tasks = choose_schema(schema, all_tasks)
+                store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
+                              "inputs": names})
+                job = DecodeJob(store, table)
+                workers = workers or _enough_workers(names)
+                with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)),
+                                 threads=workers if workers > 1 else 0) as shards:
+                    with LocalProcesses(workers, can_scan if _worth_scanning(names) else nothing,
+                                        delay=_DELAY if total_bytes(names) is None else 0) as executor:
+                        job = _with_decoder(job, names, progress)  # while the others start
+                        totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
+                    _quarantine(out, job, totals, max_bad)
+                    manifest = _commit(out, job, totals, limit, shards, progress)
+        finally:
+            _sweep(out)
+    return Preprocessed(manifest, time.monotonic() - started, "scanner" if job.scanning else "arrow")
+
+
+def _sweep(out: Path) -> None:
+    """Remove temporary files and shards that no manifest names: leavings of a killed run, or of older data."""
+    named: set[str] = set()
+    if (out / MANIFEST).exists():
+        try:
+            entries = Manifest.read(out).shards
+        except ShardError:
+            return  # of another version, or damaged: not ours to clean up
+        named = {file.name for entry in entries for file in (entry.rows, entry.trajectories)}
+    remove_temporaries(out)
+    for path in out.glob("shard-*.arrow"):
+        if path.name not in named:
+            path.unlink()
+
+
+def _with_decoder(job: DecodeJob, names: Sequence[str], progress: ProgressCallback) -> DecodeJob:
+    """With the scanner, where it works and there is enough to read."""
+    if not _worth_scanning(names):
+        return job
+    progress("preparing the decoder", 0, None, 0)
+    with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
+        return replace(job, scanning=prepare(job.schema))
+
+
+def _worth_scanning(names: Sequence[str]) -> bool:
+    text = expected_bytes(names)
+    return text is None or text >= WORTH_SCANNING
+
+
+def _enough_workers(names: Sequence[str]) -> int:
+    """One process for each processor, where there is enough to read."""
+    text = expected_bytes(names)
+    if text is not None and text < _WORTH_PROCESSES:  # without asking for Numba, which takes a while
+        return 1
+    return 1 if text is not None and text < 4 * _WORTH_PROCESSES and can_scan() else default_workers()
+
+
+def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
+               shards: ShardWriter, progress: ProgressCallback) -> Totals:
+    """Run every task and hand the parts on; with a limit, the last part is cut after the last trajectory wanted."""
+    sizes = [stored_bytes(name) for name in names]
+    total = total_bytes(names)
+    before = [0, *accumulate(size or 0 for size in sizes)]
+    underway: deque[Task | None] = deque()  # they may carry data, and only a limit needs them again
+
+    def remembered() -> Iterator[Task]:
+        for task in tasks:
+            underway.append(task if limit is not None else None)
+            yield task
+
+    totals = Totals(names)
+    with contextlib.closing(executor.run_in_order(job.run, remembered())) as results:
+        for number, (receipt, read) in enumerate(results):
+            task = underway.popleft()
+            enough = limit is not None and totals.trajectories + receipt.trajectories >= limit
+            if enough and limit is not None and task is not None:
+                receipt = job.cut(number, task, receipt, limit - totals.trajectories)
+            shards.add(number, receipt, totals.add(receipt))
+            if enough:
+                break
+            progress("reading", before[receipt.source] + read, total, totals.rows)
+    return totals
+
+
+def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> None:
+    """Write quarantine.jsonl. Raises InputError if too many lines are in it, or nothing else was read.
+
+    Where `out` holds a data set, its own quarantine stays until the new one is committed.
+    """
+    path = _pending_quarantine(job.store) if (out / MANIFEST).exists() else out / QUARANTINE
+    bad, good = totals.bad, totals.trajectories
+    names = ", ".join(totals.inputs[:3]) + (", ..." if len(totals.inputs) > 3 else "")
+    if not bad and not good:
+        raise InputError(f"{names}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
+    if bad:
+        with atomic_write(path) as file:
+            for number, part in enumerate(totals.parts):
+                for line in job.read_bad(number) if part.bad else ():
+                    place = {"file": totals.inputs[part.source], "line": part.first_line + line.line}
+                    byte = {} if line.byte is None else {"byte": line.byte}
+                    entry = {**place, **byte, "path": line.path, "reason": line.reason}
+                    file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    else:
+        path.unlink(missing_ok=True)
+    if bad > max_bad * (good + bad) or not good:
+        reason, count = totals.reasons.most_common(1)[0]
+        limit = f", more than --max-bad {max_bad:g}" if good else ""
+        raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
+                         f"most often ({count:,}): {reason}",
+                         hint=f"see {path} for each line, fix them or raise --max-bad (finished tasks are kept in "
+                              f"{job.store.folder} for that)")
+
+
+def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:
+    return store.job_file("quarantine")
+
+
+def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards: ShardWriter,
+            progress: ProgressCallback) -> Manifest:
+    written = 0
+
+    def report(rows: int) -> None:
+        nonlocal written
+        written += rows
+        progress("writing", written, totals.rows, totals.rows)
+
+    entries, index = shards.finish(report)
+    labels = totals.labels
+    manifest = Manifest(
+        schema=totals.sized(job.schema), shards=entries, sources=totals.sources(), producer=__version__, limit=limit,
+        counts=Counts(
+            battles=index.battles, trajectories=len(index.battle_T), duplicates=index.duplicates, decisions=totals.rows,
+            observed=labels["observed"], censored=labels["censored"], unlabelled=labels["unlabelled"],
+            with_legal=labels["with_legal"], quarantined=most_common(totals.reasons),
+            unknown_keys=most_common(totals.unknown), present=dict(sorted(totals.present.items()))))
+    manifest.write(out)
+    if not totals.reasons:
+        (out / QUARANTINE).unlink(missing_ok=True)
+    elif (pending := _pending_quarantine(job.store)).exists():
+        pending.replace(out / QUARANTINE)
+    return manifest

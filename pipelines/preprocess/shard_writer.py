@@ -1,0 +1,278 @@
+"""Parts -> shards: consecutive blocks joined column by column, cut only between battles.
+
+A shard is written and hashed in one pass, one column of one block at a time, so memory does not grow with the shard. It
+is fsynced and named after its place and digest: a new generation never overwrites a file that somebody has mapped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from numpy.typing import NDArray
+
+from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
+from pipelines.preprocess.totals import PartPlace
+from poke_bc.contract.files import TEMPORARY, fsync_folder
+from poke_bc.contract.manifest import FileEntry, ShardEntry
+from poke_bc.contract.rows import arrow_schema, row_dtypes
+from poke_bc.contract.schema import Schema
+from poke_bc.contract.trajectory import battle_hash
+
+Columns = dict[tuple[int, int], Iterator[memoryview]]
+
+
+class Slice(NamedTuple):
+    """Consecutive trajectories of a block, and their rows."""
+
+    path: Path
+    """Of the part."""
+    offset: int
+    """Where the rows of the block begin in it."""
+    rows: int
+    """Rows of the block."""
+    source: int
+    first_line: int
+    """Number of the block's first line in its input, from 1."""
+    first: int
+    """Place in the block of the first trajectory."""
+    table: pa.Table
+    """These trajectories: about a fiftieth of the rows' bytes."""
+    row_start: int
+    row_stop: int
+
+
+class Index(NamedTuple):
+    """What is kept of every trajectory until the end: 16 bytes each."""
+
+    battle_T: NDArray[np.uint64]
+    view_T: NDArray[np.uint64]
+    """Hash of (replay_id, player)."""
+
+    @property
+    def battles(self) -> int:
+        """Different battles."""
+        return len(np.unique(self.battle_T))
+
+    @property
+    def duplicates(self) -> int:
+        """Views that repeat an earlier one."""
+        return len(self.view_T) - len(np.unique(self.view_T))
+
+
+class ShardWriter:
+    """Takes parts in order, and writes each shard as soon as it is full; nothing refers to one until a manifest does.
+
+    A shard ends with the first battle that fills it: consecutive views of one battle stay together.
+
+    Args:
+        folder: of the data set.
+        job: that made the parts.
+        shard_rows: rows that fill a shard.
+        threads: shards written at once, while further parts are made: copying, hashing and fsync do not hold the
+            interpreter. 0: each shard is written by the thread that finds it full.
+    """
+
+    def __init__(self, folder: Path, job: DecodeJob, shard_rows: int, threads: int) -> None:
+        self._folder, self._job, self._shard_rows = folder, job, shard_rows
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._most_underway = 2 * threads
+        self._battles: list[NDArray[np.uint64]] = []
+        self._views: list[NDArray[np.uint64]] = []
+        self._slices: list[Slice] = []  # of the shard that is not yet full
+        self._filled, self._last_battle = 0, None
+        self._shards = self._trajectories = 0  # of full shards
+        self._underway: deque[Future[ShardEntry]] = deque()
+        self._entries: list[ShardEntry] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def add(self, number: int, receipt: PreprocessReceipt, place: PartPlace) -> None:
+        """The next part. Waits while shards are written more slowly than parts are made.
+
+        Raises OSError where an earlier shard could not be written.
+        """
+        while self._underway and (self._underway[0].done() or len(self._underway) > self._most_underway):
+            self._entries.append(self._underway.popleft().result())
+        path, line = self._job.store.path(number), place.first_line
+        for at, (block, offset) in enumerate(zip(receipt.blocks, self._job.offsets(receipt), strict=False)):
+            if block.trajectories:
+                table = self._job.read_table(number, receipt, at)
+                self._add_block(Slice(path, offset, block.rows, receipt.source, line, 0, table, 0, block.rows))
+            line += block.lines
+
+    def _add_block(self, block: Slice) -> None:
+        ids, players = block.table["replay_id"].to_pylist(), block.table["player"].to_pylist()
+        battle_T = _hashes(ids)
+        self._battles.append(battle_T)
+        self._views.append(_hashes([f"{id_}\0{player}" for id_, player in zip(ids, players, strict=True)]))
+        ends_T = list(accumulate(block.table["rows"].to_pylist(), initial=0))
+        start = 0
+
+        def take(stop: int) -> None:
+            if stop > start:
+                self._slices.append(block._replace(first=start, table=block.table.slice(start, stop - start),
+                                                   row_start=ends_T[start], row_stop=ends_T[stop]))
+
+        for place, battle in enumerate(battle_T):
+            if self._filled >= self._shard_rows and battle != self._last_battle:
+                take(place)
+                self._write()
+                start = place
+            self._filled += ends_T[place + 1] - ends_T[place]
+            self._last_battle = battle
+        take(len(battle_T))
+
+    def _write(self) -> None:
+        """Write the shard that is full."""
+        arguments = self._folder, self._job.schema, self._shards, self._slices, self._trajectories
+        if self._pool is not None:
+            self._underway.append(self._pool.submit(_write_shard, *arguments))
+        else:
+            self._entries.append(_write_shard(*arguments))
+        self._shards += 1
+        self._trajectories += sum(piece.table.num_rows for piece in self._slices)
+        self._slices, self._filled = [], 0
+
+    def finish(self, written: Callable[[int], None]) -> tuple[tuple[ShardEntry, ...], Index]:
+        """Write the last shard and wait for all: the shards in order, and what is known of all trajectories.
+
+        Args:
+            written: called with the rows of each shard once it is written, in order.
+        """
+        if self._slices:
+            self._write()
+        for entry in self._all():
+            written(entry.row_count)
+        fsync_folder(self._folder)
+        empty = np.empty(0, np.uint64)
+        return tuple(self._entries), Index(np.concatenate([empty, *self._battles]),
+                                           np.concatenate([empty, *self._views]))
+
+    def _all(self) -> Iterator[ShardEntry]:
+        yield from self._entries
+        while self._underway:
+            self._entries.append(self._underway.popleft().result())
+            yield self._entries[-1]
+
+
+def _hashes(names: list[str]) -> NDArray[np.uint64]:
+    return np.array([battle_hash(name) for name in names], np.uint64)
+
+
+def _write_shard(folder: Path, schema: Schema, number: int, slices: Sequence[Slice],
+                 first_trajectory: int) -> ShardEntry:
+    """The two files of a shard, under their final names."""
+    stem = f"shard-{number:05d}"
+    rows = sum(piece.row_stop - piece.row_start for piece in slices)
+    return ShardEntry(rows=_write_rows(folder, stem, schema, slices, rows, first_trajectory),
+                      trajectories=_write_trajectories(folder, stem, slices),
+                      row_count=rows, trajectory_count=sum(piece.table.num_rows for piece in slices))
+
+
+def _write_rows(folder: Path, stem: str, schema: Schema, slices: Sequence[Slice], rows: int,
+                first_trajectory: int) -> FileEntry:
+    """One record batch. Arrow is given columns of zeros, which cost no memory, and the file puts the rows there."""
+    arrow, layout = arrow_schema(schema), row_dtypes(schema)
+    arrays: list[pa.Array] = []
+    columns: Columns = {}
+    for field, (name, (dtype, shape)) in zip(arrow, layout.items(), strict=True):
+        zeros = pa.py_buffer(np.zeros((rows, *shape), dtype))
+        columns[zeros.address, zeros.size] = _column(name, schema, slices, first_trajectory)
+        values = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), rows * int(np.prod(shape, dtype=int)), [None, zeros])
+        arrays.append(pa.FixedSizeListArray.from_arrays(values, type=field.type) if shape else values)
+    batch = pa.RecordBatch.from_arrays(arrays, schema=arrow)
+    return _save(folder, stem, "arrow", [pa.Table.from_batches([batch])], columns)
+
+
+def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory: int) -> Iterator[memoryview]:
+    """The values of one column, a slice at a time."""
+    before = 0
+    for each, (dtype, shape) in row_dtypes(schema).items():
+        width = dtype.itemsize * int(np.prod(shape, dtype=int))
+        if each == name:
+            break
+        before += width
+    for piece in slices:
+        with open(piece.path, "rb", buffering=0) as file:
+            wanted = (piece.row_stop - piece.row_start) * width
+            data = os.pread(file.fileno(), wanted, piece.offset + piece.rows * before + piece.row_start * width)
+        if len(data) < wanted:
+            raise OSError(None, "damaged while this ran", str(piece.path))
+        if name == "trajectory":
+            shift = np.uint32((first_trajectory - piece.first) % (1 << 32))  # the difference may be negative
+            yield (np.frombuffer(data, dtype) + shift).view(np.uint8).data
+        else:
+            yield memoryview(data)
+        first_trajectory += piece.table.num_rows
+
+
+def _write_trajectories(folder: Path, stem: str, slices: Sequence[Slice]) -> FileEntry:
+    """The table of a shard's trajectories: the keys of contract 1, rows, and where each was read."""
+    def table(piece: Slice) -> pa.Table:
+        lines = piece.table["line"].to_numpy() + piece.first_line
+        sources = np.full(piece.table.num_rows, piece.source, np.uint16)
+        table = piece.table.set_column(piece.table.column_names.index("line"), "line", pa.array(lines))
+        return table.append_column("source", pa.array(sources)).combine_chunks()
+
+    return _save(folder, stem, "trajectories.arrow", [table(piece) for piece in slices], {})
+
+
+def _save(folder: Path, stem: str, ending: str, tables: Sequence[pa.Table], columns: Columns) -> FileEntry:
+    """An Arrow file, written under a temporary name, fsynced and named after its digest.
+
+    Args:
+        folder, stem, ending: where, and the rest of the name.
+        tables: of one schema.
+        columns: address and size of a buffer in them -> what is written in its place.
+    """
+    temporary = folder / f"{TEMPORARY}{stem}.{ending}"
+    with open(temporary, "wb") as file:
+        sink = _HashedFile(file, columns)
+        with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), tables[0].schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        assert not columns, f"{stem}: Arrow wrote copies of its columns"
+        file.flush()
+        os.fsync(file.fileno())
+        size, xxh3 = file.tell(), sink.xxh3.hexdigest()
+    name = f"{stem}-{xxh3[:8]}.{ending}"
+    temporary.replace(folder / name)
+    return FileEntry(name=name, bytes=size, xxh3=xxh3)
+
+
+class _HashedFile:
+    """What Arrow writes to."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO, columns: Columns) -> None:
+        self._file, self._columns = file, columns
+        self.xxh3 = xxhash.xxh3_64()
+
+    def write(self, data: bytes | pa.Buffer) -> int:
+        column = self._columns.pop((data.address, data.size), None) if isinstance(data, pa.Buffer) else None
+        pieces: Iterable[Any] = [data] if column is None else column
+        for piece in pieces:
+            self._file.write(piece)
+            self.xxh3.update(piece)
+        return memoryview(data).nbytes
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
