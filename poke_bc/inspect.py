@@ -266,9 +266,9 @@ def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
 
 def inspect_run(run: Path) -> Inspection:
     """Configuration, progress and the last evaluation of a run."""
-    from poke_bc.train.config import CONFIG_FILE, read_toml
+    from poke_bc.train.config import TrainConfig
 
-    config = read_toml(run / CONFIG_FILE)
+    config = TrainConfig.read(run).to_dict()
     metrics = []
     for line in (run / "metrics.jsonl").read_bytes().splitlines() if (run / "metrics.jsonl").exists() else []:
         with contextlib.suppress(ValueError):  # cut short when the run was killed

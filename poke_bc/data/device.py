@@ -1,7 +1,7 @@
-"""What feeding and training ask of a device that works on its own time.
+"""What feeding and training need of a device that works asynchronously.
 
-The host queues work on streams and runs ahead; what orders the work are events. `Cuda` is the real thing. The
-tests have a stand-in that delays each stream as long as the events allow, so that a missing one shows.
+The host queues work on streams and runs on; events order the work. `Cuda` is the real device. The tests have a
+stand-in that delays each stream as long as the events allow, so that a missing event shows.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from torch import Tensor
 
 
 class Event(Protocol):  # each kind of device takes its own kinds of events and streams, hence Any
-    """A point in a stream's work. Before it is recorded, waiting for it is waiting for nothing."""
+    """A point in a stream's work. Waiting for one that was never recorded returns at once."""
 
     def record(self, stream: Any) -> None:
-        """Be the point that the stream's queue has now reached."""
+        """Mark the current end of the stream's queue."""
 
     def synchronize(self) -> None:
-        """Let the host wait until the device has passed it."""
+        """Block the host until the device has passed it."""
 
 
 class Stream(Protocol):
     """A queue of work."""
 
     def wait_event(self, event: Any) -> None:
-        """Let the work queued from now on wait for the point that the event stands for now; the host goes on."""
+        """Make work queued from now on wait for the event; the host does not wait."""
 
 
 class Accelerator(Protocol):
-    """A device with streams. Which stream is current is each thread's own affair."""
+    """A device with streams. Every thread has its own current stream."""
 
     device: torch.device
 
     def pinned(self, size: int) -> Tensor:
-        """[size] uint8 on the host, where the device can read while the host goes on."""
+        """[size] uint8 of page-locked host memory, which the device can read asynchronously."""
 
     def side_stream(self) -> Stream:
-        """A new stream beside the current one."""
+        """A new stream."""
 
     def current_stream(self) -> Stream:
-        """Of this thread."""
+        """The current stream of this thread."""
 
     def on(self, stream: Any) -> AbstractContextManager[object]:
-        """Inside, `stream` is this thread's current one."""
+        """Context in which `stream` is this thread's current one."""
 
     def event(self) -> Event:
-        """A new one, not recorded; whoever waits for it on the host sleeps."""
+        """A new event, not recorded; the host sleeps while it waits for it."""
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """Queue `target[:] = source` on the current stream."""
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Write down all that `work` queues, without doing it; what is returned queues it again, on the current stream.
+        """Record what `work` queues, without running it; the function returned queues it again on the current stream.
 
-        All addresses, shapes and Python numbers stay what they were; only what lies in tensors may change.
+        Addresses, shapes and Python numbers stay as recorded; only the contents of tensors may change.
         """
 
 
@@ -68,33 +68,33 @@ class Cuda:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
 
     def pinned(self, size: int) -> Tensor:
-        """See Accelerator."""
+        """Pinned memory, as CUDA calls it."""
         return torch.empty(size, dtype=torch.uint8, pin_memory=True)
 
     def side_stream(self) -> torch.cuda.Stream:
-        """See Accelerator."""
+        """A stream of the same priority as the default one."""
         return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]  # torch's stub has no types here
 
     def current_stream(self) -> torch.cuda.Stream:
-        """See Accelerator."""
+        """The current stream of this thread on this device."""
         return torch.cuda.current_stream(self.device)
 
     def on(self, stream: Any) -> AbstractContextManager[object]:
-        """See Accelerator."""
+        """Context in which `stream` is the current one, and its device the current device."""
         return torch.cuda.stream(stream)
 
     def event(self) -> torch.cuda.Event:
-        """See Accelerator."""
+        """Blocking, in CUDA's terms: the host sleeps instead of spinning."""
         return torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def copy(self, target: Tensor, source: Tensor) -> None:
-        """See Accelerator."""
+        """Asynchronous where the host's side is pinned."""
         target.copy_(source, non_blocking=True)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """See Accelerator. The feeder's thread goes on copying meanwhile, hence the error mode.
+        """A CUDA graph. The feeder's thread goes on copying meanwhile, hence the error mode.
 
-        On a stream of its own: torch's default is one for the process, on the device that captured first.
+        Captured on a stream of its own: torch's default is one for the process, on the device that captured first.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.side_stream(),

@@ -1,4 +1,4 @@
-"""The model card: what a person must know who finds the policy somewhere."""
+"""The model card: what somebody who finds the policy needs to know."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ human would take each of the ten actions (0-3: move slot, 4-9: switch to team sl
 ## Use
 
 ```python
-from poke_bc import load_policy
+from poke_bc import Batch, load_policy
 
 policy = load_policy("path/to/this/folder")
-actions = policy.act(category, number, legal)   # [B, {categories}] ids, [B, {numbers}] numbers, [B] legal bits
+batch = Batch.from_observations(policy.schema, [observation], legal=[legal])   # a dict, and ten booleans
+action = policy.act(batch)[0]
 ```
-
-`policy.schema.pack(observation)` turns one observation (a dict) into its ids and numbers.
 
 ## What it reads
 
-Schema `{schema}` version {version} (hash `{hash}`): {fields} fields. {vocabularies}
+Schema `{schema}` version {version} (hash `{hash}`): {fields} fields in {categories} category columns and {numbers}
+number columns. {vocabularies}
 
 ## How it was made
 
@@ -37,14 +37,14 @@ Schema `{schema}` version {version} (hash `{hash}`): {fields} fields. {vocabular
 ## Limits
 
 - It imitates; it does not plan. It plays like the people in its data, mistakes included.
-- Opaque ids mean something only to whoever wrote the training files: other converters' ids do not fit.
-- Ids that training never saw are read as unknown.
-- Its figures hold for battles like those it was trained on, on decisions with more than one legal action.
+- Opaque ids are those of the program that wrote the training files: ids of other converters do not fit.
+- Ids that never occurred in training are read as unknown.
+- Its figures hold for battles like those it was trained on, and for decisions with more than one legal action.
 """
 
 
 def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
-    """Markdown. `facts` is printed as a list, mappings in it indented; numbers as they are."""
+    """Markdown; `facts` become a list, with mappings inside indented."""
     schema = policy.schema
     sizes = ", ".join(f"{name} {vocab.size}{' (opaque ids)' if vocab.is_open else ''}"
                       for name, vocab in schema.vocabularies.items())
