@@ -71,7 +71,7 @@ def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor,
 @torch.inference_mode()
 def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
                  batch_size: int = EVAL_BATCH) -> Scores:
-    """Scores of all rows of `dataset`, in its order; in float32, without dropout. Waits for the device once, at the end.
+    """Scores of all rows of `dataset`, in its order, in float32, without dropout. Waits for the device only at the end.
 
     Args:
         policy: on `device`; left in the mode it was in.

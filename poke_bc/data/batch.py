@@ -67,7 +67,7 @@ class Batch:
     if not TYPE_CHECKING:  # mypy would otherwise accept every misspelt attribute
 
         def __getattr__(self, name: str) -> NoReturn:
-            raise AttributeError(f"this batch has no {name!r}; columns are selected with ShardDataset(..., columns=...)")
+            raise AttributeError(f"this batch has no {name!r}; select columns with ShardDataset(..., columns=...)")
 
     def __len__(self) -> int:
         return len(next(iter(self.tensors().values())))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poke_bc.data.device import Accelerator, Stream
+from poke_bc.data.device import Accelerator
 
 Layout = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
 """Name -> (dtype, shape of one sample)."""
@@ -56,7 +56,7 @@ class Slot:
     """
 
     def __init__(self, raw: Tensor, tensors: Mapping[str, Tensor] | None, arrays: Mapping[str, NDArray[Any]],
-                 pinned: Tensor | None, accelerator: Accelerator | None, side: Stream | None) -> None:
+                 pinned: Tensor | None, accelerator: Accelerator | None, side: torch.cuda.Stream | None) -> None:
         self._raw, self.tensors, self._pinned, self.arrays = raw, tensors, pinned, arrays
         self._accelerator, self._side = accelerator, side
         if accelerator is not None:

@@ -96,6 +96,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         """Samples at places [0, M) of this selection, in fresh tensors. Raises IndexError."""
         if len(indices_B) and not -len(self) <= indices_B.min() <= indices_B.max() < len(self):
             raise IndexError(f"index out of range for {len(self)} rows")
+        indices_B = np.where(indices_B < 0, indices_B + len(self), indices_B)
         tensors = self.empty(len(indices_B))
         self.gather(self.rows_of(indices_B), {name: tensor.numpy() for name, tensor in tensors.items()})
         return Batch(tensors, steps=self.steps)
@@ -140,6 +141,10 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         self.shards.gather(rows_B, {
             _stored(name): array.view(np.uint16) if name in _SIGNED else array
             for name, array in out.items() if _stored(name) in self.shards.layout})
+
+    def read_through(self, first: int, last: int) -> None:
+        """Read all that lies between two places of the selection from the disk, so that it is in the page cache."""
+        self.shards.read_through(int(self.rows[first]), int(self.rows[last - 1]) + 1, map(_stored, self.columns))
 
     def neighbours(self, rows_B: NDArray[np.int64]) -> Neighbours[NDArray[np.int64]]:
         """How far each row's trajectory extends around it; with `steps` only."""

@@ -1,4 +1,7 @@
-"""The three ways to feed: rows streamed from the shards, taken out of prefetched windows, or resident on the device.
+"""The three ways to feed: rows streamed from the shards, the same window by window, or resident on the device.
+
+A mode makes slots and says what is in each batch (`batches`). The gather thread calls `fill` with a slot and each batch
+in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never waits.
 
     M selected rows   R rows resident on the device   B samples of a batch
 """
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,25 +23,6 @@ from poke_bc.data.device import Accelerator
 from poke_bc.data.order import SampleOrder
 from poke_bc.data.prefetch import WindowPrefetcher
 from poke_bc.data.sequences import Neighbours
-
-
-class Mode(Protocol):
-    """A way to fill slots. `fill` runs in the gather thread, for each of `batches` in turn."""
-
-    def slot(self) -> Slot:
-        """A new slot that holds this rank's part of a batch."""
-
-    def batches(self) -> Iterator[Any]:
-        """What `fill` needs for each batch; its length is the number of samples."""
-
-    def fill(self, slot: Slot, batch: Any) -> None:
-        """Put a batch into a slot."""
-
-    def unpack(self, raw: Tensor) -> dict[str, Tensor]:
-        """A slot's device buffer -> the columns of a batch; queues work on the device and waits for nothing."""
-
-    def close(self) -> None:
-        """End the mode's own threads; afterwards `batches` and `fill` may raise."""
 
 
 class Streaming:
@@ -65,11 +49,9 @@ class Streaming:
     def fill(self, slot: Slot, batch: Any) -> None:
         """Gather the samples and queue their copy."""
         slot.wait_until_sent()
-        self._read(batch, {name: array[: len(batch)] for name, array in slot.arrays.items()})
+        self._dataset.gather(self._dataset.rows_of(batch), {
+            name: array[: len(batch)] for name, array in slot.arrays.items()})
         slot.send()
-
-    def _read(self, batch: Any, out: dict[str, NDArray[Any]]) -> None:
-        self._dataset.gather(self._dataset.rows_of(batch), out)
 
     def unpack(self, raw: Tensor) -> dict[str, Tensor]:
         """Views of the packed columns."""
@@ -80,7 +62,7 @@ class Streaming:
 
 
 class Windowed(Streaming):
-    """Rows taken out of windows, which a thread prefetches chunk by chunk."""
+    """Rows gathered from the shards, window by window, after a thread has read the window from the disk."""
 
     def __init__(self, dataset: ShardDataset, order: SampleOrder, device: torch.device,
                  accelerator: Accelerator | None) -> None:
@@ -88,11 +70,12 @@ class Windowed(Streaming):
         self._prefetcher = WindowPrefetcher(dataset, order)
 
     def batches(self) -> Iterator[Any]:
-        """Ranges, for their length alone: the prefetcher knows which rows come next."""
-        return map(range, self._order.sizes())
-
-    def _read(self, batch: Any, out: dict[str, NDArray[Any]]) -> None:
-        self._prefetcher.read(out, len(batch))
+        """Places of the selection [B], once their rows were read."""
+        position = self._order.start
+        for batch in self._order.batches():
+            position = self._order.after(position)
+            self._prefetcher.wait_for(position)
+            yield batch
 
     def close(self) -> None:
         """End the prefetching thread."""
@@ -137,7 +120,7 @@ class Resident:
         batches = self._order.batches(self._device)
         while True:
             # on the side stream, so that their memory is reused in the order of the copies out of it
-            with nullcontext() if self._accelerator is None else self._accelerator.on(self._side):
+            with nullcontext() if self._accelerator is None or self._side is None else self._accelerator.on(self._side):
                 place_B = next(batches, None)
             if place_B is None:
                 return
@@ -168,3 +151,6 @@ def _take(column: Tensor, index: Tensor, is_pad: Tensor | None = None) -> Tensor
     if is_pad is not None:
         taken = taken.masked_fill(is_pad.view(*is_pad.shape, *[1] * (taken.ndim - is_pad.ndim)), 0)
     return taken.view(column.dtype)
+
+
+Mode = Streaming | Resident

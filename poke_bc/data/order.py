@@ -5,9 +5,9 @@ positions [bG, (b+1)G), however many ranks share the work: rank r of R takes the
 
 The window shuffle is for data that is read from a disk or a network, where random rows are slow. Rows are cut into
 chunks of 1,024 neighbours. An epoch takes the chunks in a random order, a window of some hundreds of them at a time;
-a window's chunks are read one after the other, in ascending order, and its rows are handed out shuffled. So every row
-still comes once an epoch and rows from all over the data come together, but the disk is read a chunk at a time.
-Rows after the last whole chunk join the last window.
+a window's chunks are read in ascending order (prefetch.py), and its rows are handed out shuffled. So every row still
+comes once an epoch and rows from all over the data come together, but the disk is read a chunk at a time. Rows after
+the last whole chunk join the last window.
 
     N positions   W rows of a window
 """
@@ -78,14 +78,6 @@ class SampleOrder:
                 yield row_N[batch * size : (batch + 1) * size]
             position = end
 
-    def sizes(self) -> Iterator[int]:
-        """The length of each of `batches`."""
-        position = self.start
-        while self.stop is None or position < self.stop:
-            end = self.after(position)
-            yield min(end - position, self.places.stop) - min(end - position, self.places.start)
-            position = end
-
     def rows_at(self, first: int, last: int, device: torch.device | None = None) -> Any:
         """This rank's rows among the positions [first, last), over any number of epochs, int64."""
         found = [self.positions(0, 0, device)]
@@ -143,13 +135,9 @@ class Window:
                         more=(0,))
         return np.append(np.sort(drawn), [self.whole_chunks] if self.has_tail else []).astype(np.int64)
 
-    def shuffled(self, place_N: Int64, *, seed: int, epoch: int) -> Int64:
-        """Places of the epoch -> places [0, W) among the window's rows in ascending order."""
-        return permute(place_N - self.start, len(self), seed=seed, epoch=epoch, more=(self.number + 1,))
-
     def row_at(self, place_N: Int64, *, seed: int, epoch: int) -> Int64:
         """Places of the epoch -> rows."""
-        inside_N = self.shuffled(place_N, seed=seed, epoch=epoch)
+        inside_N = permute(place_N - self.start, len(self), seed=seed, epoch=epoch, more=(self.number + 1,))
         chunks = self.chunks(seed=seed, epoch=epoch)
         chunk_N: Any = (torch.from_numpy(chunks).to(inside_N.device) if isinstance(inside_N, Tensor)
                         else chunks)[inside_N // self.chunk]

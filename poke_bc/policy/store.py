@@ -147,7 +147,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check the path and its permissions") from None
+        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from None
     except ValueError:
         value = None
     if not isinstance(value, dict):

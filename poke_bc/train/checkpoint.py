@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -120,8 +121,9 @@ class Checkpoints:
             self._link(LAST, max(int(path.name.removeprefix("step-")) for path in (self.run / FOLDER).glob("step-*")))
         state = self._read_state()
         saved = load_policy(self.last() / "policy")
-        changed = [f"{name} was {before}, is {now}" for name in ("data", "split", "decisions")
-                   if (before := getattr(saved.trained_on, name, None)) != (now := getattr(policy.trained_on, name, None))]
+        before, now = (msgspec.to_builtins(each.trained_on) or {} for each in (saved, policy))
+        changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in ("data", "split", "decisions")
+                   if before.get(name) != now.get(name)]
         if changed:
             raise RunError(f"{self.run}: cannot resume with other data: {'; '.join(changed)}",
                            hint="give the --shards it was trained on, or start a new run: --run")

@@ -120,7 +120,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
 
 FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "save_every", "keep", "tensorboard", "wandb",
                             "wandb_project"})
-"""What a resumed run may change. Everything else decides the weights; so does the length, which stretches the cosine."""
+"""What a resumed run may change. Everything else affects the weights; so does the length, which the cosine spans."""
 
 
 def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: Iterable[str] = (),

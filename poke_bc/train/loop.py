@@ -107,10 +107,11 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
         InterruptRequest() as interrupt,
     ):
         while True:
-            if trainer.at_new_step:
-                if trainer.is_report_due:
+            step = trainer.progress.step
+            if step > trainer.start:  # what was due at the start was done by the session before
+                if trainer.schedule.logs(step):
                     trainer.report(trackers, display)
-                if trainer.is_save_due or interrupt.made:
+                if trainer.schedule.saves(step) or interrupt.made:
                     trainer.save()
             if trainer.is_done or interrupt.made:
                 break
@@ -179,21 +180,6 @@ class Trainer:
         return self._feeder
 
     @property
-    def at_new_step(self) -> bool:
-        """False until the first step of this session: what was due before was done by the previous session."""
-        return self.progress.step > self.start
-
-    @property
-    def is_report_due(self) -> bool:
-        """Whether a line of metrics is due after this step."""
-        return self.schedule.logs(self.progress.step)
-
-    @property
-    def is_save_due(self) -> bool:
-        """Whether a checkpoint is due after this step."""
-        return self.schedule.saves(self.progress.step)
-
-    @property
     def is_done(self) -> bool:
         """Whether all steps are done, or patience has run out."""
         patience = self.config.patience
@@ -242,7 +228,8 @@ class Trainer:
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
                 self.progress, self.policy, self.optimizer, self.sums,
-                card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step, "samples": self.progress.samples,
+                card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
+                      "samples": self.progress.samples,
                       "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
                       "configuration": self.config.to_dict()})

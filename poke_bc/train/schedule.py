@@ -1,4 +1,4 @@
-"""When to log, evaluate and save, and the learning rate: pure functions of the step, so that resuming needs no state."""
+"""When to log, evaluate and save, and the learning rate: functions of the step alone, so resuming needs no state."""
 
 from __future__ import annotations
 

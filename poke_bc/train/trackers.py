@@ -11,23 +11,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from poke_bc.contract.files import atomic_write
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.terminal import warn
 
 METRICS_FILE = "metrics.jsonl"
-
-
-class Tracker(Protocol):
-    """One destination of metrics."""
-
-    def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """Record the figures of a step; mappings in it group related ones."""
-
-    def close(self) -> None:
-        """Flush and close."""
 
 
 class MetricsFile:
@@ -37,7 +27,7 @@ class MetricsFile:
         self._file = (run / METRICS_FILE).open("a", encoding="utf-8")
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """One line, flushed."""
+        """Write one line; mappings in it group related figures."""
         self._file.write(json.dumps({"step": step, **line}) + "\n")
         self._file.flush()
 
@@ -86,6 +76,9 @@ class WeightsAndBiases:
     def close(self) -> None:
         """Upload what is left."""
         self._run.finish()
+
+
+Tracker = MetricsFile | TensorBoard | WeightsAndBiases
 
 
 class Trackers:
