@@ -103,4 +103,6 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(values: Mapping[str, Any]) -> str:
-    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+    # TOML, unlike JSON, has no raw DEL in strings
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n".replace("\x7f", r"\u007f")
+                   for name, value in values.items())

@@ -154,7 +154,7 @@ def window_at(place: int, rows: int, window: int) -> Window:
         window: rows of a window at most; at least one chunk.
 
     >>> [window_at(place, 5000, window=2048).number for place in (0, 1023, 1024, 3071, 3072, 4999)]
-    [0, 0, 0, 0, 1, 1]
+    [0, 0, 0, 1, 1, 1]
     """
     chunk = CHUNK_ROWS
     whole = rows // chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -74,7 +75,8 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks that are
     read in one go, for shards on a slow disk or a network that are larger than the memory."""
     window: int = 262144
-    """Rows of a window, for `order = "window"`; two windows lie in memory. The larger, the closer to a global order."""
+    """Rows of a window, for `order = "window"`; two windows should fit into memory. The larger, the closer to a global
+    order."""
 
     patience: AtLeast1 | None = None
     """Stop after this many evaluations without a better validation loss."""
@@ -159,12 +161,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _assignment(text: str) -> dict[str, Any]:
     """"policy.width=384" -> {"policy": {"width": 384}}."""
-    name, _, value = text.partition("=")
-    for toml in (value, json.dumps(value)):
-        try:
+    name, equals, value = text.partition("=")
+    for toml in (value, json.dumps(value)) if equals else ():
+        with contextlib.suppress(tomllib.TOMLDecodeError):
             return tomllib.loads(f"{name} = {toml}")
-        except tomllib.TOMLDecodeError:
-            continue
     raise UsageError(f"--set {text}: not a setting and its value", hint="such as --set policy.width=384")
 
 
