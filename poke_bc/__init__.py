@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from poke_bc.contract.manifest import Manifest as Manifest
     from poke_bc.contract.schema import Schema as Schema
     from poke_bc.contract.schema import load_schema as load_schema
+    from poke_bc.data.batch import Batch as Batch
     from poke_bc.data.dataset import ShardDataset as ShardDataset
     from poke_bc.data.feed import BatchFeeder as BatchFeeder
     from poke_bc.policy import create_policy as create_policy
@@ -27,6 +28,7 @@ _HOMES = {
     "Manifest": "poke_bc.contract.manifest",
     "Schema": "poke_bc.contract.schema",
     "load_schema": "poke_bc.contract.schema",
+    "Batch": "poke_bc.data.batch",
     "ShardDataset": "poke_bc.data.dataset",
     "BatchFeeder": "poke_bc.data.feed",
     "create_policy": "poke_bc.policy",

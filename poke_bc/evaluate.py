@@ -1,4 +1,4 @@
-"""How good a policy is, next to what one knows without learning.
+"""How good a policy is, next to no-learning baselines.
 
     N decisions   U distinct pairs (legal actions, action taken)   A the ten actions
 """
@@ -21,13 +21,13 @@ from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.metrics import EVAL_BATCH, rank_and_score, score_policy
-from poke_bc.policy import check_fits, load_policy
+from poke_bc.policy import TrainedOn, check_fits, load_policy
 from poke_bc.policy.store import policy_folder
-from poke_bc.train.config import CONFIG_FILE, TrainConfig, read_toml
+from poke_bc.train.config import CONFIG_FILE, TrainConfig
 from poke_bc.train.setup import pick_device
 
 TURN_BUCKETS = (0, 6, 11, 21, 41)
-"""First turns of the buckets."""
+"""First turn of each bucket."""
 Figures = dict[str, Any]
 
 
@@ -38,61 +38,62 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
     Args:
         run: a run, checkpoint or policy folder.
         shards: None: those the run was trained on.
-        split: "val", "test" or "train".
+        split: "val", "test" or "train"; or "all" for other shards as a whole, split or not.
         device: as for training.
-        batch_size: changes the speed only.
+        batch_size: affects the speed only.
         checkpoint: "best", "last" or "step-00000500" of a run.
 
-    Returns nll (natural log), top1, top3, ece, decisions; slices (by action, kind, legal_actions, turn) and
-    baselines, each with nll, top1, top3, decisions. Raises RunError and ShardError.
+    Returns nll (natural log), top1, top3, ece, decisions; slices (by action, kind, legal_actions, turn) and no-learning
+    baselines, each with nll, top1, top3, decisions. Raises UsageError, RunError and ShardError.
     """
     where = pick_device(device)
     policy = load_policy(run, device=where, checkpoint=checkpoint)
-    folder = Path(shards) if shards is not None else _trained_on(run, checkpoint)
-    data = ShardDataset(folder, split)
+    folder = Path(shards) if shards is not None else _run_shards(run, checkpoint)
+    data = ShardDataset(folder, None if split == "all" else split)
     check_fits(policy, data.manifest)
-    if split != "train":
-        _check_unseen(policy.trained_on, data)
+    trained_on = policy.trained_on
+    if trained_on is not None and split != "train":
+        _check_unseen(trained_on, data)
     if not len(data):
-        raise ShardError(f"{folder}: the {split} part has no decision to judge by",
+        raise ShardError(f"{folder}: no decision in split {split} to judge by",
                          hint="split with a ratio for it, then train on that split: "
                               f"poke-bc split {folder} --{'test' if split == 'test' else 'val'}-ratio 0.1")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")
-    train_action_N = ShardDataset(data.shards, "train").column("action")
+    counts_A = np.array([0] * NUM_ACTIONS if trained_on is None else trained_on.actions)
     return {
         **scores.figures(),
         "slices": {kind: {name: scores.at(keep_N).summary() for name, keep_N in groups.items() if keep_N.any()}
                    for kind, groups in _slices(data, action_N, legal_N).items()},
-        "baselines": baselines(action_N, legal_N, np.bincount(train_action_N, minlength=NUM_ACTIONS)),
+        "baselines": baselines(action_N, legal_N, counts_A),
     }
 
 
-def _trained_on(run: str | Path, checkpoint: str) -> Path:
-    """The shards of the run that a policy lies in. Raises UsageError for one that lies elsewhere."""
+def _run_shards(run: str | Path, checkpoint: str) -> Path:
+    """The shards of the run that a policy belongs to. Raises UsageError for a policy outside a run."""
     for folder in policy_folder(run, checkpoint).resolve().parents:
         if (folder / CONFIG_FILE).is_file():
-            return TrainConfig(**read_toml(folder / CONFIG_FILE)).shards
-    raise UsageError(f"{run}: a policy without its run does not say on which shards to judge it",
-                     hint="name them: --shards data/shards")
+            return TrainConfig.read(folder).shards
+    raise UsageError(f"{run}: a policy outside its run; its shards are not known", hint="add --shards data/shards")
 
 
-def _check_unseen(trained_on: Mapping[str, str], data: ShardDataset) -> None:
-    """Raises RunError when the battles may be ones that the policy learned from; warns where nobody can tell."""
+def _check_unseen(trained_on: TrainedOn, data: ShardDataset) -> None:
+    """Raises RunError if the policy may have learned from these battles; warns if that cannot be known."""
     folder = data.shards.folder
-    if not trained_on:
-        return
-    if trained_on["data"] != data.manifest.identity:
-        print(f"warning: {folder}: not the shards that the policy was trained on; where they share battles, "
-              "those may be ones it learned from", file=sys.stderr)
-    elif trained_on["split"] != read_split(folder, data.manifest.identity)[0].file_xxh3:
-        raise RunError(f"{folder}: split anew since the policy was trained; it may have learned from these battles",
-                       hint="split it as it was (the same --seed, ratios and --by), or train on this split")
+    if trained_on.data != data.manifest.identity:
+        print(f"warning: {folder}: not the shards that the policy was trained on; battles that they share with them "
+              "may be ones that it learned from", file=sys.stderr)
+    elif data.split is None:
+        raise RunError(f"{folder}: the policy was trained on a split of these shards, so not all of them are unseen",
+                       hint="judge it on --split val or test, or on other --shards")
+    elif trained_on.split != read_split(folder, data.manifest.identity)[0].file_xxh3:
+        raise RunError(f"{folder}: split again since the policy was trained; it may have learned from these battles",
+                       hint="restore the split (the same --seed, ratios and --by), or train on this one")
 
 
 def _slices(data: ShardDataset, action_N: NDArray[np.int8],
             legal_N: NDArray[np.uint16]) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Kind of slice -> its name -> which decisions [N]."""
+    """Kind of slice -> its name -> mask of its decisions [N]."""
     has_turn = any(field.name == "turn" and field.width == 1 for field in data.manifest.schema.numbers)
     turn_N = data.field("turn")[:, 0] if has_turn else data.column("step")
     legal_count_N = unpack_actions(legal_N).sum(axis=1)
@@ -109,30 +110,30 @@ def _slices(data: ShardDataset, action_N: NDArray[np.int8],
 
 def baselines(action_N: NDArray[np.int8], legal_N: NDArray[np.uint16],
               train_counts_A: NDArray[np.int64]) -> dict[str, Figures]:
-    """What one scores on these decisions without looking at the battle.
+    """Scores of predictors that ignore the battle.
 
-    most_frequent: the odds of each action in the train part (every count plus one), whatever is legal.
-    uniform_legal: each legal action alike; top-1 and top-3 as expected, 1/n and min(3, n)/n.
-    frequency_legal: the train part's odds, shared out over the legal actions.
+    most_frequent: the frequency of each action in training (every count plus one), legal or not.
+    uniform_legal: each legal action equally likely; top-1 and top-3 are expectations, 1/n and min(3, n)/n.
+    frequency_legal: the frequencies in training, renormalised over the legal actions.
     """
-    # Whatever battles hold, there are at most 1,024 x 10 different questions: score each once.
+    # There are at most 1,024 x 10 pairs of a mask and an action, however many decisions: score each pair once.
     pairs, counts_U = np.unique(legal_N.astype(np.int64) * NUM_ACTIONS + action_N, return_counts=True)
     legal_U, action_U = (pairs // NUM_ACTIONS).astype(np.uint16), pairs % NUM_ACTIONS
-    open_UA = unpack_actions(legal_U) | (legal_U == 0)[:, None]
-    log_odds_A = np.log((train_counts_A + 1) / (train_counts_A.sum() + NUM_ACTIONS))
-    legal_count_U = open_UA.sum(axis=1)
-    anywhere_UA = np.broadcast_to(log_odds_A, open_UA.shape)
+    legal_UA = unpack_actions(legal_U) | (legal_U == 0)[:, None]
+    log_probs_A = np.log((train_counts_A + 1) / (train_counts_A.sum() + NUM_ACTIONS))
+    legal_count_U = legal_UA.sum(axis=1)
+    any_UA = np.broadcast_to(log_probs_A, legal_UA.shape)
     return {
-        "most_frequent": _weighted(counts_U, *_score(anywhere_UA, action_U)),
+        "most_frequent": _weighted(counts_U, *_score(any_UA, action_U)),
         "uniform_legal": _weighted(counts_U, np.log(legal_count_U), 1 / legal_count_U,
                                    np.minimum(3, legal_count_U) / legal_count_U),
-        "frequency_legal": _weighted(counts_U, *_score(np.where(open_UA, anywhere_UA, -np.inf), action_U)),
+        "frequency_legal": _weighted(counts_U, *_score(np.where(legal_UA, any_UA, -np.inf), action_U)),
     }
 
 
-def _score(log_odds_UA: NDArray[np.float64], action_U: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-    """(nll, in first place, among the first three), each [U]."""
-    nll_U, rank_U, _ = rank_and_score(torch.tensor(log_odds_UA), torch.tensor(action_U))
+def _score(log_probs_UA: NDArray[np.float64], action_U: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+    """nll, top1 and top3, each [U]."""
+    nll_U, rank_U, _ = rank_and_score(torch.tensor(log_probs_UA), torch.tensor(action_U))
     return nll_U.numpy(), rank_U.numpy() == 0, rank_U.numpy() < 3
 
 
@@ -143,7 +144,7 @@ def _weighted(counts_U: NDArray[np.int64], nll_U: NDArray[Any], top1_U: NDArray[
 
 
 def render(result: Figures) -> RenderableType:
-    """The result of `evaluate` as tables for people."""
+    """The result of `evaluate` as tables."""
     overall = {f"the policy (calibration error {result['ece']:.1%})": result, **{
         f"baseline: {name.replace('_', ' ')}": figures for name, figures in result["baselines"].items()}}
     tables = [_table("decisions with a choice", overall)]

@@ -1,6 +1,6 @@
-"""How good a policy is on decisions that people made: the arithmetic, used in training and in `evaluate`.
+"""Metrics of a policy on human decisions, used in training and in `evaluate`.
 
-Everything is a sum over decisions in float64, never a mean of batch means.
+All are sums over decisions in float64, never means of batch means.
 
     N decisions   B of a batch   A the ten actions
 """
@@ -25,12 +25,12 @@ EVAL_BATCH = 4096
 
 @dataclass(frozen=True)
 class Scores:
-    """What a policy gave to each decision."""
+    """How a policy judged each decision."""
 
     nll_N: NDArray[np.float32]
-    """-log of the probability it gave to the action taken."""
+    """-log of the probability of the action taken."""
     rank_N: NDArray[np.int64]
-    """Actions it found more likely than the one taken; of equals, the lower number goes first."""
+    """Number of actions that it found more likely than the one taken; ties go to the lower action."""
     confidence_N: NDArray[np.float32]
     """Probability of its first choice."""
 
@@ -42,12 +42,12 @@ class Scores:
         return Scores(self.nll_N[keep_N], self.rank_N[keep_N], self.confidence_N[keep_N])
 
     def summary(self) -> dict[str, Any]:
-        """nll (natural log), top1, top3 and decisions; of at least one decision."""
+        """nll (natural log), top1, top3 and decisions; needs at least one decision."""
         return {"nll": float(self.nll_N.mean(dtype=np.float64)), "top1": float((self.rank_N == 0).mean()),
                 "top3": float((self.rank_N < 3).mean()), "decisions": len(self)}
 
     def figures(self) -> dict[str, Any]:
-        """The summary with ece: what stands in metrics and results."""
+        """The summary and ece."""
         return {**self.summary(), "ece": self.calibration_error()}
 
     def calibration_error(self) -> float:
@@ -61,31 +61,30 @@ class Scores:
 def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(nll, rank, confidence), each [B], as in Scores. Logits may be -inf; actions lie in [0, 10)."""
     action_B1 = action_B.to(torch.int64)[:, None]
-    log_odds_BA = logits_BA.log_softmax(dim=1)
-    taken_B1 = log_odds_BA.gather(1, action_B1)
+    log_probs_BA = logits_BA.log_softmax(dim=1)
+    taken_B1 = log_probs_BA.gather(1, action_B1)
     earlier_BA = torch.arange(logits_BA.shape[1], device=logits_BA.device) < action_B1
-    rank_B = ((log_odds_BA > taken_B1) | ((log_odds_BA == taken_B1) & earlier_BA)).sum(dim=1)
-    return -taken_B1[:, 0], rank_B, log_odds_BA.amax(dim=1).exp()
+    rank_B = ((log_probs_BA > taken_B1) | ((log_probs_BA == taken_B1) & earlier_BA)).sum(dim=1)
+    return -taken_B1[:, 0], rank_B, log_probs_BA.amax(dim=1).exp()
 
 
 @torch.inference_mode()
 def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
                  batch_size: int = EVAL_BATCH) -> Scores:
-    """Scores of all rows of `dataset`, in its order; float32, without dropout, one wait for the device at the end.
+    """Scores of all rows of `dataset`, in its order, in float32, without dropout. Waits for the device only at the end.
 
     Args:
         policy: on `device`; left in the mode it was in.
-        dataset: observed labels only, at least one row.
+        dataset: single rows, all with an observed label; at least one.
         device: where the policy is.
-        batch_size: changes the speed, and the scores by rounding only.
+        batch_size: affects the speed, and the scores by rounding only.
     """
     training = policy.training
     policy.eval()
     try:
         with BatchFeeder(dataset, batch_size, shuffle=False, device=device) as feeder:
-            parts = [rank_and_score(policy(batch.category, batch.number, batch.legal).logits, batch.action)
-                     for batch in feeder]
+            batches = [rank_and_score(policy(batch).logits, batch.action) for batch in feeder]
     finally:
         policy.train(training)
-    nll, rank, confidence = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    nll, rank, confidence = (torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True))
     return Scores(nll, rank, confidence)

@@ -14,4 +14,13 @@ def bits(tensor: Tensor) -> Tensor:
 
 
 def same(left: Batch, right: Batch) -> bool:
-    return all(torch.equal(bits(a), bits(b)) for a, b in zip(left.tensors(), right.tensors(), strict=True))
+    ours, theirs = left.tensors(), right.tensors()
+    return ours.keys() == theirs.keys() and all(
+        ours[name].dtype == theirs[name].dtype and torch.equal(bits(ours[name]), bits(theirs[name])) for name in ours)
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """One batch of all rows; of at least one batch."""
+    columns = [batch.tensors() for batch in batches]
+    return Batch({name: torch.cat([bits(each[name]) for each in columns]).view(columns[0][name].dtype)
+                  for name in columns[0]}, steps=batches[0].steps)

@@ -76,6 +76,6 @@ def test_shards_that_are_not_split_say_how_to_split_them(damaged: Path) -> None:
     with pytest.raises(ShardError, match="not split") as caught:
         ShardDataset(damaged, "train")
     assert caught.value.hint == f"poke-bc split {damaged}"
-    with pytest.raises(ShardError, match="no part 'valid'"):
+    with pytest.raises(ShardError, match="no split 'valid'"):
         ShardDataset(damaged, "valid")
     assert len(ShardDataset(damaged)) > 0

@@ -14,6 +14,7 @@ from pipelines.split import split_shards
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import baselines, evaluate, render
+from poke_bc.policy import load_policy
 from poke_bc.train import TrainResult, train
 
 Run = tuple[Path, TrainResult]
@@ -22,7 +23,7 @@ Run = tuple[Path, TrainResult]
 @pytest.fixture(scope="module")
 def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:  # noqa: F811
     run = tmp_path_factory.mktemp("trained") / "run"
-    return run, train(small_config(shards, run, epochs=12, dropout=0.0), progress=False)
+    return run, train(small_config(shards, run, epochs=12, policy={"dropout": 0.0}), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -66,16 +67,17 @@ def test_baselines_equal_a_plain_reference() -> None:
     legal[:40] = 0
     counts = random.integers(0, 30, 10)
     counts[[2, 3]] = 0  # never seen in training, and alike
-    odds = [(count + 1) / (counts.sum() + 10) for count in counts.tolist()]
+    probs = [(count + 1) / (counts.sum() + 10) for count in counts.tolist()]
 
     sums = {name: np.zeros(3) for name in ("most_frequent", "uniform_legal", "frequency_legal")}
     for bits, taken in zip(legal.tolist(), action.tolist(), strict=True):
-        opened = [place for place in range(10) if bits >> place & 1 or not bits]
-        for name, places in (("most_frequent", range(10)), ("frequency_legal", opened)):
-            order = sorted(places, key=lambda place: (-odds[place], place))
-            share = odds[taken] / sum(odds[place] for place in places)
-            sums[name] += [-math.log(share), order[0] == taken, taken in order[:3]]
-        sums["uniform_legal"] += [math.log(len(opened)), 1 / len(opened), min(3, len(opened)) / len(opened)]
+        legal_places = [place for place in range(10) if bits >> place & 1 or not bits]
+        for name, places in (("most_frequent", range(10)), ("frequency_legal", legal_places)):
+            order = sorted(places, key=lambda place: (-probs[place], place))
+            prob = probs[taken] / sum(probs[place] for place in places)
+            sums[name] += [-math.log(prob), order[0] == taken, taken in order[:3]]
+        count = len(legal_places)
+        sums["uniform_legal"] += [math.log(count), 1 / count, min(3, count) / count]
     for name, figures in baselines(action, legal, counts).items():
         assert figures["decisions"] == 400
         assert [figures[key] for key in ("nll", "top1", "top3")] == pytest.approx((sums[name] / 400).tolist())
@@ -87,17 +89,17 @@ def test_a_policy_can_be_judged_apart_from_its_run(trained: Run, result: dict[st
     assert evaluate(trained[0] / "best" / "policy", device="cpu") == result
     copied = (trained[0] / "best" / "policy").resolve().rename(tmp_path / "policy")
     try:
-        with pytest.raises(UsageError, match="on which shards"):
+        with pytest.raises(UsageError, match="outside its run"):
             evaluate(copied)
         assert evaluate(copied, shards, device="cpu") == result
     finally:
         copied.rename((trained[0] / "best").resolve() / "policy")
 
 
-def test_other_parts_and_checkpoints_can_be_judged(trained: Run, result: dict[str, Any]) -> None:
+def test_other_splits_and_checkpoints_can_be_judged(trained: Run, result: dict[str, Any]) -> None:
     assert evaluate(trained[0], split="train", device="cpu")["decisions"] > result["decisions"]
     assert evaluate(trained[0], checkpoint="last", device="cpu")["decisions"] == result["decisions"]
-    with pytest.raises(ShardError, match="test part has no decision"):
+    with pytest.raises(ShardError, match="no decision in split test"):
         evaluate(trained[0], split="test", device="cpu")
     with pytest.raises(RunError, match="step-7"):
         evaluate(trained[0], checkpoint="step-7", device="cpu")
@@ -121,7 +123,7 @@ def test_battles_of_another_split_are_not_judged_as_unseen(tmp_path: Path) -> No
     train(small_config(folder, tmp_path / "run", steps=5), progress=False)
     evaluate(tmp_path / "run")
     split_shards(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
-    with pytest.raises(RunError, match="split anew since the policy was trained"):
+    with pytest.raises(RunError, match="split again since the policy was trained"):
         evaluate(tmp_path / "run")
     evaluate(tmp_path / "run", split="train")
 
@@ -132,3 +134,38 @@ def test_other_shards_are_judged_with_a_warning(tmp_path: Path, capsys: pytest.C
     assert "warning" not in capsys.readouterr().err
     evaluate(tmp_path / "run", make_shards(tmp_path / "other", seed=5))
     assert "not the shards that the policy was trained on" in capsys.readouterr().err
+
+
+def test_shards_that_were_never_split_can_be_judged_as_a_whole(
+    trained: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_shards(tmp_path / "other", battles=30, seed=5)
+    as_test = evaluate(trained[0], other, "val", device="cpu")["decisions"]
+    for file in ("split.json", "split.bin"):
+        (other / file).unlink()
+    with pytest.raises(ShardError, match="not split"):
+        evaluate(trained[0], other, device="cpu")
+    capsys.readouterr()
+    found = evaluate(trained[0], other, "all", device="cpu")
+    assert "not the shards that the policy was trained on" in capsys.readouterr().err
+    assert found["decisions"] == len(ShardDataset(other)) > as_test
+    data = ShardDataset(other)
+    counts = np.array(load_policy(trained[0]).trained_on.actions)
+    assert found["baselines"] == baselines(data.column("action"), data.column("legal"), counts)
+
+
+def test_baselines_know_how_often_each_action_was_taken_in_training(
+    trained: Run, result: dict[str, Any], shards: Path  # noqa: F811
+) -> None:
+    train_action = ShardDataset(shards, "train").column("action")
+    trained_on = load_policy(trained[0]).trained_on
+    assert trained_on.actions == tuple(np.bincount(train_action, minlength=10))
+    val = ShardDataset(shards, "val")
+    assert result["baselines"] == baselines(val.column("action"), val.column("legal"), np.array(trained_on.actions))
+
+
+def test_the_shards_it_was_trained_on_are_not_judged_as_a_whole(trained: Run, shards: Path) -> None:  # noqa: F811
+    for given in (None, shards):
+        with pytest.raises(RunError, match="not all of them are unseen") as caught:
+            evaluate(trained[0], given, "all", device="cpu")
+        assert "--split val" in caught.value.hint

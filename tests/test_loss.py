@@ -26,9 +26,9 @@ def loss_of(batch: list[Row], smoothing: float) -> tuple[torch.Tensor, LossSum]:
     logits, legal, action, candidates, weight = (list(column) for column in zip(*batch, strict=True))
     raw = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
     bits = torch.tensor(legal)
-    is_open = ((bits[:, None] >> torch.arange(10)) & 1 == 1) | (bits == 0)[:, None]
+    is_legal = ((bits[:, None] >> torch.arange(10)) & 1 == 1) | (bits == 0)[:, None]
     return raw, imitation_loss(
-        raw.masked_fill(~is_open, -torch.inf), bits.to(torch.int16), torch.tensor(action, dtype=torch.int8),
+        raw.masked_fill(~is_legal, -torch.inf), bits.to(torch.int16), torch.tensor(action, dtype=torch.int8),
         torch.tensor(candidates, dtype=torch.int16), torch.tensor(weight, dtype=torch.float32),
         label_smoothing=smoothing)
 
@@ -37,14 +37,14 @@ def reference(batch: list[Row], smoothing: float) -> tuple[float, float]:
     """The same in plain Python: summed loss and summed weight."""
     total = weights = 0.0
     for logits, legal, action, candidates, weight in batch:
-        opened = [place for place in range(10) if legal >> place & 1 or not legal]
-        largest = max(logits[place] for place in opened)
-        whole = largest + math.log(math.fsum(math.exp(logits[place] - largest) for place in opened))
-        cost = {place: whole - logits[place] for place in opened}
+        legal_places = [place for place in range(10) if legal >> place & 1 or not legal]
+        largest = max(logits[place] for place in legal_places)
+        whole = largest + math.log(math.fsum(math.exp(logits[place] - largest) for place in legal_places))
+        cost = {place: whole - logits[place] for place in legal_places}
         if action in cost:
             loss = (1 - smoothing) * cost[action] + smoothing * math.fsum(cost.values()) / len(cost)
-        elif action == -1 and any(candidates >> place & 1 for place in opened):
-            kept = [-cost[place] for place in opened if candidates >> place & 1]
+        elif action == -1 and any(candidates >> place & 1 for place in legal_places):
+            kept = [-cost[place] for place in legal_places if candidates >> place & 1]
             loss = -(max(kept) + math.log(math.fsum(math.exp(value - max(kept)) for value in kept)))
         else:
             continue
@@ -97,11 +97,11 @@ def test_a_batch_without_any_label_costs_nothing() -> None:
     assert not raw.grad.any()
 
 
-def test_parts_of_a_batch_add_up_to_the_whole() -> None:
+def test_slices_of_a_batch_add_up_to_the_whole() -> None:
     batch: list[Row] = [([float(place * row % 7) for place in range(10)], 0, row, 0, 0.5 + row) for row in range(9)]
     _, whole = loss_of(batch, 0.1)
-    parts = [loss_of(batch[:2], 0.1)[1], loss_of(batch[2:], 0.1)[1]]
-    summed = LossSum(parts[0].total + parts[1].total, parts[0].weight + parts[1].weight)
+    slices = [loss_of(batch[:2], 0.1)[1], loss_of(batch[2:], 0.1)[1]]
+    summed = LossSum(slices[0].total + slices[1].total, slices[0].weight + slices[1].weight)
     assert torch.allclose(whole.mean(), summed.mean())
 
 

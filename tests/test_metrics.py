@@ -29,13 +29,13 @@ def test_figures_equal_a_plain_reference(case: tuple[torch.Tensor, torch.Tensor]
     nll, top1, top3 = 0.0, 0, 0
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(15)]
     for row, action in zip(logits.double().tolist(), actions.tolist(), strict=True):
-        odds = [math.exp(value) for value in row]
-        odds = [value / sum(odds) for value in odds]
+        weights = [math.exp(value) for value in row]
+        probs = [weight / sum(weights) for weight in weights]
         order = sorted(range(10), key=lambda place: (-row[place], place))
-        nll -= math.log(odds[action])
+        nll -= math.log(probs[action])
         top1 += order[0] == action
         top3 += action in order[:3]
-        confidence = odds[order[0]]
+        confidence = probs[order[0]]
         bins[next(place for place in range(15) if confidence <= (place + 1) / 15 + 1e-12)].append(
             (confidence, order[0] == action))
     ece = sum(abs(sum(hit for _, hit in one) - sum(sure for sure, _ in one)) for one in bins) / 500
@@ -52,12 +52,12 @@ def test_a_sure_and_right_policy_is_calibrated_and_a_sure_and_wrong_one_is_not()
     assert scores_of(logits, torch.tensor([3, 3, 3, 3])).figures()["ece"] == pytest.approx(1)
 
 
-def test_figures_of_parts_weigh_each_decision_alike(case: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_figures_of_subsets_weigh_each_decision_alike(case: tuple[torch.Tensor, torch.Tensor]) -> None:
     scores = scores_of(*case)
     first = np.arange(500) < 7
-    parts = [scores.at(first).summary(), scores.at(~first).summary()]
+    halves = [scores.at(first).summary(), scores.at(~first).summary()]
     for name in ("nll", "top1", "top3"):
-        both = sum(part[name] * part["decisions"] for part in parts) / 500
+        both = sum(half[name] * half["decisions"] for half in halves) / 500
         assert both == pytest.approx(scores.summary()[name], rel=1e-6)
 
 

@@ -5,21 +5,24 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from training_fixtures import shards  # noqa: F401 - a fixture
 
-from poke_bc.contract.actions import ALL_ACTIONS
+from poke_bc.contract.actions import ALL_ACTIONS, GIMMICKS
 from poke_bc.contract.errors import RunError, UsageError
 from poke_bc.contract.field import Field
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.contract.vocabulary import Vocabulary
+from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.policy import Policy, check_fits, create_policy, load_policy, save_policy
+from poke_bc.policy import Policy, PolicyOutput, TrainedOn, check_fits, create_policy, load_policy, save_policy
 from poke_bc.policy.inputs import UNKNOWN_ROW
-from poke_bc.policy.mlp import Dropout
+from poke_bc.policy.masks import legal_actions
+from poke_bc.policy.mlp import Dropout, MLPOptions, ResidualMLP
 from poke_bc.train.loss import imitation_loss
 
 FIELDS = (
@@ -38,27 +41,29 @@ def make(schema: Schema = SCHEMA, **options: object) -> Policy:
     return create_policy("mlp", schema, **{"width": 16, "blocks": 1, "embedding": 4, **options})
 
 
-def some(rows: int = 64, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    random = np.random.default_rng(seed)
-    return (torch.from_numpy(random.integers(0, 4, (rows, 4)).astype(np.uint16)),
-            torch.from_numpy(random.random((rows, 2)).astype(np.float16)),
-            torch.from_numpy(random.integers(1, ALL_ACTIONS + 1, rows).astype(np.int16)))
+def some(*shape: int, seed: int = 0, steps: range | None = None) -> Batch:
+    """Random rows; of the shape [64], if none is given."""
+    random, shape = np.random.default_rng(seed), shape or (64,)
+    return Batch({"category": torch.from_numpy(random.integers(0, 4, (*shape, 4)).astype(np.uint16)),
+                  "number": torch.from_numpy(random.random((*shape, 2)).astype(np.float16)),
+                  "legal": torch.from_numpy(random.integers(1, ALL_ACTIONS + 1, shape).astype(np.int16))}, steps=steps)
 
 
-def test_illegal_actions_have_no_probability_and_unrecorded_masks_open_all_ten() -> None:
-    category, number, legal = some()
-    legal[0] = 0
-    logits = make()(category, number, legal).logits
-    bits = torch.where(legal == 0, ALL_ACTIONS, legal.int())
+def test_illegal_actions_have_no_probability_and_unrecorded_masks_allow_all_ten() -> None:
+    batch = some()
+    batch.legal[0] = 0
+    logits = make()(batch).logits
+    bits = torch.where(batch.legal == 0, ALL_ACTIONS, batch.legal.int())
     assert logits.dtype == torch.float32
     for action in range(10):
         assert torch.equal(logits[:, action] == -torch.inf, (bits >> action) & 1 == 0)
 
 
-def test_an_untrained_policy_gives_nearly_equal_odds() -> None:
-    category, number, legal = some()
-    odds = make()(category, number, torch.zeros_like(legal)).logits.softmax(dim=1)
-    assert (odds - 0.1).abs().max() < 0.02
+def test_an_untrained_policy_gives_nearly_equal_probabilities() -> None:
+    batch = some()
+    batch.legal[:] = 0
+    probs = make()(batch).logits.softmax(dim=1)
+    assert (probs - 0.1).abs().max() < 0.02
 
 
 def test_fields_of_one_vocabulary_share_its_embeddings_and_others_do_not() -> None:
@@ -79,7 +84,8 @@ def test_unseen_ids_are_one_unknown_that_stays_zero_in_training() -> None:
 
     optimizer = torch.optim.AdamW(policy.parameters(), lr=0.1)
     for _ in range(3):
-        policy(category, torch.rand(2, 2), torch.zeros(2)).logits.square().sum().backward()
+        policy(Batch({"category": category, "number": torch.rand(2, 2), "legal": torch.zeros(2)})
+               ).logits.square().sum().backward()
         optimizer.step()
     assert not policy.ids.table.weight[UNKNOWN_ROW].any()
     assert not policy.ids(category)[unknown].any()
@@ -103,64 +109,110 @@ def test_numbers_are_scaled_by_their_range() -> None:
 @pytest.mark.parametrize("fields", [FIELDS[:3], FIELDS[3:]], ids=["categories only", "numbers only"])
 def test_a_schema_may_lack_a_kind_of_field_or_any_known_id(fields: tuple[Field, ...]) -> None:
     names = {field.vocab for field in fields if field.vocab}
-    schema = Schema("part", 1, fields, {name: Vocabulary(name, None, 0) for name in sorted(names)})
-    output = make(schema)(torch.ones(5, schema.category_width, dtype=torch.uint16),
-                          torch.ones(5, schema.number_width), torch.zeros(5))
+    schema = Schema("half", 1, fields, {name: Vocabulary(name, None, 0) for name in sorted(names)})
+    output = make(schema)(Batch({"category": torch.ones(5, schema.category_width, dtype=torch.uint16),
+                                 "number": torch.ones(5, schema.number_width), "legal": torch.zeros(5)}))
     assert output.logits.isfinite().all()
 
 
 def test_the_value_head_is_optional() -> None:
-    assert make()(*some()).value is None
-    assert make(value_head=True)(*some()).value.shape == (64,)
+    assert make()(some()).value is None
+    assert make(value_head=True)(some()).value.shape == (64,)
 
 
 def test_bfloat16_still_gives_masked_float32_logits() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        output = make(value_head=True)(*some())
+        output = make(value_head=True)(some())
     assert output.logits.dtype == output.value.dtype == torch.float32
 
 
 def test_act_takes_only_legal_actions_and_ignores_dropout() -> None:
     policy = make(dropout=0.5).train()
-    category, number, legal = some(500)
-    best = policy.act(category, number, legal, sample=False)
-    assert torch.equal(best, policy.act(category, number, legal, sample=False))
+    batch = some(500)
+    best = policy.act(batch, sample=False)
+    assert torch.equal(best, policy.act(batch, sample=False))
     for temperature in (0.01, 1.0, 100.0):
-        taken = policy.act(category, number, legal, temperature=temperature)
-        assert ((legal.int() >> taken) & 1).all()
-    assert torch.equal(policy.act(category, number, legal, temperature=1e-9), best)
+        taken = policy.act(batch, temperature=temperature)
+        assert ((batch.legal.int() >> taken) & 1).all()
+    assert torch.equal(policy.act(batch, temperature=1e-9), best)
     assert policy.training
     with pytest.raises(ValueError, match="temperature"):
-        policy.act(category, number, legal, temperature=0.0)
+        policy.act(batch, temperature=0.0)
 
 
-def test_sampling_follows_the_odds_and_its_generator() -> None:
+def test_sampling_follows_the_probabilities_and_its_generator() -> None:
     policy = make().eval()
-    category, number, legal = (tensor[:1].expand(20_000, *tensor.shape[1:]) for tensor in some())
-    taken = [policy.act(category, number, legal, generator=torch.Generator().manual_seed(5)) for _ in range(2)]
+    one = some(1)
+    many = Batch({name: tensor.expand(20_000, *tensor.shape[1:]) for name, tensor in one.tensors().items()})
+    taken = [policy.act(many, generator=torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*taken)
-    odds = policy(category[:1], number[:1], legal[:1]).logits[0].softmax(dim=0)
-    shares = torch.bincount(taken[0], minlength=10) / 20_000
-    assert (shares - odds).abs().max() < 0.02
+    probs = policy(one).logits[0].softmax(dim=0)
+    frequencies = torch.bincount(taken[0], minlength=10) / 20_000
+    assert (frequencies - probs).abs().max() < 0.02
 
 
-@pytest.mark.parametrize(("name", "options", "words"), [
-    ("mpl", {}, "'mpl'"), ("mlp", {"widht": 8}, "'widht'"),
+def test_a_network_of_single_rows_judges_every_step_of_a_sequence_and_acts_on_step_0() -> None:
+    policy = make(value_head=True).eval()
+    batch = some(30, 4, steps=range(-2, 2))
+    output = policy(batch)
+    assert output.logits.shape == (30, 4, 10)
+    assert output.gimmick is None
+    for place, step in enumerate(batch.steps):
+        alone = policy(batch.at(step))
+        torch.testing.assert_close(output.logits[:, place], alone.logits)
+        torch.testing.assert_close(output.value[:, place], alone.value)
+    assert torch.equal(policy.act(batch, sample=False), policy.act(batch.at(0), sample=False))
+
+
+class Recall(ResidualMLP):
+    """A network of history: judges step 0 by the sum of all steps that are there, and has a gimmick head."""
+
+    def __init__(self, schema: Schema, options: MLPOptions) -> None:
+        super().__init__(schema, options)
+        self.gimmick_head = torch.nn.Linear(10, len(GIMMICKS))
+
+    def score(self, batch: Batch) -> PolicyOutput:
+        logits = super().score(batch).logits.masked_fill(batch.is_pad[..., None], 0).sum(dim=1)
+        return PolicyOutput(logits, gimmick=self.gimmick_head(logits.bfloat16().float()).double())
+
+
+def test_a_network_of_history_is_masked_by_the_legal_actions_of_step_0() -> None:
+    policy = Recall(SCHEMA, MLPOptions(width=16, blocks=1, embedding=4)).eval()
+    batch = some(30, 3, steps=range(-2, 1))
+    batch.is_pad = torch.rand(30, 3) < 0.3
+    output = policy(batch)
+    assert torch.equal(output.logits == -torch.inf, ~legal_actions(batch.at(0).legal))
+    assert output.gimmick.shape == (30, 5)
+    assert output.gimmick.dtype == torch.float32
+    assert ((batch.at(0).legal.int() >> policy.act(batch)) & 1).all()
+
+
+@pytest.mark.parametrize(("name", "options", "words", "hint"), [
+    ("mpl", {}, r"policy\.name = 'mpl': there is no such network", "did you mean 'mlp'?"),
+    ("mlp", {"widht": 8}, "policy 'mlp': unknown setting 'widht'", "did you mean 'width'?"),
+    ("mlp", {"width": 0}, r"policy\.width = 0: expected int >= 1", "docs/settings.md"),
+    ("mlp", {"dropout": 1.0}, r"policy\.dropout = 1\.0: expected float < 1\.0", "docs/settings.md"),
+    ("mlp", {"value_head": 1}, r"policy\.value_head = 1: expected bool, got int", "docs/settings.md"),
 ])
-def test_unknown_names_are_refused(name: str, options: dict[str, int], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+def test_unknown_names_and_invalid_options_are_refused(
+    name: str, options: dict[str, Any], words: str, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
         create_policy(name, SCHEMA, **options)
+    assert hint in caught.value.hint
 
 
 def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
     policy = make(value_head=True)
     policy.note_seen([torch.tensor([[1, 2, 3, 0]])])
+    policy.trained_on = TrainedOn(data="0123", split="4567", decisions=55, actions=tuple(range(1, 11)))
     save_policy(policy, tmp_path / "policy", card={"decisions": 12, "val": {"nll": 1.25}})
     again = load_policy(tmp_path / "policy")
     assert not again.training
     assert again.schema == policy.schema
     assert again.options == policy.options
-    assert torch.equal(again(*some()).logits, policy.eval()(*some()).logits)
+    assert again.trained_on == policy.trained_on
+    assert torch.equal(again(some()).logits, policy.eval()(some()).logits)
     card = (tmp_path / "policy" / "README.md").read_text()
     assert "nll: 1.25" in card
     assert "load_policy" in card
@@ -216,12 +268,12 @@ def test_shards_of_another_schema_are_refused_by_name(shards: Path) -> None:  # 
         check_fits(make(), manifest)
 
 
-def a_loss(policy: Policy, rows: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+def a_loss(policy: Policy, batch: Batch) -> torch.Tensor:
     """The mean loss of choosing the lowest legal action."""
-    category, number, legal = rows
+    legal = batch.legal
     lowest = (legal & -legal).float().log2().to(torch.int8)
-    return imitation_loss(policy(category, number, legal).logits, legal, lowest, torch.zeros_like(legal),
-                          torch.ones(len(legal)), label_smoothing=0.1).mean()
+    return imitation_loss(policy(batch).logits, legal, lowest, torch.zeros_like(legal), torch.ones(len(legal)),
+                          label_smoothing=0.1).mean()
 
 
 def test_every_gradient_in_bfloat16_is_near_that_in_float32() -> None:
@@ -238,13 +290,13 @@ def test_every_gradient_in_bfloat16_is_near_that_in_float32() -> None:
     loss.backward()
     off = {name: ((weight.grad - expected.grad).norm() / expected.grad.norm()).item()
            for (name, weight), expected in zip(rough.named_parameters(), exact.parameters(), strict=True)}
-    assert {name: share for name, share in off.items() if share > 0.02} == {}
+    assert {name: error for name, error in off.items() if error > 0.02} == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_policy_computes_and_learns_in_any_float_type(dtype: torch.dtype) -> None:
     policy = make(value_head=True, dropout=0.1).to(dtype).train()
-    output = policy(*some())
+    output = policy(some())
     assert output.logits.dtype == output.value.dtype == torch.float32
     (a_loss(policy, some()) + output.value.mean()).backward()
     for name, weight in policy.named_parameters():
@@ -267,17 +319,18 @@ def test_a_policy_learns_whatever_the_default_type() -> None:
 def test_torch_func_gives_the_gradient_of_each_sample(randomness: str | None) -> None:
     policy = make(dropout=0.2 if randomness else 0.0)
     policy.note_seen([torch.arange(4)[:, None].expand(-1, 4)])
-    rows, weights = some(8), {name: weight.detach() for name, weight in policy.named_parameters()}
+    batch, weights = some(8), {name: weight.detach() for name, weight in policy.named_parameters()}
+    rows = {**batch.tensors(), "category": batch.category.int()}
 
-    def loss(weights: dict[str, torch.Tensor], *row: torch.Tensor) -> torch.Tensor:
-        output = torch.func.functional_call(policy, weights, tuple(column[None] for column in row))
+    def loss(weights: dict[str, torch.Tensor], row: dict[str, torch.Tensor]) -> torch.Tensor:
+        alone = Batch({name: column[None] for name, column in row.items()})
+        output = torch.func.functional_call(policy, weights, (alone,))
         return output.logits[0].clamp(min=-100).logsumexp(0) - output.logits[0].max()
 
-    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0, 0), randomness=randomness or "error")(
-        weights, *(rows[0].int(), *rows[1:]))
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0), randomness=randomness or "error")(weights, rows)
     if randomness is None:
         for place in range(8):
-            one = torch.func.grad(loss)(weights, *(column[place] for column in rows))
+            one = torch.func.grad(loss)(weights, {name: column[place] for name, column in rows.items()})
             for name, expected in one.items():
                 torch.testing.assert_close(each[name][place], expected)
     assert each["ids.table.weight"].any(dim=2).sum(dim=1).min() > 0
@@ -288,17 +341,18 @@ def test_a_policy_in_training_compiles_as_one_graph() -> None:
     policy = make(dropout=0.2).train()
     torch._dynamo.reset()
     compiled = torch.compile(policy, backend="eager", fullgraph=True)
-    rows = some()
-    (compiled(*rows).logits.clamp(min=-100) ** 2).mean().backward()
+    batch = some()
+    (compiled(batch).logits.clamp(min=-100) ** 2).mean().backward()
     assert all(weight.grad.any() for weight in policy.parameters())
     policy.eval()
-    assert torch.allclose(compiled(*rows).logits, policy(*rows).logits)
+    for other in (batch, some(seed=1), Batch(batch.tensors(), position=99), some(64, 3, steps=range(-1, 2))):
+        assert torch.allclose(compiled(other).logits, policy(other).logits)
 
 
 def test_the_table_s_gradient_is_that_of_an_embedding_whatever_the_precision() -> None:
     policy = make()
     policy.note_seen([torch.tensor([[1, 2, 3, 0]]), torch.tensor([[4, 5, 6, 1]])])
-    category = some(9_000)[0]  # 36,000 look-ups: more than are added up at once
+    category = some(9_000).category  # 36,000 look-ups: more than are summed at once
     table = policy.ids.table.weight
     incoming = torch.randn(9_000, 4, 4, generator=torch.Generator().manual_seed(1))
     (policy.ids(category) * incoming).sum().backward()
@@ -313,7 +367,7 @@ def test_the_table_s_gradient_is_that_of_an_embedding_whatever_the_precision() -
     assert (table.grad - expected).norm() < 0.01 * expected.norm()
 
 
-def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+def test_dropout_drops_its_fraction_and_keeps_the_mean() -> None:
     dropout = Dropout(0.1)
     x = torch.ones(1001, 999, requires_grad=True)
     torch.manual_seed(0)
@@ -331,12 +385,12 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
 
 @pytest.mark.parametrize("p", [1e-6, 2**-16, 0.1, 1 - 2**-15, 1 - 2**-16, 1 - 2**-17, 1 - 2**-20, 1.0])
 @pytest.mark.filterwarnings("error")
-def test_what_dropout_keeps_has_the_scale_of_its_share_up_to_the_ends(p: float) -> None:
+def test_what_dropout_keeps_has_the_scale_of_its_fraction_up_to_the_ends(p: float) -> None:
     torch.manual_seed(0)
     kept = Dropout(p)(torch.ones(1 << 22))
     scales = kept[kept > 0].unique()
-    share = round(p * 65536) / 65536
-    expected = share if 0 < share < 1 else p
+    rounded = round(p * 65536) / 65536
+    expected = rounded if 0 < rounded < 1 else p
     assert len(scales) <= 1
     if len(scales):
         assert scales.item() == pytest.approx(1 / (1 - expected), rel=1e-6)
@@ -348,18 +402,3 @@ def test_dropout_draws_where_its_input_is() -> None:
     x = torch.ones(100)
     with torch.device("meta"):
         assert Dropout(0.5)(x).device.type == "cpu"
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_a_policy_works_in_other_types_throughout(dtype: torch.dtype) -> None:
-    policy = make().to(dtype)
-    policy(*some()).logits[:, :1].nan_to_num(0, 0, 0).sum().backward()
-    assert policy.ids.table.weight.grad is not None
-    assert policy.ids.table.weight.grad.dtype == dtype
-    default = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.float64)
-        made_before = make().float()
-        made_before(*some()).logits[:, :1].nan_to_num(0, 0, 0).sum().backward()
-    finally:
-        torch.set_default_dtype(default)

@@ -15,16 +15,14 @@ from training_fixtures import shards, small_config  # noqa: F401 - a fixture
 
 import poke_bc.train.setup as setup
 import poke_bc.train.step as step_module
-from poke_bc.contract.errors import RunError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.policy import Policy, create_policy
-from poke_bc.train import Interrupted, train
-from poke_bc.train.config import CONFIG_FILE, read_toml
-from poke_bc.train.setup import make_optimizer, processor_has_bfloat16, settle_precision
+from poke_bc.train import Interrupted, TrainConfig, train
+from poke_bc.train.setup import cpu_has_bfloat16, make_optimizer, settle_precision
 from poke_bc.train.step import train_step
 
-WIDE = {"width": 64, "epochs": 1.0}
+WIDE = {"policy": {"width": 64}, "epochs": 1.0}
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -71,25 +69,25 @@ def test_bfloat16_trains_to_the_losses_of_float32(shards: Path) -> None:  # noqa
 
 @pytest.mark.parametrize(("flags", "has"), [
     ("avx512f avx512_bf16 fsrm", True), ("amx_bf16 avx512f", True), ("avx512f avx512_vnni bf16", False), (None, False)])
-def test_a_processor_tells_whether_it_multiplies_bfloat16(tmp_path: Path, flags: str | None, has: bool) -> None:
+def test_a_cpu_s_flags_tell_whether_it_multiplies_bfloat16(tmp_path: Path, flags: str | None, has: bool) -> None:
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    assert processor_has_bfloat16(tmp_path / "cpuinfo") == has
+    assert cpu_has_bfloat16(tmp_path / "cpuinfo") == has
 
 
 @pytest.mark.parametrize(("has", "width", "precision"), [
     (True, 64, "bfloat16"), (True, 32, "float32"), (False, 64, "float32")])
-def test_auto_takes_bfloat16_where_the_processor_has_it_and_the_network_is_wide(
+def test_auto_takes_bfloat16_where_the_cpu_has_it_and_the_network_is_wide(
         shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
         has: bool, width: int, precision: str) -> None:
-    monkeypatch.setattr(setup, "processor_has_bfloat16", lambda: has)
-    train(small_config(shards, tmp_path / "run", width=width, steps=1), progress=False)
-    assert read_toml(tmp_path / "run" / CONFIG_FILE)["precision"] == precision
+    monkeypatch.setattr(setup, "cpu_has_bfloat16", lambda: has)
+    train(small_config(shards, tmp_path / "run", policy={"width": width}, steps=1), progress=False)
+    assert TrainConfig.read(tmp_path / "run").precision == precision
 
 
 def test_a_run_goes_on_in_the_precision_it_began_with(shards: Path, tmp_path: Path,  # noqa: F811
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "processor_has_bfloat16", lambda: True)
+    monkeypatch.setattr(setup, "cpu_has_bfloat16", lambda: True)
     train(small_config(shards, tmp_path / "whole", **WIDE), progress=False)
 
     original = step_module.train_step
@@ -102,52 +100,16 @@ def test_a_run_goes_on_in_the_precision_it_began_with(shards: Path, tmp_path: Pa
         patch.setattr(step_module, "train_step", interrupted)
         with pytest.raises(Interrupted):
             train(small_config(shards, tmp_path / "run", **WIDE), progress=False)
-    monkeypatch.setattr(setup, "processor_has_bfloat16", lambda: False)  # as on another machine
+    monkeypatch.setattr(setup, "cpu_has_bfloat16", lambda: False)  # as on another machine
     train(small_config(shards, tmp_path / "run", **WIDE), resume=True, progress=False)
 
     expected, got = weights(tmp_path / "whole"), weights(tmp_path / "run")
     assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
-@pytest.fixture
-def from_before(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
-    """A run begun on a processor by a version whose config.toml says "auto", and stopped."""
-    monkeypatch.setattr(setup, "processor_has_bfloat16", lambda: True)
-    original = step_module.train_step
-
-    def interrupted(*args: Any, **kwargs: Any) -> torch.Tensor:
-        signal.raise_signal(signal.SIGINT)
-        return original(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(step_module, "train_step", interrupted)
-        with pytest.raises(Interrupted):
-            train(small_config(shards, tmp_path / "run", precision="float32", **WIDE), progress=False)
-    file = tmp_path / "run" / CONFIG_FILE
-    file.write_text(file.read_text().replace('precision = "float32"', 'precision = "auto"'))
-    return tmp_path / "run"
-
-
-@pytest.mark.parametrize("given", ["auto", "float32"])
-def test_a_run_that_says_auto_goes_on_as_that_was_meant_when_it_began(
-        shards: Path, tmp_path: Path, from_before: Path, given: str) -> None:  # noqa: F811
-    train(small_config(shards, tmp_path / "whole", precision="float32", **WIDE), progress=False)
-    result = train(small_config(shards, from_before, precision=given, **WIDE), resume=True, progress=False)
-    assert result.precision == "float32"
-    expected, got = weights(tmp_path / "whole"), weights(from_before)
-    assert all(torch.equal(expected[name], got[name]) for name in expected)
-    assert read_toml(from_before / CONFIG_FILE)["precision"] == "float32"
-
-
-def test_a_run_that_says_auto_does_not_go_on_in_another_precision(shards: Path, from_before: Path) -> None:  # noqa: F811
-    with pytest.raises(RunError, match="precision was float32, is bfloat16"):
-        train(small_config(shards, from_before, precision="bfloat16", **WIDE), resume=True, progress=False)
-
-
-@pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize(("able", "precision"), [(1, "bfloat16"), (0, "float32")])
-def test_a_gpu_is_asked_itself_whether_it_multiplies_bfloat16(
-        from_before: Path, monkeypatch: pytest.MonkeyPatch, able: int, precision: str, resume: bool) -> None:
+def test_auto_on_a_gpu_depends_on_that_gpu_and_not_on_the_current_one(
+        monkeypatch: pytest.MonkeyPatch, able: int, precision: str) -> None:
     current = [0]
 
     @contextlib.contextmanager
@@ -160,13 +122,13 @@ def test_a_gpu_is_asked_itself_whether_it_multiplies_bfloat16(
     monkeypatch.setattr(torch.cuda, "device", on)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported",
                         lambda including_emulation=True: including_emulation or current[-1] == able)
-    config = small_config(Path("unused"), from_before, device="cuda:1")
-    assert settle_precision(config, resume=resume).precision == precision
+    config = small_config(Path("unused"), Path("unused"), device="cuda:1")
+    assert settle_precision(config, resume=False).precision == precision
 
 
 def test_the_command_tells_the_precision(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     options = ("--shards", shards, "--steps", "2", "--batch-size", "16", "--device", "cpu")
     told = run_cli("train", *options, "--run", tmp_path / "told")
-    precision = read_toml(tmp_path / "told" / CONFIG_FILE)["precision"]
+    precision = TrainConfig.read(tmp_path / "told").precision
     assert f"/s in {precision}, " in told.stdout
     assert run_cli("train", *options, "--run", tmp_path / "json", "--json").json["precision"] == precision

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from batches import same
 from recorded_graph import record_graph
 from safetensors.torch import load_file
 from stream_stand_in import SCHEDULES, StandIn
@@ -16,12 +17,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_fixtures import shards, small_config  # noqa: F401 - a fixture
 
-import poke_bc.train.config as config_module
 import poke_bc.train.loop as loop
+import poke_bc.train.step as step_module
 from poke_bc.contract.errors import UsageError
-from poke_bc.data import windows
+from poke_bc.data import order
+from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.data.device import Accelerator, Cuda
+from poke_bc.data.device import Accelerator
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.policy import create_policy
 from poke_bc.train import TrainConfig, train
@@ -29,7 +31,7 @@ from poke_bc.train.checkpoint import Checkpoints, Progress
 from poke_bc.train.loop import Trainer
 from poke_bc.train.schedule import learning_rate
 from poke_bc.train.setup import make_optimizer
-from poke_bc.train.step import WARM_UP, Stepper, set_rate
+from poke_bc.train.step import WARM_UP, Update, set_rate
 
 STEPS = 40
 """Of 64 rows, over a border of the epoch, through warm-up and decay of the rate."""
@@ -56,15 +58,15 @@ class Run:
     """A policy in training, stepped by hand."""
 
     def __init__(self, data: ShardDataset, graphs: Accelerator | None, **changes: Any) -> None:
-        self.config = small_config(Path("unused"), Path("unused"), **{"grad_clip": 0.05, **changes})
+        network = {"width": 16, "blocks": 2, "dropout": 0.2, "embedding": 4, **changes.pop("policy", {})}
+        self.config = small_config(Path("unused"), Path("unused"), policy=network, **{"grad_clip": 0.05, **changes})
         self.data, self.graphs = data, graphs
         torch.manual_seed(7)
-        self.policy = create_policy("mlp", data.manifest.schema, width=16, blocks=2, dropout=0.2, embedding=4,
-                                    value_head=self.config.value_head)
+        self.policy = create_policy(self.config.policy, data.manifest.schema)
         self.optimizer = make_optimizer(self.policy, self.config, capturable=True)
-        self.window = torch.zeros(3, dtype=torch.float64)
-        self.step = Stepper(self.policy, self.optimizer, self.config, self.window, graphs=graphs,
-                            bfloat16=self.config.precision == "bfloat16")
+        self.sums = torch.zeros(3, dtype=torch.float64)
+        self.step = Update(self.policy, self.optimizer, self.config, self.sums, graphs=graphs,
+                           bfloat16=self.config.precision == "bfloat16")
 
     def go(self, first: int = 0, last: int = STEPS, *, extra: int = 0, resident: bool = False) -> None:
         """Steps [first, last), and one with `extra` rows."""
@@ -75,13 +77,13 @@ class Run:
                          accelerator=self.graphs) as feeder, contextlib.suppress(StopIteration):
             for step in range(first, STEPS + 1):
                 rate = learning_rate(step, total=STEPS + 1, peak=1e-2, warmup=5, min_ratio=0.0)
-                self.step(feeder.deliver(), rate)
+                self.step(feeder.next_packed(), rate)
 
     def state(self) -> dict[str, Tensor]:
         """All that steps change."""
         moments = {f"{number} {name}": value for number, each in self.optimizer.state_dict()["state"].items()
                    for name, value in each.items()}
-        return {**self.policy.state_dict(), **moments, "window": self.window, "random": torch.get_rng_state()}
+        return {**self.policy.state_dict(), **moments, "sums": self.sums, "random": torch.get_rng_state()}
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -101,7 +103,7 @@ def data(shards: Path) -> ShardDataset:  # noqa: F811
 
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("changes", [
-    {}, {"precision": "bfloat16"}, {"value_head": True, "value_weight": 0.5, "label_smoothing": 0.0}])
+    {}, {"precision": "bfloat16"}, {"policy": {"value_head": True}, "value_weight": 0.5, "label_smoothing": 0.0}])
 def test_captured_steps_do_what_eager_ones_do_bit_by_bit(
     data: ShardDataset, resident: bool, changes: dict[str, Any]
 ) -> None:
@@ -111,7 +113,7 @@ def test_captured_steps_do_what_eager_ones_do_bit_by_bit(
     captured.go(extra=5, resident=resident)
     assert_same(captured.state(), expected)
     assert captured.graphs.captures == 1
-    assert float(captured.window[2]) == STEPS + 1
+    assert float(captured.sums[2]) == STEPS + 1
 
 
 def test_a_captured_step_reads_a_rate_on_the_device_anew_and_one_in_python_never(data: ShardDataset) -> None:
@@ -128,7 +130,7 @@ def test_a_capture_itself_changes_nothing(data: ShardDataset) -> None:
     run.go(last=WARM_UP)
     before = {name: value.clone() for name, value in run.state().items()}
     with BatchFeeder(data, 64, seed=3) as feeder:
-        run.step._capture(run.graphs, feeder.deliver())
+        run.step._capture(run.graphs, feeder.next_packed())
     assert_same(run.state(), before)
 
 
@@ -148,9 +150,9 @@ def test_a_checkpoint_of_either_kind_of_step_goes_on_as_the_other(
     first.go(last=20)
     checkpoints = Checkpoints(tmp_path / "run")
     checkpoints.prepare()
-    checkpoints.save(Progress(step=20), first.policy, first.optimizer, first.window, trained_on={}, card={})
+    checkpoints.save(Progress(step=20), first.policy, first.optimizer, first.sums, card={})
     rate = then.optimizer.param_groups[0]["lr"]
-    checkpoints.load(then.policy, then.optimizer, then.window, {})
+    checkpoints.load(then.policy, then.optimizer, then.sums)
     assert then.optimizer.param_groups[0]["lr"] is rate
     then.go(first=20)
     assert_same(then.state(), expected)
@@ -159,12 +161,12 @@ def test_a_checkpoint_of_either_kind_of_step_goes_on_as_the_other(
 def test_a_cpu_s_checkpoint_goes_on_in_captured_steps(data: ShardDataset, tmp_path: Path) -> None:
     cpu, then = Run(data, None), Run(data, Immediate())
     cpu.optimizer = make_optimizer(cpu.policy, cpu.config)
-    cpu.step = Stepper(cpu.policy, cpu.optimizer, cpu.config, cpu.window, bfloat16=False)
+    cpu.step = Update(cpu.policy, cpu.optimizer, cpu.config, cpu.sums, bfloat16=False)
     cpu.go(last=5)
     checkpoints = Checkpoints(tmp_path / "run")
     checkpoints.prepare()
-    checkpoints.save(Progress(step=5), cpu.policy, cpu.optimizer, cpu.window, trained_on={}, card={})
-    checkpoints.load(then.policy, then.optimizer, then.window, {})
+    checkpoints.save(Progress(step=5), cpu.policy, cpu.optimizer, cpu.sums, card={})
+    checkpoints.load(then.policy, then.optimizer, then.sums)
     assert all(group["capturable"] and isinstance(group["lr"], Tensor) for group in then.optimizer.param_groups)
     then.go(first=5)
     assert then.graphs.captures == 1
@@ -209,8 +211,8 @@ def test_capture_is_refused_where_there_is_no_gpu(shards: Path, tmp_path: Path) 
 def test_a_windowed_run_resumes_to_the_same_weights(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:
-    monkeypatch.setattr(windows, "CHUNK_ROWS", 32)  # so that the few rows are many windows
-    monkeypatch.setattr(config_module, "CHUNK_ROWS", 32)
+    monkeypatch.setattr(order, "CHUNK_ROWS", 32)  # so that few rows are many chunks
+    monkeypatch.setattr("poke_bc.train.config.CHUNK_ROWS", 32)
 
     def config(name: str, **changes: Any) -> TrainConfig:
         return small_config(shards, tmp_path / name, order="window", window=100, epochs=2, **changes)
@@ -219,7 +221,7 @@ def test_a_windowed_run_resumes_to_the_same_weights(
     trainer = Trainer(config("part", save_every=4), Checkpoints(tmp_path / "part"), resume=False)
     with trainer.feed() as feeder:
         for _ in range(4):
-            trainer.step(feeder.deliver())
+            trainer.step(feeder.next_packed())
         trainer.save()
     train(config("part"), resume=True, progress=False)
     whole, part = (load_file(tmp_path / name / "last" / "policy" / "policy.safetensors") for name in ("whole", "part"))
@@ -265,14 +267,14 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_between_lines_of_metrics_a_run_never_waits_for_the_device(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resident: bool  # noqa: F811
 ) -> None:
-    trainer = Trainer(small_config(shards, tmp_path / "run", value_head=True, value_weight=0.5),
+    trainer = Trainer(small_config(shards, tmp_path / "run", policy={"value_head": True}, value_weight=0.5),
                       Checkpoints(tmp_path / "run"), resume=False)
     with BatchFeeder(trainer.data, 64, seed=1, resident=resident) as feeder:
-        trainer.step(feeder.deliver())  # the first one makes the optimizer's state
+        trainer.step(feeder.next_packed())  # the first one makes the optimizer's state
         with no_waiting(monkeypatch):
             for _ in range(30):  # over the border of the epoch
-                trainer.step(feeder.deliver())
-    assert float(trainer.window[2]) == 31
+                trainer.step(feeder.next_packed())
+    assert float(trainer.sums[2]) == 31
 
 
 @pytest.mark.parametrize("read", [
@@ -286,41 +288,32 @@ def test_the_check_for_waiting_notices(monkeypatch: pytest.MonkeyPatch, read: Ca
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_warm_up_steps_wait_for_their_batch_and_the_next_copy_for_them(schedule: str) -> None:
-    """The step aside is bracketed by events: its stream waits for the current one, and the other way round."""
-    device, seen = StandIn(schedule), []
-    stepper = Stepper.__new__(Stepper)
-    stepper._step = lambda batch: device.current_stream().queue(lambda: seen.append(batch))
-    device.current_stream().queue(lambda: seen.append("before"))
-    stepper._step_aside(device, "step")
-    device.current_stream().queue(lambda: seen.append("after"))
-    device.finish()
-    assert seen == ["before", "step", "after"]
+def test_warm_up_steps_wait_for_their_batch_and_the_next_copy_waits_for_them(
+    data: ShardDataset, monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    """On a device that delays its streams, each step aside sees the batch that was fed, before its slot is reused."""
+    monkeypatch.setattr(step_module, "WARM_UP", 12)
+    monkeypatch.setattr(step_module, "train_step", lambda *_, **__: torch.zeros(3, dtype=torch.float64))
+    with BatchFeeder(data, 64, seed=3, stop=12 * 64) as feeder:
+        expected = [batch.clone() for batch in feeder]
+    for seed in range(20 if schedule == "random" else 1):
+        device, run, seen = StandIn(schedule, seed=seed), Run(data, None), []
+        run.step._graphs = device
+        step = run.step._step
 
+        def when_the_device_gets_to_it(
+            batch: Batch, step: Any = step, device: StandIn = device, seen: list[Batch] = seen
+        ) -> None:
+            step(batch)
+            device.current_stream().queue(lambda: seen.append(batch.clone()))
 
-# --- what is asked of torch.cuda, without a GPU ---------------------------------------------------------------
-
-
-def test_cuda_s_events_sleep_and_captures_have_a_stream_on_their_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-
-    class Graph:
-        replay = staticmethod(lambda: None)
-
-    @contextlib.contextmanager
-    def recording(_: Graph, **options: Any) -> Iterator[None]:
-        asked.update(options)
-        yield
-
-    monkeypatch.setattr(torch.cuda, "Event", lambda **options: options)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: ("stream of", device))
-    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
-    monkeypatch.setattr(torch.cuda, "graph", recording)
-    cuda = Cuda(torch.device("cuda", 1))
-    assert cuda.event() == {"blocking": True}
-    cuda.capture(lambda: None)()
-    assert asked == {"stream": ("stream of", torch.device("cuda", 1)), "capture_error_mode": "thread_local"}
+        monkeypatch.setattr(run.step, "_step", when_the_device_gets_to_it)
+        with BatchFeeder(data, 64, seed=3, stop=12 * 64, accelerator=device) as feeder:
+            for _ in range(12):
+                run.step(feeder.next_packed(), 1e-3)
+        device.finish()
+        assert len(seen) == 12
+        assert all(same(batch, wanted) for batch, wanted in zip(seen, expected, strict=True))
 
 
 # --- on a GPU -------------------------------------------------------------------------------------------------
@@ -332,30 +325,45 @@ def test_cuda_s_events_sleep_and_captures_have_a_stream_on_their_own_device(monk
 def test_a_gpu_s_captured_steps_learn_what_its_eager_ones_learn(data: ShardDataset, resident: bool) -> None:
     device = torch.device("cuda")
     weights, losses = [], []
-    for graphs in (None, Cuda(device)):
+    for graphs in (None, Accelerator(device)):
         run = Run(data, None, label_smoothing=0.0)
         policy = run.policy.to(device)
         optimizer = make_optimizer(policy, run.config, capturable=True)
-        window = torch.zeros(3, dtype=torch.float64, device=device)
-        step = Stepper(policy, optimizer, run.config, window, bfloat16=False, graphs=graphs)
+        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        step = Update(policy, optimizer, run.config, sums, bfloat16=False, graphs=graphs)
         torch.manual_seed(11)
         with BatchFeeder(data, 64, seed=3, stop=STEPS * 64 + 5, device=device, resident=resident) as feeder:
             for _ in range(STEPS + 1):
-                step(feeder.deliver(), 1e-2)
+                step(feeder.next_packed(), 1e-2)
         weights.append(policy.stem.weight.detach().cpu())
-        losses.append(window.tolist())
+        losses.append(sums.tolist())
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_records_a_graph_without_running_it() -> None:
+    device = Accelerator(torch.device("cuda"))
+    counter = torch.zeros(1, device=device.device)
+    replay = device.capture(lambda: counter.add_(1))
+    assert counter.item() == 0
+    replay()
+    replay()
+    assert counter.item() == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("steps", [None, range(-3, 2)])
 @pytest.mark.parametrize("resident", [False, True])
-def test_a_gpu_is_fed_what_a_cpu_is_fed(data: ShardDataset, resident: bool) -> None:
+def test_a_gpu_is_fed_what_a_cpu_is_fed(data: ShardDataset, resident: bool, steps: range | None) -> None:
+    rows = ShardDataset(data.shards, "train", steps=steps)
+
     def fed(**options: Any) -> list[Tensor]:
-        with BatchFeeder(data, 64, seed=3, stop=2000, **options) as feeder:
-            return [torch.cat([tensor.double().cpu().view(len(batch), -1) for tensor in batch.tensors()], dim=1)
-                    for batch in feeder]
+        with BatchFeeder(rows, 64, seed=3, stop=2000, **options) as feeder:
+            return [torch.cat([tensor.double().cpu().view(len(batch), -1) for tensor in batch.tensors().values()],
+                              dim=1) for batch in feeder]
 
     assert all(torch.equal(one, other) for one, other in
                zip(fed(), fed(device="cuda", resident=resident), strict=True))

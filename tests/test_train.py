@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
@@ -24,9 +27,10 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import evaluate
 from poke_bc.metrics import Scores
 from poke_bc.policy import create_policy, load_policy
+from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import Interrupted, TrainConfig, resolve, train
 from poke_bc.train.checkpoint import damage
-from poke_bc.train.schedule import Plan, learning_rate
+from poke_bc.train.schedule import Schedule, learning_rate
 from poke_bc.train.setup import make_optimizer, working_alone
 from poke_bc.train.trackers import MetricsFile
 
@@ -66,7 +70,8 @@ def whole(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # no
 
 
 def test_loss_falls_and_the_result_is_the_best_checkpoint_s(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    result = train(small_config(shards, tmp_path / "run", epochs=15, dropout=0.0, label_smoothing=0.0), progress=False)
+    config = small_config(shards, tmp_path / "run", epochs=15, policy={"dropout": 0.0}, label_smoothing=0.0)
+    result = train(config, progress=False)
     val = [line["val"] for line in metrics(tmp_path / "run") if "val" in line]
     assert val[-1]["nll"] < 0.8 * val[0]["nll"]
     assert metrics(tmp_path / "run")[-1]["loss"] < 0.7 * metrics(tmp_path / "run")[0]["loss"]
@@ -79,24 +84,25 @@ def test_loss_falls_and_the_result_is_the_best_checkpoint_s(shards: Path, tmp_pa
 
 def test_one_batch_can_be_memorised(shards: Path) -> None:  # noqa: F811
     data = ShardDataset(shards, "train")
-    config = small_config(shards, Path("unused"), dropout=0.0, label_smoothing=0.0, lr=1e-2)
+    config = small_config(shards, Path("unused"), label_smoothing=0.0, lr=1e-2)
     torch.manual_seed(0)
     policy = create_policy("mlp", data.manifest.schema, width=64, blocks=1, dropout=0.0)
     optimizer = make_optimizer(policy, config)
     batch = data.batch(np.arange(256))
     for _ in range(100):
         step_module.train_step(policy, optimizer, batch, config, bfloat16=False)
-    taken = policy.act(batch.category, batch.number, batch.legal, sample=False)
+    taken = policy.act(batch, sample=False)
     assert (taken == batch.action).float().mean() > 0.99
 
 
 def test_censored_choices_and_the_value_head_train_when_asked(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    config = small_config(shards, tmp_path / "run", epochs=1, censored="marginal", value_head=True, value_weight=0.5)
+    config = small_config(shards, tmp_path / "run", epochs=1, censored="marginal", value_weight=0.5,
+                          policy={"value_head": True})
     result = train(config, progress=False)
     assert result.val is not None
     assert result.val["decisions"] == len(ShardDataset(shards, "val"))
     assert len(ShardDataset(shards, "train", censored=True)) > len(ShardDataset(shards, "train"))
-    assert load_policy(tmp_path / "run").options["value_head"]
+    assert load_policy(tmp_path / "run").options.value_head
 
 
 def test_bfloat16_trains_on_the_cpu_too(shards: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -119,7 +125,7 @@ def test_weight_decay_is_on_the_matrices_of_linear_layers_alone(shards: Path) ->
     assert len(decayed["params"]) + len(others["params"]) == len(list(policy.parameters()))
 
 
-# The calendar
+# Schedule
 
 
 def test_learning_rate_warms_up_and_ends_at_its_floor() -> None:
@@ -132,14 +138,14 @@ def test_learning_rate_warms_up_and_ends_at_its_floor() -> None:
     assert rates[:10] == [learning_rate(step, total=100, peak=2.0, warmup=10, min_ratio=0.05) for step in range(10)]
 
 
-def test_a_plan_covers_the_epochs_asked_for() -> None:
-    plan = Plan.of(TrainConfig(epochs=2.5, batch_size=100, log_every=7), rows=1001)
-    assert plan.total == 26
-    assert [step for step in range(30) if plan.evaluates(step)] == [11, 22, 26, 27, 28, 29]
-    assert [step for step in range(12) if plan.logs(step)] == [7, 11]
-    plan = Plan.of(TrainConfig(steps=5, save_every=2), rows=10**9)
-    assert plan.total == 5
-    assert [step for step in range(6) if plan.saves(step)] == [2, 4, 5]
+def test_a_schedule_covers_the_configured_epochs() -> None:
+    schedule = Schedule.of(TrainConfig(epochs=2.5, batch_size=100, log_every=7), rows=1001)
+    assert schedule.total == 26
+    assert [step for step in range(30) if schedule.evaluates(step)] == [11, 22, 26, 27, 28, 29]
+    assert [step for step in range(12) if schedule.logs(step)] == [7, 11]
+    schedule = Schedule.of(TrainConfig(steps=5, save_every=2), rows=10**9)
+    assert schedule.total == 5
+    assert [step for step in range(6) if schedule.saves(step)] == [2, 4, 5]
 
 
 # Resuming
@@ -147,15 +153,12 @@ def test_a_plan_covers_the_epochs_asked_for() -> None:
 KILLER = """
 import os, signal, sys
 from pathlib import Path
+import torch
 from training_fixtures import small_config
-import poke_bc.train.checkpoint as checkpoint
-import poke_bc.train.step as step
 from poke_bc.train import train
 
 shards, run, where, count = sys.argv[1:]
-homes = {"train_step": step, "write_json": checkpoint, "fsync_folder": checkpoint,
-         "_link": checkpoint.Checkpoints, "_remove": checkpoint}
-home, calls = homes[where], 0
+home, calls = torch.optim.AdamW if where == "step" else os, 0
 original = getattr(home, where)
 
 def deadly(*args, **kwargs):
@@ -175,10 +178,10 @@ train(small_config(Path(shards), Path(run), save_every=4, keep=1), resume=resume
 def test_killed_anywhere_and_resumed_a_run_is_bit_equal(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     train(small_config(shards, tmp_path / "whole", save_every=4, keep=1), progress=False)
     run = tmp_path / "killed"
-    # before the first checkpoint; before it has a link; in a step; while a checkpoint is written; between the moves
-    # of `last` and `best`; after an old one was removed
-    for where, count in (("train_step", 2), ("fsync_folder", 1), ("train_step", 7), ("write_json", 4), ("_link", 1),
-                         ("_remove", 2)):
+    # in a step; in the first checkpoint; when it has its name but no link; while later ones are written, linked and
+    # removed: after a write, before and after renames, in the middle of a removal
+    for where, count in (("step", 2), ("fsync", 5), ("rename", 1), ("step", 3), ("fsync", 2), ("replace", 9),
+                         ("symlink", 1), ("symlink", 2), ("rename", 2), ("rmdir", 1), ("unlink", 4)):
         died = subprocess.run([sys.executable, "-c", KILLER, str(shards), str(run), where, str(count)], check=False,
                               env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True)
         assert died.returncode == -signal.SIGKILL, died.stderr.decode()
@@ -255,39 +258,26 @@ def test_a_finished_run_returns_its_result_again(shards: Path, whole: Path,  # n
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_result_from_before_precisions_were_noted_is_still_one(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    config = small_config(shards, tmp_path / "run", steps=3)
-    result = train(config, progress=False).to_dict()
-    assert result["precision"] == "float32"
-    file = tmp_path / "run" / "result.json"
-    file.write_text(json.dumps({name: value for name, value in result.items() if name != "precision"}))
-    assert train(config, resume=True, progress=False).to_dict() == result
-
-
-def test_training_and_validation_rows_share_what_is_open(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_training_and_validation_rows_share_open_shards(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     trainer = loop.Trainer(small_config(shards, tmp_path / "run"), checkpoint.Checkpoints(tmp_path / "run"),
                            resume=False)
     assert trainer.val.shards is trainer.data.shards
 
 
 def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa: F811
-    with pytest.raises(UsageError, match="there is a run already") as caught:
+    with pytest.raises(UsageError, match="already contains a run") as caught:
         train(small_config(shards, whole), progress=False)
     assert "--resume" in caught.value.hint
 
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"seed": 1}, "seed was 42, is 1"), ({"batch_size": 32}, "batch_size was 64, is 32"),
-    ({"width": 16}, "width was 32, is 16"), ({"epochs": 9}, "epochs was 3.0, is 9.0"),
+    ({"policy": {"width": 16}}, r"policy\.width was 32, is 16"), ({"epochs": 9}, "epochs was 3.0, is 9.0"),
 ])
 def test_a_run_goes_on_only_as_what_it_was(shards: Path, whole: Path, change: dict[str, int],  # noqa: F811
                                            words: str) -> None:
     with pytest.raises(RunError, match=words):
         train(small_config(shards, whole, **change), resume=True, progress=False)
-
-
-def test_what_does_not_touch_the_weights_may_change_on_resume(shards: Path, whole: Path) -> None:  # noqa: F811
-    train(small_config(shards, whole, keep=9, save_every=2), resume=True, progress=False)
 
 
 @pytest.fixture
@@ -299,9 +289,18 @@ def stopped(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "run"
 
 
+def test_what_does_not_affect_the_weights_may_change_on_resume(shards: Path, whole: Path, stopped: Path) -> None:  # noqa: F811
+    train(small_config(shards, stopped, keep=99, save_every=2, tensorboard=True), resume=True, progress=False)
+    assert_equal_runs(whole, stopped)
+    steps = metrics(stopped)[-1]["step"]
+    kept = {path.name for path in (stopped / "checkpoints").iterdir()}
+    assert kept >= {f"step-{step:08d}" for step in (3, *range(4, steps + 1, 2))}
+    assert list((stopped / "tensorboard").iterdir())
+
+
 def test_a_run_does_not_go_on_with_other_data(stopped: Path, tmp_path: Path) -> None:
     other = make_shards(tmp_path / "other", battles=20, seed=5)
-    with pytest.raises(RunError, match="other data: data was"):
+    with pytest.raises(RunError, match=r"other data: data was .*decisions was"):
         train(small_config(other, stopped), resume=True, progress=False)
 
 
@@ -369,7 +368,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
 
 
-def test_without_a_validation_part_a_run_trains_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_validation_split_a_run_trains_and_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = make_shards(tmp_path / "shards", battles=10, val_ratio=0.0)
     result = train(small_config(folder, tmp_path / "run", steps=4), progress=False)
     assert result.val is None
@@ -391,7 +390,7 @@ def test_a_run_folder_that_cannot_be_made_is_named(shards: Path, tmp_path: Path)
         train(small_config(shards, tmp_path / "file" / "run"), progress=False)
 
 
-def test_a_full_disk_is_told_and_leaves_the_last_checkpoint_whole(shards: Path, tmp_path: Path,  # noqa: F811
+def test_a_full_disk_is_an_error_and_leaves_the_last_checkpoint_whole(shards: Path, tmp_path: Path,  # noqa: F811
                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = checkpoint.save_policy, []
 
@@ -453,37 +452,71 @@ def test_progress_goes_to_stderr_alone(shards: Path, tmp_path: Path, capsys: pyt
 # Configuration
 
 
-def test_flags_win_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+def test_flags_win_over_assignments_these_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text('lr = 1\nbatch_size = 8\nrun = "elsewhere"\n')
-    config = resolve({"batch_size": 16, "epochs": None}, file)
+    file.write_text('lr = 1\nbatch_size = 8\nseed = 7\nrun = "elsewhere"\n[policy]\nwidth = 64\nblocks = 1\n')
+    config = resolve({"batch_size": 16, "epochs": None, "policy": "mlp"}, file,
+                     assignments=["seed=8", "policy.width=96", "batch_size=32", "censored=marginal"])
     assert (config.lr, config.batch_size, config.run, config.epochs) == (1.0, 16, Path("elsewhere"), 10.0)
+    assert (config.seed, config.censored) == (8, "marginal")
+    assert config.policy == MLPOptions(width=96, blocks=1)
 
 
-def test_the_configuration_of_a_run_is_what_it_was_made_with(whole: Path, shards: Path) -> None:  # noqa: F811
-    made = small_config(shards, whole, precision="float32")  # what "auto" came to: the network is narrow
+def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, shards: Path) -> None:  # noqa: F811
+    made = small_config(shards, whole, precision="float32")  # what "auto" resolved to: the network is narrow
     assert resolve({}, whole / "config.toml") == made
     assert resolve({"run": whole}, resume=True) == made
 
 
 @pytest.mark.parametrize(("text", "words", "hint"), [
-    ("batchsize = 8", "unknown key 'batchsize'", "'batch_size'"),
-    ('lr = "fast"', "expected float, got str", "docs/settings.md"),
-    ("epochs = 0", "epochs = 0.0: must be above 0", "docs/settings.md"),
-    ("label_smoothing = 1.0", "from 0 to below 1", "docs/settings.md"),
-    ("lr = nan", "must be above 0", "docs/settings.md"),
-    ("value_weight = 1.0", "no value head", "value_head"),
-    ('censored = "guess"', "one of skip, marginal", "docs/settings.md"),
-    ('precision = "float16"', "one of auto, float32, bfloat16", "docs/settings.md"),
-    ("window = 1023", "window = 1023: must be at least 1024", "docs/settings.md"),
+    ("batchsize = 8", "unknown setting 'batchsize'", "did you mean 'batch_size'?"),
+    ("widht = 8", "unknown setting 'widht'", "did you mean 'policy.width'?"),
+    ("[policy]\nwidht = 8", "policy 'mlp': unknown setting 'widht'", "did you mean 'width'?"),
+    ('[policy]\nname = "mpl"', r"policy\.name = 'mpl': there is no such network", "did you mean 'mlp'?"),
+    ("[policy]\nwidth = 0", r"policy\.width = 0: expected int >= 1", "docs/settings.md"),
+    ('policy = "mlp"', "policy = 'mlp': expected object, got str", "docs/settings.md"),
+    ('lr = "fast"', "lr = 'fast': expected float, got str", "docs/settings.md"),
+    ("steps = 1.5", r"steps = 1\.5: expected int \| null, got float", "docs/settings.md"),
+    ("epochs = 0", "epochs = 0: expected float > 0", "docs/settings.md"),
+    ("epochs = inf", "epochs = inf: expected float < 10", "docs/settings.md"),
+    ("label_smoothing = 1.0", r"label_smoothing = 1\.0: expected float < 1", "docs/settings.md"),
+    ("lr = nan", "lr = nan: expected float > 0", "docs/settings.md"),
+    ("value_weight = 1.0", "no value head", "policy.value_head = true"),
+    ('censored = "guess"', "expected one of skip, marginal", "docs/settings.md"),
+    ('precision = "float16"', "expected one of auto, float32, bfloat16", "docs/settings.md"),
+    ("shards = 3", "shards = 3: expected Path, got int", "docs/settings.md"),
+    ("window = 1023", "window = 1023: expected at least 1024", "order"),
     ("lr = ", "not a readable TOML file", "lr"),
 ])
-def test_a_configuration_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:
+def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(PokeBCError, match=words) as caught:
         resolve({}, tmp_path / "mine.toml")
     assert isinstance(caught.value, UsageError)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "words", "hint"), [
+    ("policy.widht=8", "policy 'mlp': unknown setting 'widht'", "did you mean 'width'?"),
+    ("leraning_rate=8", "unknown setting 'leraning_rate'", "one of: shards"),
+    ("lr=fast", "lr = 'fast': expected float, got str", "docs/settings.md"),
+    ("lr=1e--3", "lr = '1e--3': expected float, got str", "docs/settings.md"),
+    ("lr", "--set lr: not a setting and its value", "--set policy.width=384"),
+    ("=3", "--set =3: not a setting and its value", "--set policy.width=384"),
+])
+def test_an_invalid_assignment_is_refused(text: str, words: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        resolve({}, assignments=[text])
+    assert hint in caught.value.hint
+
+
+@given(settings=st.fixed_dictionaries({}, optional={
+    "lr": st.floats(1e-9, 1e8), "steps": st.integers(1, 2**62), "run": st.text().map(Path), "wandb_project": st.text(),
+    "wandb": st.booleans(), "order": st.sampled_from(["global", "window"]), "policy": st.builds(
+        MLPOptions, width=st.integers(1, 10**6), dropout=st.floats(0, 0.99), value_head=st.booleans())}))
+def test_a_configuration_comes_back_from_its_toml(settings: dict[str, Any]) -> None:
+    config = TrainConfig(**settings)
+    assert TrainConfig.of(tomllib.loads(config.to_toml())) == config
 
 
 def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -493,7 +526,7 @@ def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> 
 
 def test_two_trainings_cannot_write_to_one_run(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     with working_alone(tmp_path / "run"):
-        with pytest.raises(RunError, match="another training is writing here"):
+        with pytest.raises(RunError, match="another training is writing to it"):
             train(small_config(shards, tmp_path / "run"), progress=False)
         assert (tmp_path / "run" / ".lock").exists()
     train(small_config(shards, tmp_path / "run", steps=2), progress=False)

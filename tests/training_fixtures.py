@@ -12,9 +12,10 @@ import torch
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split_shards
+from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import TrainConfig
 
-# On processors shared with other tests, two OpenMP threads wait for each other up to 100 times longer than they work.
+# On CPUs shared with other tests, two OpenMP threads wait for each other up to 100 times longer than they work.
 torch.set_num_threads(1)
 
 
@@ -64,9 +65,13 @@ def make_shards(folder: Path, *, battles: int = 40, steps: int = 12, seed: int =
 
 
 def small_config(shards: Path, run: Path, **changes: Any) -> TrainConfig:
-    """A run of a second: a small network with dropout, batches that do not divide an epoch."""
-    return TrainConfig(**{"shards": shards, "run": run, "width": 32, "blocks": 1, "embedding": 8, "epochs": 3,
-                          "batch_size": 64, "lr": 3e-3, "device": "cpu", "log_every": 5, **changes})
+    """A run of a second: a small network with dropout, batches that do not divide an epoch.
+
+    `changes` are settings; those of the network, a dict under `policy`, are merged into the small one's.
+    """
+    policy = MLPOptions(**{"width": 32, "blocks": 1, "embedding": 8, **changes.pop("policy", {})})
+    return TrainConfig(**{"shards": shards, "run": run, "policy": policy, "epochs": 3, "batch_size": 64, "lr": 3e-3,
+                          "device": "cpu", "log_every": 5, **changes})
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,8 @@ def _request(entry: object, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRe
     if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
         raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
     choice = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return RecordedRequest(log.before[place], pseudonyms.request(entry["request"]), choice or None, bool(entry.get("rejected")))
+    return RecordedRequest(log.before[place], pseudonyms.request(entry["request"]), choice or None,
+                           bool(entry.get("rejected")))
 
 
 def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,

@@ -1,13 +1,14 @@
-"""The online wing: shards -> batches. Imports the ground floor only; never polars.
+"""Shards -> batches. Imports poke_bc.contract only; never polars.
 
-    shards.py     memory-mapped columns of a data set
-    selection.py  which rows of it are used, in two bytes each
-    dataset.py    ShardDataset: rows of one part of the split, for this project's feeder or your own DataLoader
-    batch.py      what a policy is given
-    order.py      which row comes at which position: a pure function, on the host and on a device
-    windows.py    the same for windows of rows that are read in large pieces; reader.py reads them ahead
-    device.py     streams, events and graphs, as far as feeding and training need them
-    ring.py       reused buffers, and what guards their reuse
-    sources.py    how buffers are filled: streamed, windowed, resident
-    feed.py       BatchFeeder: one gather thread, a ring of reused buffers
+    shards.py       memory-mapped columns of a data set
+    dataset.py      ShardDataset: the selected rows of one split, for BatchFeeder or torch's DataLoader
+    sequences.py    the rows around a decision, within its trajectory
+    batch.py        Batch: what a policy is given
+    permutation.py  a pseudorandom permutation, computed place by place on the host or a device
+    order.py        which row comes at which position, for every rank; the window shuffle
+    feed.py         BatchFeeder: one gather thread, reused buffers
+    modes.py        how buffers are filled: streaming, windowed, resident
+    prefetch.py     reads the next shuffle window while this one is handed out
+    buffers.py      reused buffers, and what guards their reuse
+    device.py       streams, events and graphs, as far as feeding and training need them
 """

@@ -1,25 +1,36 @@
-"""What a policy is given: one row a decision, narrow types as they lie in the shard.
+"""What a policy is given: decisions side by side, in the narrow types of the shard.
 
-    B decisions   C category columns   K number columns
+    B decisions   S steps of a sequence   C category columns   K number columns
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
-TENSORS = ("category", "number", "legal", "candidates", "action", "weight", "returns")
-"""Tensors of a batch, in order; `returns` is the shard's `return` column."""
+from poke_bc.contract.actions import pack_actions
+from poke_bc.contract.schema import Schema
+
+COLUMNS = ("category", "number", "legal", "candidates", "action", "weight", "returns")
+"""What imitation needs: the columns of a batch unless others are selected."""
+FURTHER_COLUMNS = ("gimmick", "reward", "done")
+"""What can be selected besides."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Decisions side by side.
+    """Decisions side by side: one row each, or with `steps` a sequence of S rows each.
 
-    The tensors of a fed batch live in a reused buffer: they hold until the next batch is asked for.
+    It holds the columns that were selected; using another one raises AttributeError. A sequence puts S after B in every
+    shape. The tensors of a fed batch live in a reused buffer: they are valid until the next batch is requested.
+
+    Args:
+        columns: tensors by name.
+        position: samples handed out up to and including this batch.
+        steps: of sequences, the steps relative to the decision that was sampled, which is step 0.
     """
 
     category: Tensor
@@ -27,33 +38,82 @@ class Batch:
     number: Tensor
     """[B, K] float16, in the schema's own units."""
     legal: Tensor
-    """[B] int16, bit a: action a was open; 0: not recorded."""
+    """[B] int16, bit a: action a was legal; 0: not recorded."""
     candidates: Tensor
     """[B] int16, bit a: the unseen choice may have been a."""
     action: Tensor
     """[B] int8, -1: no label."""
+    gimmick: Tensor
+    """[B] uint8, index into contract.actions.GIMMICKS."""
     weight: Tensor
     """[B] float32, how much the row counts in the loss."""
+    reward: Tensor
+    """[B] float32, earned by this decision."""
     returns: Tensor
-    """[B] float32, reward still to come."""
+    """[B] float32, the total reward minus the rewards before this decision; the shard's column `return`."""
+    done: Tensor
+    """[B] uint8, 1: the battle ended with this decision."""
+    is_pad: Tensor
+    """[B, S] bool, sequences only: the trajectory has no such step; every column is zero there."""
     position: int
-    """Samples handed out up to and including this batch: where to go on after it."""
+    """Where a resumed run goes on after this batch."""
+    steps: range | None
+
+    def __init__(self, columns: Mapping[str, Tensor], *, position: int = 0, steps: range | None = None) -> None:
+        self.position, self.steps = position, steps
+        for name, tensor in columns.items():
+            setattr(self, name, tensor)
+
+    if not TYPE_CHECKING:  # mypy would otherwise accept every misspelt attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(f"this batch has no {name!r}; select columns with ShardDataset(..., columns=...)")
 
     def __len__(self) -> int:
-        return len(self.action)
+        return len(next(iter(self.tensors().values())))
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """In the order of TENSORS."""
-        return tuple(getattr(self, name) for name in TENSORS)
+    def tensors(self) -> dict[str, Tensor]:
+        """The columns it holds, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def at(self, step: int) -> Batch:
+        """Of sequences, the rows of one step, such as 0 for the decisions that were sampled. Raises ValueError."""
+        if self.steps is None:
+            raise ValueError("these are single rows, not sequences")
+        place = self.steps.index(step)
+        return Batch({name: tensor[:, place] for name, tensor in self.tensors().items()}, position=self.position)
 
     def to(self, device: torch.device) -> Batch:
-        """A copy on `device` (the same tensors when they are there already)."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+        """A copy on `device` (sharing tensors that are already there)."""
+        return self._map(lambda tensor: tensor.to(device))
 
     def clone(self) -> Batch:
         """A copy that outlives the feeder's buffer."""
-        return replace(self, **{name: getattr(self, name).clone() for name in TENSORS})
+        return self._map(Tensor.clone)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch({name: function(tensor) for name, tensor in self.tensors().items()},
+                     position=self.position, steps=self.steps)
+
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], position: int = 0) -> Batch:
-        """From tensors by name."""
-        return cls(**{name: tensors[name] for name in TENSORS}, position=position)
+    def from_observations(cls, schema: Schema, observations: Sequence[Mapping[str, Any]],
+                          legal: Sequence[Sequence[bool]] | None = None) -> Batch:
+        """What a policy needs to act, from observations as trajectories hold them.
+
+        Args:
+            schema: the policy's.
+            observations: one for each decision; missing keys take their default.
+            legal: ten booleans for each decision; None: not known, so that every action may be chosen.
+
+        Raises FieldValueError naming the key of a value that the schema does not allow.
+        """
+        packed = [schema.pack(observation) for observation in observations]
+        legal_B = (np.zeros(len(packed), np.uint16) if legal is None
+                   else pack_actions(np.asarray(legal, np.bool_).reshape(len(packed), -1)))
+        return cls({"category": _matrix([ids for ids, _ in packed], schema.category_width, np.uint16),
+                    "number": _matrix([numbers for _, numbers in packed], schema.number_width, np.float16),
+                    "legal": torch.from_numpy(legal_B.view(np.int16))})
+
+
+def _matrix(rows: list[Any], width: int, dtype: type) -> Tensor:
+    return torch.from_numpy(np.array(rows, dtype).reshape(len(rows), width))

@@ -1,157 +1,167 @@
-"""Which row comes at which position: a pure function of (seed, epoch, position), with nothing stored.
+"""Which row comes at which position of a run: a pure function of (seed, position) and the number of rows.
 
-Each epoch is a permutation of all rows, computed position by position: a Feistel network over the next power
-of two, walked along its cycle until the value falls below n (Black & Rogaway, "Ciphers with arbitrary finite
-domains", 2002; used for shuffling by Mitchell et al., "Bandwidth-optimal random shuffling for GPUs", 2022).
-So resuming at position 10^9 costs what resuming at 0 costs, no data set is too large, and the order does not
-depend on anybody's random number generator.
+Every epoch is a permutation of all rows, so resuming needs a position and nothing else. Batch b of G samples is the
+positions [bG, (b+1)G), however many ranks share the work: rank r of R takes the slice [rG/R, (r+1)G/R) of each batch.
 
-The same few lines compute it with numpy on the host and with torch on a device: int64 wraps around alike in
-both, and a logical shift is an arithmetic one and a mask. Row numbers then need not cross the bus.
+The window shuffle is for data that is read from a disk or a network, where random rows are slow. Rows are cut into
+chunks of 1,024 neighbours. An epoch takes the chunks in a random order, a window of some hundreds of them at a time;
+a window's chunks are read in ascending order (prefetch.py), and its rows are handed out shuffled. So every row still
+comes once an epoch and rows from all over the data come together, but the disk is read a chunk at a time. Rows after
+the last whole chunk join the last window.
 
-    N places   W rows of a window (see windows.py)
+    N positions   W rows of a window
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poke_bc.data.windows import Window, window_at
+from poke_bc.data.permutation import Int64, permute
 
-Int64 = TypeVar("Int64", NDArray[np.int64], Tensor)
-_ROUNDS = 8  # even, so that unbalanced halves end where they began
-_MASK = (1 << 64) - 1
-
-
-def _signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
-    value &= _MASK
-    return value - (1 << 64) if value >> 63 else value
+CHUNK_ROWS = 1024
+"""At the 100 to 1,000 bytes of a row, reading a chunk means reading pieces of 64 KB and more."""
+_AT_ONCE = 1 << 16  # positions whose rows are computed together, so that small batches share the cost
 
 
-_MULTIPLIERS = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
-_GOLDEN = _signed(0x9E3779B97F4A7C15)
+@dataclass(frozen=True, kw_only=True)
+class SampleOrder:
+    """The order of one run's samples, as one of its ranks sees it. Raises ValueError."""
+
+    rows: int
+    """Rows of an epoch."""
+    batch_size: int
+    """Samples of a batch, over all ranks."""
+    seed: int = 0
+    start: int = 0
+    """Position of the first batch."""
+    stop: int | None = None
+    """Position after the last sample, whose batch may be shorter; None: endless."""
+    shuffle: bool = True
+    """False: the rows in ascending order, every epoch."""
+    window: int | None = None
+    """Shuffle within windows of at most so many rows; None: all rows of an epoch together."""
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.ranks:
+            raise ValueError(f"rank must be from 0 to {self.ranks - 1}, got {self.rank}")
+        for name, least in (("rows", 1), ("batch_size", self.ranks), ("start", 0), ("window", CHUNK_ROWS)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+    @property
+    def places(self) -> range:
+        """This rank's places in a batch; if the ranks do not divide the batch size, some get one place more."""
+        return range(self.batch_size * self.rank // self.ranks, self.batch_size * (self.rank + 1) // self.ranks)
+
+    def after(self, position: int) -> int:
+        """Position after the batch that begins at `position`."""
+        end = position + self.batch_size
+        return end if self.stop is None else min(end, self.stop)
+
+    def batches(self, device: torch.device | None = None) -> Iterator[Any]:
+        """This rank's rows of each batch, from `start` to `stop`; with `device` computed there, as tensors."""
+        position, many = self.start, self.batch_size * max(1, _AT_ONCE // self.batch_size)
+        while self.stop is None or position < self.stop:
+            end = position + many if self.stop is None else min(position + many, self.stop)
+            row_N, size = self.rows_at(position, end, device), len(self.places)
+            for batch in range(-(-(end - position) // self.batch_size)):
+                yield row_N[batch * size : (batch + 1) * size]
+            position = end
+
+    def rows_at(self, first: int, last: int, device: torch.device | None = None) -> Any:
+        """This rank's rows among the positions [first, last), over any number of epochs, int64."""
+        found = [self.positions(0, 0, device)]
+        while first < last:
+            epoch, place = divmod(first, self.rows)
+            window = window_at(place, self.rows, self.window) if self.shuffle and self.window else None
+            end = min(last, first - place + (window.stop if window else self.rows))
+            place_N = self.positions(first, end, device) - epoch * self.rows
+            if window:
+                place_N = window.row_at(place_N, seed=self.seed, epoch=epoch)
+            elif self.shuffle:
+                place_N = permute(place_N, self.rows, seed=self.seed, epoch=epoch)
+            found.append(place_N)
+            first = end
+        return np.concatenate(found) if device is None else torch.cat(found)
+
+    def positions(self, first: int, last: int, device: torch.device | None = None) -> Any:
+        """This rank's positions in [first, last), ascending, int64."""
+        first_batch = (first - self.start) // self.batch_size
+        count = -(-(last - self.start) // self.batch_size) - first_batch  # of batches
+        begin = self.start + first_batch * self.batch_size + self.places.start
+        end = begin + (count - 1) * self.batch_size + len(self.places)
+        skipped, over = (min(max(0, outside), len(self.places)) for outside in (first - begin, end - last))
+        batches, places = ((np.arange(size) if device is None else torch.arange(size, device=device))
+                           for size in (max(0, count), len(self.places)))
+        position_N = (begin + batches[:, None] * self.batch_size + places).reshape(-1)
+        return position_N[skipped : max(skipped, len(position_N) - over)]
 
 
-def _mix(x: Int64) -> Int64:
-    """splitmix64's finaliser, on the bits of int64: every input bit moves every output bit."""
-    x = (x ^ ((x >> 30) & ((1 << 34) - 1))) * _MULTIPLIERS[0]
-    x = (x ^ ((x >> 27) & ((1 << 37) - 1))) * _MULTIPLIERS[1]
-    return x ^ ((x >> 31) & ((1 << 33) - 1))
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One window of an epoch."""
+
+    number: int
+    """In the epoch, from 0."""
+    start: int
+    """Its first place in the epoch."""
+    stop: int
+    """The first place after it."""
+    chunk_range: range
+    """Which chunks it takes, of the epoch's order of whole chunks."""
+    whole_chunks: int
+    """Of the data."""
+    has_tail: bool
+    """Whether it has the rows after the last whole chunk."""
+    chunk: int
+    """Rows of a chunk."""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def chunks(self, *, seed: int, epoch: int) -> NDArray[np.int64]:
+        """Its chunks, ascending; the last chunk of the data may be shorter."""
+        drawn = permute(np.array(self.chunk_range, np.int64), max(1, self.whole_chunks), seed=seed, epoch=epoch,
+                        more=(0,))
+        return np.append(np.sort(drawn), [self.whole_chunks] if self.has_tail else []).astype(np.int64)
+
+    def row_at(self, place_N: Int64, *, seed: int, epoch: int) -> Int64:
+        """Places of the epoch -> rows."""
+        inside_N = permute(place_N - self.start, len(self), seed=seed, epoch=epoch, more=(self.number + 1,))
+        chunks = self.chunks(seed=seed, epoch=epoch)
+        chunk_N: Any = (torch.from_numpy(chunks).to(inside_N.device) if isinstance(inside_N, Tensor)
+                        else chunks)[inside_N // self.chunk]
+        row_N: Int64 = chunk_N * self.chunk + inside_N % self.chunk
+        return row_N
 
 
-def _round_keys(seed: int, epoch: int, *more: int) -> list[int]:
-    """Of one permutation; `more` numbers tell the permutations of one epoch apart."""
-    key = _mix(np.array([_signed(seed)]))
-    for number in (epoch, *more):
-        key = _mix(key + _signed(number))
-    keys: list[int] = _mix(key + np.arange(1, _ROUNDS + 1) * _GOLDEN).tolist()
-    return keys
-
-
-def permute(place_N: Int64, n: int, *, seed: int, epoch: int, more: tuple[int, ...] = ()) -> Int64:
-    """Rows at the given places of an epoch's permutation of `range(n)`.
+def window_at(place: int, rows: int, window: int) -> Window:
+    """The window that holds a place of an epoch; all windows have nearly the same size.
 
     Args:
-        place_N: int64 places in [0, n), a numpy array or a tensor on any device.
-        n: number of rows, from 1 to 2^62.
-        seed: of the run.
-        epoch: counts from 0; each has its own permutation.
-        more: names one of several permutations of an epoch.
+        place: in [0, rows).
+        rows: of an epoch.
+        window: rows of a window at most; at least one chunk.
 
-    On a device this waits once for each step along the cycle, so call it away from the training thread.
-
-    >>> sorted(permute(np.arange(5), 5, seed=1, epoch=0).tolist())
-    [0, 1, 2, 3, 4]
+    >>> [window_at(place, 5000, window=2048).number for place in (0, 1023, 1024, 3071, 3072, 4999)]
+    [0, 0, 0, 1, 1, 1]
     """
-    bits = max(2, (n - 1).bit_length())
-    keys = _round_keys(seed, epoch, *more)
-    row_N = _feistel(place_N, bits, keys)
-    outside = _where(row_N >= n)
-    while len(outside):
-        row_N[outside] = _feistel(row_N[outside], bits, keys)
-        outside = outside[row_N[outside] >= n]
-    return row_N
-
-
-def _feistel(x: Int64, bits: int, keys: list[int]) -> Int64:
-    """A permutation of [0, 2^bits)."""
-    right_bits = bits // 2
-    left_bits = bits - right_bits
-    left, right = x >> right_bits, x & ((1 << right_bits) - 1)
-    for key in keys:
-        left, right = right, left ^ (_mix(right + key) & ((1 << left_bits) - 1))
-        left_bits, right_bits = right_bits, left_bits
-    return (left << right_bits) | right
-
-
-def _where(mask_N: Any) -> Any:
-    """Places of the true ones."""
-    return np.flatnonzero(mask_N) if isinstance(mask_N, np.ndarray) else mask_N.nonzero()[:, 0]
-
-
-def rows_at(position: int, count: int, n: int, *, seed: int, shuffle: bool = True,
-            window: int | None = None) -> NDArray[np.int64]:
-    """Rows of the samples [position, position + count), running on over epoch borders.
-
-    Args:
-        position: samples handed out before, over all epochs.
-        count: how many.
-        n: rows of an epoch.
-        seed: of the run.
-        shuffle: False gives 0, 1, 2, ... each epoch.
-        window: shuffle within windows of about so many rows (see windows.py); None: all rows at once.
-    """
-    return np.concatenate([np.empty(0, np.int64), *(
-        _rows(np.arange(first, last), epoch, n, seed, shuffle, window)
-        for epoch, first, last in _stretches(position, count, n, window if shuffle else None))])
-
-
-def rows_on(device: torch.device, position: int, count: int, n: int, *, seed: int, shuffle: bool = True,
-            window: int | None = None) -> Tensor:
-    """The same as `rows_at`, computed on `device` [count] int64."""
-    return torch.cat([torch.empty(0, dtype=torch.int64, device=device), *(
-        _rows(torch.arange(first, last, device=device), epoch, n, seed, shuffle, window)
-        for epoch, first, last in _stretches(position, count, n, window if shuffle else None))])
-
-
-def _stretches(position: int, count: int, n: int, window: int | None) -> Iterator[tuple[int, int, int]]:
-    """(epoch, first place, last place + 1) of stretches that cross no border of an epoch or a window."""
-    end = position + count
-    while position < end:
-        epoch, place = divmod(position, n)
-        border = n if window is None else window_at(place, n, window).stop
-        last = min(place + end - position, border)
-        yield epoch, place, last
-        position += last - place
-
-
-def _rows(place_N: Int64, epoch: int, n: int, seed: int, shuffle: bool, window: int | None) -> Int64:
-    if not shuffle:
-        return place_N
-    if window is None:
-        return permute(place_N, n, seed=seed, epoch=epoch)
-    here = window_at(int(place_N[0]), n, window)
-    inside_N = permute_window(place_N - here.start, here, seed=seed, epoch=epoch)
-    chunks = window_chunks(here, seed=seed, epoch=epoch)
-    chunk_N = chunks[inside_N // here.chunk] if isinstance(inside_N, np.ndarray) else \
-        torch.from_numpy(chunks).to(inside_N.device)[inside_N // here.chunk]
-    return chunk_N * here.chunk + inside_N % here.chunk
-
-
-def permute_window(place_N: Int64, window: Window, *, seed: int, epoch: int) -> Int64:
-    """Places [0, W) of a window -> places among its rows in ascending order."""
-    return permute(place_N, len(window), seed=seed, epoch=epoch, more=(window.number + 1,))
-
-
-def window_chunks(window: Window, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The chunks a window is made of, ascending; the last one of the data may be shorter."""
-    drawn = permute(np.arange(window.first_chunk, window.last_chunk), max(1, window.whole_chunks),
-                    seed=seed, epoch=epoch, more=(0,))
-    return np.append(np.sort(drawn), [window.whole_chunks] if window.has_tail else []).astype(np.int64)
+    chunk = CHUNK_ROWS
+    whole = rows // chunk
+    windows = max(1, -(-whole // max(1, window // chunk)))
+    number = ((min(place // chunk, whole - 1) + 1) * windows - 1) // whole if whole else 0
+    first, last = number * whole // windows, (number + 1) * whole // windows
+    is_last = number == windows - 1
+    return Window(number=number, start=first * chunk, stop=rows if is_last else last * chunk,
+                  chunk_range=range(first, last), whole_chunks=whole, has_tail=is_last and rows % chunk > 0,
+                  chunk=chunk)

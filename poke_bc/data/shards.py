@@ -1,15 +1,16 @@
 """Memory-mapped columns of a data set.
 
-Opening checks what costs nothing: the manifest's own digest, that every file is there, has its size, and has
-the columns the schema promises. Whether each byte is right is `poke-bc verify`'s to say.
+Opening checks what costs nothing: the manifest's own digest, that every file exists, has the right size, and has the
+columns of the schema. `poke-bc verify` checks every byte.
 
     N rows   D width of a packed matrix
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ Array = NDArray[Any]
 class Shards:
     """All rows of a data set, in manifest order, without reading them.
 
-    Raises ShardError where a file is missing, cut short, or not what the manifest says.
+    Raises ShardError where a file is missing, truncated, or not as the manifest says.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -48,7 +49,7 @@ class Shards:
     def _map(self, entry: ShardEntry) -> dict[str, Array]:
         path = self.folder / entry.rows.name
         hint = f"poke-bc verify {self.folder}"
-        # A mapped file that is shorter than its index says kills the reader with SIGBUS: look first.
+        # A mapped file that is shorter than its index says kills the reader with SIGBUS: check first.
         size = path.stat().st_size if path.is_file() else None
         if size != entry.rows.bytes:
             state = "is missing" if size is None else f"has {size} bytes, the manifest says {entry.rows.bytes}"
@@ -60,12 +61,12 @@ class Shards:
         except (pa.ArrowException, KeyError, ValueError) as error:
             raise ShardError(f"{path}: not a shard of this schema ({error})", hint=hint) from None
         if any(len(column) != entry.row_count for column in columns.values()):
-            raise ShardError(f"{path}: other rows than the manifest says", hint=hint)
+            raise ShardError(f"{path}: not the number of rows in the manifest", hint=hint)
         return columns
 
     @cached_property
     def is_resident(self) -> bool:
-        """Whether several shards are read into memory once, to be gathered from as one."""
+        """Whether several shards are read into memory once, to be gathered from as one array."""
         size = sum(entry.rows.bytes for entry in self.manifest.shards)
         return len(self._shards) > 1 and size <= _memory_bytes() // 4
 
@@ -80,11 +81,11 @@ class Shards:
         return self._joined[name]
 
     def each(self) -> Iterator[dict[str, Array]]:
-        """Columns of one shard after the other, for passes over everything."""
+        """The columns of each shard in turn, for passes over all rows."""
         yield from self._shards
 
     def trajectories(self, name: str) -> list[Any]:
-        """One column of the trajectory tables, in manifest order; None where the trajectory did not say."""
+        """One column of the trajectory tables, in manifest order; None where a trajectory has no value."""
         values: list[Any] = []
         for entry in self.manifest.shards:
             path = self.folder / entry.trajectories.name
@@ -96,10 +97,19 @@ class Shards:
                                  hint=f"poke-bc verify {self.folder}") from None
         return values
 
+    def read_through(self, first: int, last: int, names: Iterable[str]) -> None:
+        """Read the rows [first, last) of some columns from the disk, in order, so that they are in the page cache."""
+        if self.is_resident:
+            return
+        for name in names:
+            for start, shard in zip(self.starts, self._shards, strict=False):
+                rows = shard[name][max(0, first - start) : max(0, last - start)] if name in shard else np.empty(0)
+                rows.reshape(-1).view(np.uint8)[::mmap.PAGESIZE].max(initial=0)  # one byte of each page
+
     def gather(self, rows_B: NDArray[np.int64], out: Mapping[str, Array]) -> None:
         """Copy rows into arrays [B] or [B, D] by column name, in the order given."""
         # take(mode="clip") skips the bounds check and writes straight into `out`: 11 against 2 million
-        # rows/s for fancy indexing. The function np.take spends another 3 us a call on its way there.
+        # rows/s for fancy indexing. The function np.take costs another 3 us per call.
         if len(self._shards) == 1 or self.is_resident:
             for name, array in out.items():
                 self.column(name).take(rows_B, axis=0, out=array, mode="clip")
@@ -120,7 +130,7 @@ class Shards:
 
 
 def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """A column's buffer as numpy sees it, read-only, without a copy."""
+    """A column's buffer as a read-only array, without a copy."""
     values = column.values if shape else column
     if values.type != pa.from_numpy_dtype(dtype) or (shape and column.type.list_size != shape[0]):
         raise ValueError(f"a column is {column.type}")
@@ -131,5 +141,5 @@ def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) ->
 def _memory_bytes() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # not on this system: be modest
+    except (ValueError, OSError, AttributeError):  # unknown on this system: assume little
         return 8 << 30

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from poke_bc.inspect.report import Inspection
-from poke_bc.train.config import CONFIG_FILE, read_toml
+from poke_bc.train.config import TrainConfig
 
 
 def inspect_run(run: Path) -> Inspection:
     """Inspect a run, finished or not. Raises UsageError for a damaged configuration."""
-    facts: dict[str, Any] = {"config": read_toml(run / CONFIG_FILE)}
+    facts: dict[str, Any] = {"config": TrainConfig.read(run).to_dict()}
     metrics = []
     for line in (run / "metrics.jsonl").read_bytes().splitlines() if (run / "metrics.jsonl").exists() else []:
         with contextlib.suppress(msgspec.DecodeError):  # cut short when the run was killed

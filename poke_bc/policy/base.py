@@ -1,78 +1,107 @@
 """What every network promises.
 
-    B decisions   C category columns   K number columns   A the ten actions
+    B decisions   S steps of a sequence   C category columns   K number columns   A the ten actions
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
 from poke_bc.contract.schema import Schema
+from poke_bc.contract.settings import AtLeast1, Settings
+from poke_bc.data.batch import Batch
 from poke_bc.policy.inputs import PackedEmbedding, ScaledNumbers
-from poke_bc.policy.masks import open_actions
+from poke_bc.policy.masks import legal_actions
 
 
 class PolicyOutput(NamedTuple):
-    """What a policy says about decisions."""
+    """What a policy says about decisions. Of sequences: about step 0, [B, ...], or about every step, [B, S, ...]."""
 
     logits: Tensor
     """[B, A] float32; illegal actions have -inf."""
-    value: Tensor | None
-    """[B] float32, the reward it expects still to come; None without a value head."""
+    value: Tensor | None = None
+    """[B] float32, the return it expects; None without a value head."""
+    gimmick: Tensor | None = None
+    """[B, 5] float32 logits of contract.actions.GIMMICKS; None without a gimmick head."""
+
+
+class PolicyOptions(Settings, frozen=True, kw_only=True, tag_field="name"):
+    """Options that every network has; a network's own class of options adds others."""
+
+    table: ClassVar[str] = "policy"
+
+    width: AtLeast1 = 256
+    """Width of the network."""
+    embedding: AtLeast1 = 24
+    """Width of the embeddings of category fields."""
+    value_head: bool = False
+    """Add a second head that predicts the return."""
+
+    @property
+    def name(self) -> str:
+        """Of the network."""
+        return str(self.__struct_config__.tag)
+
+
+class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The data that a policy learned from."""
+
+    data: str
+    """Identity of the shards."""
+    split: str
+    """Digest of their split."""
+    decisions: int
+    actions: tuple[int, ...]
+    """How often each action was taken in them [A]."""
 
 
 class Policy(nn.Module):
     """A network with the schema it was made for.
 
-    A subclass names itself, takes its options as keywords, and implements `score`. Masking, acting and
-    unknown ids are settled here, so that no network can forget them.
+    A subclass has a class of `Options` and implements `score`. Masking, acting and unknown ids are handled here, so
+    that no network can forget them.
 
     Args:
         schema: what the observations hold.
-        embedding: width of the category embeddings.
-        options: every keyword the subclass was made with; saved with the weights.
+        options: of the subclass's Options; saved with the weights.
     """
 
-    name: ClassVar[str]
+    Options: ClassVar[type[PolicyOptions]]
 
-    def __init__(self, schema: Schema, *, embedding: int, **options: Any) -> None:
+    def __init__(self, schema: Schema, options: PolicyOptions) -> None:
         super().__init__()
-        self.schema = schema
-        self.trained_on: dict[str, str] = {}
-        """Digests of the shards (`data`) and of their `split`, once it is trained; saved with the weights."""
-        self.options: dict[str, Any] = {"embedding": embedding, **options}
-        self.ids = PackedEmbedding(schema, embedding)
+        self.schema, self.options = schema, options
+        self.trained_on: TrainedOn | None = None
+        """Set once it is trained; saved with the weights."""
+        self.ids = PackedEmbedding(schema, options.embedding)
         self.numbers = ScaledNumbers(schema)
 
-    def score(self, category_BC: Tensor, number_BK: Tensor) -> PolicyOutput:
-        """Logits of all ten actions, legal or not, and the value; in whatever float type it computes."""
+    def score(self, batch: Batch) -> PolicyOutput:
+        """Logits of all ten actions, legal or not, and whatever other heads give; in any float type."""
         raise NotImplementedError
 
-    def forward(self, category_BC: Tensor, number_BK: Tensor, legal_B: Tensor) -> PolicyOutput:
-        """Masked logits and value.
+    def forward(self, batch: Batch) -> PolicyOutput:
+        """Masked logits, value and gimmick in float32. Needs the columns category, number and legal."""
+        output = self.score(batch)
+        legal = batch.legal if output.logits.ndim > batch.legal.ndim else batch.at(0).legal
+        masked = output.logits.float().masked_fill(~legal_actions(legal), -torch.inf)
+        value, gimmick = (None if each is None else each.float() for each in output[1:])
+        return PolicyOutput(masked, value, gimmick)
 
-        Args:
-            category_BC: ids, any integer type.
-            number_BK: numbers in the schema's own units, any float type.
-            legal_B: bits, any integer type; 0 means not recorded, and leaves all ten open.
-        """
-        logits_BA, value_B = self.score(category_BC, number_BK)
-        masked_BA = logits_BA.float().masked_fill(~open_actions(legal_B), -torch.inf)
-        return PolicyOutput(masked_BA, None if value_B is None else value_B.float())
-
-    def act(self, category_BC: Tensor, number_BK: Tensor, legal_B: Tensor, *, sample: bool = True,
-            temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+    def act(self, batch: Batch, *, sample: bool = True, temperature: float = 1.0,
+            generator: torch.Generator | None = None) -> Tensor:
         """Choose legal actions [B] int64, without dropout and without gradients.
 
         Args:
-            category_BC, number_BK, legal_B: as for `forward`.
+            batch: as for `forward`.
             sample: False takes the most likely action.
             temperature: above 0; below 1 sharpens, above 1 flattens. Used when sampling.
-            generator: of the sampling, on the policy's device.
+            generator: for sampling, on the policy's device.
         """
         if sample and not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}; sample=False takes the best action")
@@ -80,16 +109,18 @@ class Policy(nn.Module):
         self.eval()
         try:
             with torch.inference_mode():
-                output: PolicyOutput = self(category_BC, number_BK, legal_B)
+                logits_BA: Tensor = self(batch).logits
+                if batch.steps is not None and logits_BA.ndim == 3:
+                    logits_BA = logits_BA[:, batch.steps.index(0)]
                 if not sample:
-                    return output.logits.argmax(dim=1)
-                odds_BA = (output.logits / temperature).softmax(dim=1)
-                return odds_BA.multinomial(1, generator=generator)[:, 0]
+                    return logits_BA.argmax(dim=1)
+                probs_BA = (logits_BA / temperature).softmax(dim=1)
+                return probs_BA.multinomial(1, generator=generator)[:, 0]
         finally:
             self.train(training)
 
     def note_seen(self, categories: Iterable[Tensor]) -> None:
-        """Tell which ids training will see: all others become the unknown id, whose embedding stays zero.
+        """Record which ids training will see: all others become the unknown id, whose embedding stays zero.
 
         Args:
             categories: ids of all training rows, [n, C] piece by piece.
@@ -97,6 +128,12 @@ class Policy(nn.Module):
         self.ids.note_seen(categories)
 
     @property
+    def name(self) -> str:
+        """Of the network, as in POLICIES."""
+        return self.options.name
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.ids.row_of_id.device
+

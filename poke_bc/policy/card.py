@@ -1,54 +1,22 @@
-"""The model card: what a person must know who finds the policy somewhere."""
+"""The model card: what somebody who finds the policy needs to know. Its text is card.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
 from poke_bc.policy.base import Policy
 from poke_bc.version import __version__
 
-_TEMPLATE = """\
-# A Pokémon battle policy that imitates people
-
-A `{name}` network with {parameters:,} parameters, trained by behaviour cloning with
-poke-bc {producer}: given what one player could know, it says how likely a
-human would take each of the ten actions (0-3: move slot, 4-9: switch to team slot).
-
-## Use
-
-```python
-from poke_bc import load_policy
-
-policy = load_policy("path/to/this/folder")
-actions = policy.act(category, number, legal)   # [B, {categories}] ids, [B, {numbers}] numbers, [B] legal bits
-```
-
-`policy.schema.pack(observation)` turns one observation (a dict) into its ids and numbers.
-
-## What it reads
-
-Schema `{schema}` version {version} (hash `{hash}`): {fields} fields. {vocabularies}
-
-## How it was made
-
-{facts}
-
-## Limits
-
-- It imitates; it does not plan. It plays like the people in its data, mistakes included.
-- Opaque ids mean something only to whoever wrote the training files: other converters' ids do not fit.
-- Ids that training never saw are read as unknown.
-- Its figures hold for battles like those it was trained on, on decisions with more than one legal action.
-"""
-
 
 def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
-    """Markdown. `facts` is printed as a list, mappings in it indented; numbers as they are."""
+    """Markdown; `facts` become a list, with mappings inside indented."""
     schema = policy.schema
     sizes = ", ".join(f"{name} {vocab.size}{' (opaque ids)' if vocab.is_open else ''}"
                       for name, vocab in schema.vocabularies.items())
-    return _TEMPLATE.format(
+    template = resources.files("poke_bc.policy").joinpath("card.md").read_text("utf-8")
+    return template.format(
         name=policy.name, parameters=sum(weight.numel() for weight in policy.parameters()), producer=__version__,
         categories=schema.category_width, numbers=schema.number_width, schema=schema.name, version=schema.version,
         hash=schema.hash, fields=len(schema.fields),

@@ -1,6 +1,6 @@
-"""Packed columns, narrow as they lie in the shard -> what a network can compute with.
+"""Packed columns in the narrow types of the shard -> what a network can compute with.
 
-    B decisions   C category columns   K number columns   E width of an embedding
+    C category columns   K number columns   E width of an embedding   V rows of the table
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from poke_bc.contract.schema import Schema
 
 UNKNOWN_ROW = 0
-"""Row of the table that stays zero: ids that training never saw, and ids beyond the table."""
-_CACHED_ROWS = 1 << 14  # of a gradient that a processor adds up at once: 16,384 rows of 24 numbers stay in its cache
+"""Row of the table that stays zero: for ids that training never saw, and ids beyond the table."""
+_CACHED_ROWS = 1 << 14  # of a gradient that a CPU sums at once: 16,384 rows of 24 numbers stay in its cache
 
 
 class PackedEmbedding(nn.Module):
-    """Ids [B, C] -> vectors [B, C, E], by one look-up in one table for all columns.
+    """Ids [..., C] -> vectors [..., C, E], by one look-up in one table for all columns.
 
-    Columns of one vocabulary share its rows. `row_of_id` leads from a raw id to its row; it is part of the
-    saved weights, since which ids were seen is a fact of the training.
+    Columns of one vocabulary share its rows. `row_of_id` maps a raw id to its row; it is saved with the weights, since
+    which ids were seen is a result of training.
     """
 
     first_C: Tensor
@@ -45,36 +45,36 @@ class PackedEmbedding(nn.Module):
         self.register_buffer("beyond_C", torch.tensor([schema.vocabularies[vocab].size for vocab in columns],
                                                       dtype=torch.int64), persistent=False)
         self.table = nn.Embedding(next_row, width, padding_idx=UNKNOWN_ROW)
-        # Rare ids hardly move from where they start, so they must start as almost nothing: the smaller, the better
-        # on validation battles, down to here (docs/experiments.md, 2026-11-22).
+        # Rare ids hardly move from where they start, so they must start close to zero: the closer, the better on
+        # validation battles, down to this (docs/experiments.md, 2026-11-22).
         nn.init.normal_(self.table.weight, std=0.01)
         with torch.no_grad():
             self.table.weight[UNKNOWN_ROW].zero_()
 
-    def forward(self, category_BC: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Ids [B, C] of any integer type -> [B, C, E] of the float type `dtype`."""
-        row_N = self.row_of_id.index_select(0, self._places(category_BC).flatten())
+    def forward(self, category: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Ids [..., C] of any integer type -> [..., C, E] of the float type `dtype`."""
+        row_N = self.row_of_id.index_select(0, self._places(category).flatten())
         vectors_NE: Tensor = _LookUp.apply(self.table.weight, row_N, dtype)  # type: ignore[no-untyped-call]
-        return vectors_NE.view(*category_BC.shape, self.table.embedding_dim)
+        return vectors_NE.view(*category.shape, self.table.embedding_dim)
 
-    def _places(self, category_BC: Tensor) -> Tensor:
-        """Where in `row_of_id` each id stands [B, C]."""
-        return torch.minimum(category_BC.to(torch.int64), self.beyond_C) + self.first_C
+    def _places(self, category: Tensor) -> Tensor:
+        """Where each id is in `row_of_id` [..., C]."""
+        return torch.minimum(category.to(torch.int64), self.beyond_C) + self.first_C
 
     @torch.no_grad()
     def note_seen(self, categories: Iterable[Tensor]) -> None:
         """Ids [n, C] of all training rows, in pieces; every other id is unknown from now on."""
         seen = torch.zeros(len(self.row_of_id), dtype=torch.bool, device=self.row_of_id.device)
-        for category_BC in categories:
-            seen[self._places(category_BC.to(seen.device))] = True
+        for category in categories:
+            seen[self._places(category.to(seen.device))] = True
         self.row_of_id[~seen] = UNKNOWN_ROW
 
 
 class _LookUp(torch.autograd.Function):
-    """Rows [N] of a table [V, E], in a type of their own; UNKNOWN_ROW has no gradient.
+    """Rows [N] of a table [V, E] in another float type; UNKNOWN_ROW has no gradient.
 
-    Unlike nn.functional.embedding it gathers what the next layer reads (half the bytes in bfloat16), and still adds up
-    the gradient in float32: in bfloat16 that was 9% off. On a processor this backward took half the time of that one's.
+    Unlike nn.functional.embedding it gathers in the type that the next layer reads (half the bytes in bfloat16), and
+    still sums the gradient in float32: in bfloat16 it was 9% off. On a CPU its backward took half the time.
     """
 
     generate_vmap_rule = True  # for torch.func, such as the gradients of each sample
@@ -103,7 +103,7 @@ class _LookUp(torch.autograd.Function):
 
 
 class ScaledNumbers(nn.Module):
-    """Numbers [B, K] in the schema's units -> float32 with `low` at 0 and `scale` (or else `high`) at 1."""
+    """Numbers [..., K] in the schema's units -> float32 with `low` at 0 and `scale` (or else `high`) at 1."""
 
     low_K: Tensor
     span_K: Tensor
@@ -116,6 +116,6 @@ class ScaledNumbers(nn.Module):
         self.register_buffer("low_K", low_K, persistent=False)
         self.register_buffer("span_K", torch.tensor(tops, dtype=torch.float32) - low_K, persistent=False)
 
-    def forward(self, number_BK: Tensor) -> Tensor:
-        """[B, K] -> [B, K] float32."""
-        return (number_BK.float() - self.low_K) / self.span_K
+    def forward(self, number: Tensor) -> Tensor:
+        """[..., K] -> [..., K] float32."""
+        return (number.float() - self.low_K) / self.span_K

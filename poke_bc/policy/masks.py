@@ -1,6 +1,6 @@
 """Sets of actions: bits, as the shards hold them -> booleans, as the network needs them.
 
-    B decisions   A the ten actions
+    A the ten actions
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from torch import Tensor
 from poke_bc.contract.actions import NUM_ACTIONS
 
 
-def action_set(bits_B: Tensor) -> Tensor:
-    """Bits [B] of any integer type -> booleans [B, A].
+def action_set(bits: Tensor) -> Tensor:
+    """Bits [...] of any integer type -> booleans [..., A].
 
     >>> action_set(torch.tensor([513]))[0].nonzero().flatten().tolist()
     [0, 9]
     """
-    places_A = torch.arange(NUM_ACTIONS, device=bits_B.device)
-    return (bits_B.to(torch.int64)[:, None] >> places_A) & 1 != 0
+    places_A = torch.arange(NUM_ACTIONS, device=bits.device)
+    return (bits.to(torch.int64)[..., None] >> places_A) & 1 != 0
 
 
-def open_actions(legal_B: Tensor) -> Tensor:
-    """Legal bits [B] -> booleans [B, A]; where nothing was recorded, all ten are open.
+def legal_actions(legal: Tensor) -> Tensor:
+    """Legal bits [...] -> booleans [..., A]; where none were recorded, all ten are allowed.
 
-    >>> open_actions(torch.tensor([0, 1])).sum(dim=1).tolist()
+    >>> legal_actions(torch.tensor([0, 1])).sum(dim=1).tolist()
     [10, 1]
     """
-    return action_set(legal_B) | (legal_B == 0)[:, None]
+    return action_set(legal) | (legal == 0)[..., None]

@@ -1,6 +1,6 @@
 """The residual MLP: all fields side by side, three blocks, one head. The plain, fast baseline.
 
-    B decisions   C category columns   K number columns   W width
+    A the ten actions   C category columns   K number columns   W width
 """
 
 from __future__ import annotations
@@ -11,59 +11,60 @@ from torch.nn.functional import layer_norm, linear
 
 from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.schema import Schema
-from poke_bc.policy.base import Policy, PolicyOutput
+from poke_bc.contract.settings import AtLeast0, BelowOne
+from poke_bc.data.batch import Batch
+from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput
 
-_DRAWS = 1 << 16  # what 16 random bits can be
+_DRAWS = 1 << 16  # values of 16 random bits
+
+
+class MLPOptions(PolicyOptions, frozen=True, kw_only=True, tag="mlp"):
+    """Options of the residual MLP."""
+
+    blocks: AtLeast0 = 3
+    """Residual blocks."""
+    dropout: BelowOne = 0.1
+    """Fraction of each block's output that is dropped in training."""
 
 
 class ResidualMLP(Policy):
-    """Embeddings and numbers, concatenated -> pre-norm residual blocks -> ten logits.
+    """Embeddings and numbers, concatenated -> pre-norm residual blocks -> ten logits. Each row is judged by itself."""
 
-    Args:
-        schema: what the observations hold.
-        width: of the residual stream.
-        blocks: how many.
-        dropout: share of each block's output that is dropped in training.
-        value_head: also predict the reward still to come.
-        embedding: width of the category embeddings.
-    """
+    Options = MLPOptions
 
-    name = "mlp"
-
-    def __init__(self, schema: Schema, *, width: int = 256, blocks: int = 3, dropout: float = 0.1,
-                 value_head: bool = False, embedding: int = 24) -> None:
-        super().__init__(schema, embedding=embedding, width=width, blocks=blocks, dropout=dropout,
-                         value_head=value_head)
-        self.stem = nn.Linear(schema.category_width * embedding + schema.number_width, width)
-        self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
+    def __init__(self, schema: Schema, options: MLPOptions) -> None:
+        super().__init__(schema, options)
+        width = options.width
+        self.stem = nn.Linear(schema.category_width * options.embedding + schema.number_width, width)
+        self.blocks = nn.Sequential(*(ResidualBlock(width, options.dropout) for _ in range(options.blocks)))
         self.norm = LayerNorm(width)
         self.policy_head = _small_head(width, NUM_ACTIONS)
-        self.value_head = _small_head(width, 1) if value_head else None
+        self.value_head = _small_head(width, 1) if options.value_head else None
 
-    def score(self, category_BC: Tensor, number_BK: Tensor) -> PolicyOutput:
-        """See Policy.score."""
-        hidden_BW = self.norm(self.blocks(self._stem(category_BC, number_BK)))
-        value_B = None if self.value_head is None else self.value_head(hidden_BW)[:, 0]
-        return PolicyOutput(self.policy_head(hidden_BW), value_B)
+    def score(self, batch: Batch) -> PolicyOutput:
+        """Logits [..., A] and the value [...] of single rows, or of every step of sequences."""
+        hidden = self.norm(self.blocks(self._stem(batch.category, batch.number)))
+        value = None if self.value_head is None else self.value_head(hidden)[..., 0]
+        return PolicyOutput(self.policy_head(hidden), value)
 
-    def _stem(self, category_BC: Tensor, number_BK: Tensor) -> Tensor:
-        """The first layer [B, W], as two products: `cat` would write all inputs once more.
+    def _stem(self, category: Tensor, number: Tensor) -> Tensor:
+        """The first layer, [..., C] and [..., K] -> [..., W], as two products: `cat` would write all inputs once more.
 
-        Numbers also need no gradient then, and the matrix of the embeddings can be one whose rows are aligned:
-        with rows of 3,959 float32 the two products of its backward took 1.6 times as long as with 3,968.
+        Numbers then need no gradient, and the rows of the embeddings' matrix stay aligned: with rows of 3,959 float32
+        the two products of its backward took 1.6 times as long as with 3,968.
         """
-        device = category_BC.device.type
+        device = category.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.stem.weight.dtype
-        vectors_BX = self.ids(category_BC, dtype).flatten(1)
-        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors_BX.shape[1], number_BK.shape[1]], dim=1)
-        return linear(vectors_BX, from_ids.contiguous()) + linear(
-            self.numbers(number_BK).to(dtype), from_numbers, self.stem.bias)
+        vectors = self.ids(category, dtype).flatten(-2)
+        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], number.shape[-1]], dim=1)
+        return linear(vectors, from_ids.contiguous()) + linear(
+            self.numbers(number).to(dtype), from_numbers, self.stem.bias)
 
 
 class ResidualBlock(nn.Module):
     """x + f(norm(x)), f two layers with GELU between.
 
-    Its inside is no wider than the stream: twice as wide learned no better on 100,000 decisions, at half the speed.
+    It is no wider inside than the stream: twice as wide learned no better on 100,000 decisions, at half the speed.
     """
 
     def __init__(self, width: int, dropout: float) -> None:
@@ -71,17 +72,17 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(LayerNorm(width), nn.Linear(width, width), nn.GELU(),
                                     nn.Linear(width, width), Dropout(dropout))
 
-    def forward(self, x_BW: Tensor) -> Tensor:
-        """[B, W] -> [B, W]."""
-        y_BW: Tensor = x_BW + self.layers(x_BW)
-        return y_BW
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., W] -> [..., W]."""
+        y: Tensor = x + self.layers(x)
+        return y
 
 
 class LayerNorm(nn.LayerNorm):
-    """nn.LayerNorm over the last dimension, computed in float32 at least, as autocast has it on a GPU.
+    """nn.LayerNorm over the last dimension, computed in float32 at least, as autocast does on a GPU.
 
-    On a processor autocast leaves it in bfloat16, and adds up the gradients of its weights over the batch in that: at
-    1,024 decisions they were up to half wrong.
+    On a CPU autocast leaves it in bfloat16 and sums the gradients of its weights over the batch in that: at 1,024
+    decisions they were wrong by up to a half.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,31 +93,31 @@ class LayerNorm(nn.LayerNorm):
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout; on a processor with 16 random bits a number, which takes a quarter of the time of its draws.
+    """nn.Dropout; on a CPU with 16 random bits per number, whose draws take a quarter of the time.
 
-    The share dropped is then a multiple of 1/65,536, and what is kept is scaled by exactly that.
+    The fraction dropped is then a multiple of 1/65,536, and what is kept is scaled by exactly that.
 
     Args:
-        p: share that is dropped.
+        p: fraction that is dropped.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x of any shape."""
+        """Any shape; unchanged in eval mode."""
         dropped = round(self.p * _DRAWS)
         if (not self.training or x.device.type != "cpu" or not 0 < dropped < _DRAWS
                 or torch.compiler.is_compiling()):
             return super().forward(x)
-        # where and as often as x is: under vmap the draws of each sample are its own
+        # made from x, so that it lies on x's device and is drawn for each sample under vmap
         words = x.new_empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)  # all 64 bits
         kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _DRAWS // 2
         return x * kept.to(x.dtype).mul_(_DRAWS / (_DRAWS - dropped))
 
 
 def _small_head(width: int, outputs: int) -> nn.Linear:
-    """A head that starts close to zero, so that training starts from uniform odds."""
+    """A head that starts close to zero, so that training starts from nearly uniform probabilities."""
     head = nn.Linear(width, outputs)
     nn.init.normal_(head.weight, std=0.01)
     nn.init.zeros_(head.bias)

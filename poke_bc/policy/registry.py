@@ -1,39 +1,46 @@
-"""Networks by name."""
+"""Networks by name, and their options from tables."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.schema import Schema
-from poke_bc.policy.base import Policy
-from poke_bc.policy.mlp import ResidualMLP
+from poke_bc.contract.settings import nearest
+from poke_bc.policy.base import Policy, PolicyOptions
+from poke_bc.policy.mlp import MLPOptions, ResidualMLP
 
-POLICIES: dict[str, type[Policy]] = {network.name: network for network in (ResidualMLP,)}
+POLICIES: dict[str, type[Policy]] = {"mlp": ResidualMLP}
+"""A name is the tag of the network's options."""
+DEFAULT = MLPOptions()
 
 
-def create_policy(name: str, schema: Schema, **options: Any) -> Policy:
+def policy_options(table: Mapping[str, Any]) -> PolicyOptions:
+    """Options as in TOML: {"name": "mlp", "width": 384} -> MLPOptions(width=384).
+
+    Raises UsageError for a network or an option that does not exist, and for a value of the wrong type or range.
+    """
+    options = {**table}
+    name = options.pop("name", DEFAULT.name)
+    if name not in POLICIES:
+        raise UsageError(f"policy.name = {name!r}: there is no such network", hint=nearest(str(name), list(POLICIES)))
+    return POLICIES[name].Options.of(options, f"policy {name!r}: ")
+
+
+def create_policy(policy: str | PolicyOptions, schema: Schema, **options: Any) -> Policy:
     """A new, untrained policy.
 
     Args:
-        name: a key of POLICIES.
+        policy: a key of POLICIES, or the options of a network.
         schema: what its observations hold; `Manifest.schema` carries the vocabulary sizes of the data.
-        options: keyword arguments of the network, such as `width=256, blocks=3, dropout=0.1, value_head=False`.
+        options: with a name, such as `width=256, value_head=False`; see docs/settings.md.
 
-    Raises UsageError for a name or an option that does not exist.
+    Raises UsageError as `policy_options` does.
 
     >>> from poke_bc.contract.schema import load_schema
-    >>> create_policy("mlp", load_schema("basic"), width=32, blocks=1).options["width"]
+    >>> create_policy("mlp", load_schema("basic"), width=32, blocks=1).options.width
     32
     """
-    if name not in POLICIES:
-        raise UsageError(f"no policy {name!r}", hint=f"one of: {', '.join(POLICIES)}")
-    known = [option for option in inspect.signature(POLICIES[name]).parameters if option != "schema"]
-    for option in options:
-        if option not in known:
-            near = difflib.get_close_matches(option, known, 1)
-            raise UsageError(f"policy {name!r} has no option {option!r}",
-                             hint=f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(known)}")
-    return POLICIES[name](schema, **options)
+    chosen = policy_options({"name": policy, **options}) if isinstance(policy, str) else policy
+    return POLICIES[chosen.name](schema, chosen)

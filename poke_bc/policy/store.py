@@ -1,8 +1,8 @@
 """A policy as a folder: what people share.
 
-    config.json          which network with which options, versions, digests of the files beside it
+    config.json          the network and its options, versions, what it was trained on, digests of the other files
     policy.safetensors   the weights, and which ids training saw
-    schema.json          the schema, whole
+    schema.json          the complete schema
     vocabularies.json    size and names of each vocabulary
     README.md            the model card
 """
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import safetensors
 import safetensors.torch
 import torch
@@ -22,25 +23,25 @@ from poke_bc.contract.errors import PokeBCError, RunError
 from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest_file, write_json
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
-from poke_bc.policy.base import Policy
+from poke_bc.policy.base import Policy, TrainedOn
 from poke_bc.policy.card import model_card
-from poke_bc.policy.registry import create_policy
+from poke_bc.policy.registry import create_policy, policy_options
 from poke_bc.version import __version__
 
 POLICY_FORMAT = 1
-"""Raised whenever an older reader would misread the folder."""
+"""Increased whenever an older reader would misread the folder."""
 
 CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
     "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
-HINT = "give a policy folder, or a run folder that `poke-bc train` made"
+_HINT = "give a policy folder, or a run folder of `poke-bc train`"
 
 
 def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = None) -> None:
-    """Write `policy` into `folder`, which is made if needed.
+    """Write `policy` into `folder`, which is created if needed.
 
     Args:
-        policy: what to save.
-        folder: its files are replaced one by one; config.json comes last and names the others' digests.
+        policy: in any mode, on any device.
+        folder: its files are replaced one by one; config.json comes last, with the digests of the others.
         card: facts for the model card, see `card.model_card`.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,15 +53,25 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
                                        for name, vocabulary in policy.schema.vocabularies.items()})
     with atomic_write(folder / CARD) as file:
         file.write(model_card(policy, card or {}).encode())
-    write_json(folder / CONFIG, checksummed({
-        "format": POLICY_FORMAT,
-        "producer": __version__,
-        "policy": policy.name,
-        "options": policy.options,
-        "schema": {"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
-        "trained_on": policy.trained_on,
-        "files": {name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)},
-    }))
+    config = _Config(
+        format=POLICY_FORMAT, producer=__version__, policy=policy.options.to_dict(),
+        schema={"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
+        trained_on=policy.trained_on,
+        files={name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)})
+    write_json(folder / CONFIG, checksummed(msgspec.to_builtins(config)))
+
+
+class _Config(msgspec.Struct, kw_only=True):
+    """config.json."""
+
+    format: int
+    producer: str
+    policy: dict[str, Any]
+    """The network's table of settings."""
+    schema: dict[str, Any]
+    trained_on: TrainedOn | None
+    files: dict[str, str]
+    """Name -> xxh3."""
 
 
 def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpoint: str = "best") -> Policy:
@@ -75,53 +86,53 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
-    for name, expected in config["files"].items():
+    for name, expected in config.files.items():
         if not (folder / name).is_file() or digest_file(folder / name) != expected:
-            raise RunError(f"{folder / name}: missing or damaged, its digest does not hold",
-                           hint="take another checkpoint, or copy the policy again")
+            raise RunError(f"{folder / name}: missing, or damaged (its digest does not match)",
+                           hint="use another checkpoint, or copy the policy again")
     try:
-        policy = create_policy(config["policy"], _read_schema(folder), **config["options"])
+        policy = create_policy(policy_options(config.policy), _read_schema(folder))
         policy.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
-        raise RunError(f"{folder}: made by poke-bc {config['producer']}, cannot be built by {__version__} "
-                       f"({str(error).splitlines()[0]})", hint=f"pip install poke-bc=={config['producer']}") from None
-    policy.trained_on = config["trained_on"]
+        raise RunError(f"{folder}: made by poke-bc {config.producer}, cannot be built by {__version__} "
+                       f"({str(error).splitlines()[0]})", hint=f"pip install poke-bc=={config.producer}") from None
+    policy.trained_on = config.trained_on
     return policy.to(device).eval()
 
 
 def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
-    """Where the policy lies that `path` (a policy, checkpoint or run folder) leads to. Raises RunError."""
+    """The policy's own folder, from a policy, checkpoint or run folder. Raises RunError."""
     path = Path(path)
     named = [checkpoint, f"checkpoints/{checkpoint}", *(["last"] if checkpoint == "best" else [])]
     for inside in (".", "policy", *(f"{name}/policy" for name in named)):
         if (path / inside / CONFIG).is_file():
             return path / inside
     if not path.exists():
-        raise RunError(f"{path}: does not exist", hint=HINT)
-    raise RunError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=HINT)
+        raise RunError(f"{path}: does not exist", hint=_HINT)
+    raise RunError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=_HINT)
 
 
 def check_fits(policy: Policy, manifest: Manifest) -> None:
-    """Raises RunError when the policy was made for observations of another schema than these shards'."""
+    """Raises RunError when the shards hold observations of another schema than the policy's."""
     mine, theirs = policy.schema, manifest.schema
     if mine.hash != theirs.hash:
         raise RunError(f"the policy reads {_named(mine)}, the shards hold {_named(theirs)}",
-                       hint="make shards with the schema it was trained on: poke-bc preprocess RAW.jsonl --schema ...")
+                       hint="make shards with the policy's schema: poke-bc preprocess RAW.jsonl --schema ...")
 
 
 def _named(schema: Schema) -> str:
     return f"schema {schema.name} version {schema.version} ({schema.hash})"
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> _Config:
     path = folder / CONFIG
     config = _read_json(path)
     if config.get("format") != POLICY_FORMAT:
         raise RunError(f"{path}: policy format {config.get('format')}, this poke-bc reads {POLICY_FORMAT}",
                        hint="use the poke-bc that wrote it, or train again")
     if not checksum_holds(config):
-        raise RunError(f"{path}: damaged, its digest does not hold", hint="take another checkpoint")
-    return config
+        raise RunError(f"{path}: damaged, its digest does not match", hint="use another checkpoint")
+    return msgspec.convert(config, _Config)
 
 
 def _read_schema(folder: Path) -> Schema:
@@ -136,9 +147,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check the path and its rights") from None
+        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from None
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise RunError(f"{path}: damaged, not JSON", hint="take another checkpoint")
+        raise RunError(f"{path}: damaged, not JSON", hint="use another checkpoint")
     return value

@@ -1,14 +1,15 @@
 """Behaviour cloning: shards -> a policy.
 
-    config.py      TrainConfig: defaults < TOML < flags
-    loop.py        train(): evaluate, log, save, step
+    config.py      TrainConfig: defaults < TOML < --set < flags
+    loop.py        train(): report, save, step
+    step.py        one update, eager or captured in a CUDA graph
     loss.py        imitation loss over legal actions
-    schedule.py    learning rate and due dates: pure functions of the step
-    checkpoint.py  what a resumed run needs, written whole or not at all
-    setup.py       device, data and optimizer; whether the folder may be used
+    schedule.py    learning rate, and what is due after which step
+    checkpoint.py  what resuming needs, written completely or not at all
+    setup.py       device, precision, data and optimizer; whether the folder may be used
     clock.py       seconds and rates
     trackers.py    metrics.jsonl, TensorBoard, Weights & Biases
-    terminal.py    what a person sees meanwhile, and Ctrl-C
+    terminal.py    progress bar, warnings, and Ctrl-C
 """
 
 from __future__ import annotations

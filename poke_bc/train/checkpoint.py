@@ -1,14 +1,14 @@
-"""Checkpoints: everything a run needs to go on exactly, written whole or not at all.
+"""Checkpoints: everything a run needs to continue exactly, written completely or not at all.
 
     RUN/checkpoints/step-00000500/
         policy/                       what people share, see policy/store.py
-        training_state/state.json     step, position, best so far, and what the run was trained on
-        training_state/tensors.pt     optimizer, random states, sums since the last line of metrics
+        training_state/state.json     step, position, best so far
+        training_state/tensors.pt     optimizer, random states, running sums of the metrics
         digests.json                  xxh3 of every file above
     RUN/last, RUN/best                links to two of them
 
-A checkpoint is made under a temporary name and renamed; then `last` is moved to it. Killed at any moment,
-`last` names a whole checkpoint.
+A checkpoint is written under a temporary name and renamed; then `last` is moved to it. Killed at any moment, `last`
+names a complete checkpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
+import msgspec
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -40,8 +40,7 @@ from poke_bc.contract.files import (
     temporary_name,
     write_json,
 )
-from poke_bc.policy import Policy, save_policy
-from poke_bc.policy.store import WEIGHTS
+from poke_bc.policy import Policy, load_policy, save_policy
 
 FOLDER, LAST, BEST, STATE, DIGESTS = "checkpoints", "last", "best", "training_state", "digests.json"
 STATE_VERSION = 1
@@ -49,18 +48,18 @@ STATE_VERSION = 1
 
 @dataclass(kw_only=True)
 class Progress:
-    """How far a run has come."""
+    """How far a run has got."""
 
     step: int = 0
     samples: int = 0
-    """Position in the order of samples: where the feeder goes on."""
+    """Position in the order of samples, where the feeder continues."""
     seconds: float = 0.0
-    """Spent so far, over all sessions."""
+    """Over all sessions."""
     train_loss: float | None = None
     """In the last line of metrics."""
     best_step: int | None = None
     best_val: dict[str, float] | None = None
-    """Validation figures of `best_step`."""
+    """Validation metrics of `best_step`."""
     stale: int = 0
     """Evaluations since then."""
 
@@ -70,27 +69,26 @@ class Checkpoints:
 
     Args:
         run: the run's folder.
-        keep: newest ones to keep, besides the best.
+        keep: how many of the latest to keep, in addition to the best.
     """
 
     def __init__(self, run: Path, keep: int = 1) -> None:
         self.run = run
         self.keep = keep
 
-    def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, window: Tensor, *,
-             trained_on: Mapping[str, Any], card: Mapping[str, Any]) -> None:
-        """Write, move `last` and `best`, and remove old ones.
+    def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, *,
+             card: Mapping[str, Any]) -> None:
+        """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
-            progress, policy, optimizer, window: the state of the run; `window` are the trainer's open sums.
-            trained_on: which data, compared on resume.
+            progress, policy, optimizer, sums: the state of the run; `sums` are those of the metrics.
             card: facts for the policy's model card.
         """
         final = self._folder(progress.step)
         temporary = temporary_name(final)
         try:
             save_policy(policy, temporary / "policy", card)
-            _save_state(temporary / STATE, progress, optimizer, window, trained_on)
+            _save_state(temporary / STATE, progress, optimizer, sums)
             _write_digests(temporary)
             temporary.rename(final)
             fsync_folder(final.parent)
@@ -106,40 +104,42 @@ class Checkpoints:
         return any((self.run / FOLDER).glob("step-*"))
 
     def prepare(self) -> None:
-        """Make the folders of a new run."""
+        """Create the folders of a new run."""
         (self.run / FOLDER).mkdir(parents=True, exist_ok=True)
 
     def last(self) -> Path:
         """The folder of the last checkpoint."""
         return (self.run / LAST).resolve()
 
-    def load(self, policy: Policy, optimizer: Optimizer, window: Tensor, trained_on: Mapping[str, Any]) -> Progress:
-        """Put the last checkpoint into `policy`, `optimizer`, `window` and torch's generators.
+    def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor) -> Progress:
+        """Load the last checkpoint into `policy`, `optimizer`, `sums` and torch's generators.
 
-        Checkpoints beyond it, left by a killed session, are removed. Raises RunError where it is damaged, or
-        was not trained on `trained_on`.
+        Later checkpoints, left by a killed session, are removed. Raises RunError if it is damaged, or was trained on
+        other data than `policy.trained_on`.
         """
         if not (self.run / LAST).is_symlink():  # killed after the first checkpoint, before its link
             self._link(LAST, max(int(path.name.removeprefix("step-")) for path in (self.run / FOLDER).glob("step-*")))
         state = self._read_state()
-        changed = [f"{name} was {before}, is {trained_on[name]}" for name, before in state["trained_on"].items()
-                   if before != trained_on[name]]
+        saved = load_policy(self.last() / "policy")
+        before, now = (msgspec.to_builtins(each.trained_on) or {} for each in (saved, policy))
+        changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in ("data", "split", "decisions")
+                   if before.get(name) != now.get(name)]
         if changed:
-            raise RunError(f"{self.run}: cannot go on with other data: {'; '.join(changed)}",
+            raise RunError(f"{self.run}: cannot resume with other data: {'; '.join(changed)}",
                            hint="give the --shards it was trained on, or start a new run: --run")
         progress = Progress(**state["progress"])
         self._discard_beyond(progress)
         tensors = torch.load(self.last() / STATE / "tensors.pt", map_location="cpu", weights_only=True)
-        policy.load_state_dict(safetensors.torch.load_file(self.last() / "policy" / WEIGHTS))
+        policy.load_state_dict(saved.state_dict())
         _restore(optimizer, tensors["optimizer"])
-        window.copy_(tensors["window"])
+        sums.copy_(tensors["sums"])
         torch.set_rng_state(tensors["torch_rng"])
         if len(tensors["cuda_rng"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(tensors["cuda_rng"])
         return progress
 
     def _read_state(self) -> dict[str, Any]:
-        """state.json of the last checkpoint, after checking every digest."""
+        """state.json of the last checkpoint, after all digests were checked."""
         folder = self.last()
         if problems := damage(folder):
             raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
@@ -151,7 +151,7 @@ class Checkpoints:
         return state
 
     def _discard_beyond(self, progress: Progress) -> None:
-        """Remove what a killed session left after `progress`, and make `best` what it was then."""
+        """Remove what a killed session wrote after `progress`, and restore `best` to what it was then."""
         remove_temporaries(self.run)
         for path in (self.run / FOLDER).iterdir():
             if path.name.startswith(TEMPORARY) or path.name > self._folder(progress.step).name:
@@ -177,34 +177,33 @@ class Checkpoints:
 
 
 def damage(folder: Path) -> list[str]:
-    """What is wrong with the files of a checkpoint, one line each; empty when every digest holds."""
+    """What is wrong with the files of a checkpoint, one line each; empty if every digest matches."""
     try:
         digests = json.loads((folder / DIGESTS).read_bytes())
         names: dict[str, str] = digests["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return [f"{folder / DIGESTS}: missing or damaged"]
     if not checksum_holds(digests):
-        return [f"{folder / DIGESTS}: damaged, its digest does not hold"]
-    return [f"{folder / name}: missing or damaged, its digest does not hold" for name, expected in names.items()
+        return [f"{folder / DIGESTS}: damaged, its digest does not match"]
+    return [f"{folder / name}: missing or damaged, its digest does not match" for name, expected in names.items()
             if not (folder / name).is_file() or digest_file(folder / name) != expected]
 
 
 @contextlib.contextmanager
 def writing(run: Path) -> Iterator[None]:
-    """A full disk or a forbidden folder is a RunError; what was there before stays as it was."""
+    """Context that turns a full disk or a lack of permissions into a RunError."""
     try:
         yield
     except OSError as error:
         raise RunError(f"{run}: cannot be written ({error.strerror})",
-                       hint="make room or check its rights, then go on with --resume") from None
+                       hint="free some space or check its permissions, then continue with --resume") from None
 
 
-def _save_state(folder: Path, progress: Progress, optimizer: Optimizer, window: Tensor,
-                trained_on: Mapping[str, Any]) -> None:
+def _save_state(folder: Path, progress: Progress, optimizer: Optimizer, sums: Tensor) -> None:
     folder.mkdir()
     tensors = {
         "optimizer": optimizer.state_dict(),
-        "window": window.cpu(),
+        "sums": sums.cpu(),
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -212,14 +211,13 @@ def _save_state(folder: Path, progress: Progress, optimizer: Optimizer, window: 
     torch.save(tensors, buffer)
     with atomic_write(folder / "tensors.pt") as file:
         file.write(buffer.getbuffer())
-    write_json(folder / "state.json", {"version": STATE_VERSION, "progress": dataclasses.asdict(progress),
-                                       "trained_on": dict(trained_on)})
+    write_json(folder / "state.json", {"version": STATE_VERSION, "progress": dataclasses.asdict(progress)})
 
 
 def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Take the moments and step counts of a checkpoint; the settings stay those that the optimizer was made with.
+    """Load the moments and step counts of a checkpoint; the optimizer keeps its own settings.
 
-    A rate on the device, for captured steps, stays where it is; so a captured run goes on where an eager one was.
+    A rate on the device, for captured steps, stays there; so a captured run can continue an eager one.
     """
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(saved)
@@ -234,7 +232,7 @@ def _write_digests(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a checkpoint; first its name, so that nobody finds half of it."""
+    """Remove a checkpoint; it loses its name first, so that nobody finds half of it."""
     doomed = temporary_name(path)
     with contextlib.suppress(OSError):
         path.rename(doomed)

@@ -1,198 +1,177 @@
-"""The configuration of a run: defaults < TOML < flags, resolved once and written into the run."""
+"""The configuration of a run: defaults < TOML < --set < flags, resolved once and written into the run's folder."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
+import contextlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, Self
+
+from msgspec.structs import force_setattr
 
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import atomic_write
-from poke_bc.data.windows import CHUNK_ROWS
+from poke_bc.contract.settings import (
+    AtLeast0,
+    AtLeast1,
+    BelowOne,
+    Fraction,
+    NotNegative,
+    Positive,
+    Settings,
+)
+from poke_bc.data.order import CHUNK_ROWS
+from poke_bc.policy import PolicyOptions, policy_options
+from poke_bc.policy.registry import DEFAULT
 
 CONFIG_FILE = "config.toml"
-CENSORED = ("skip", "marginal")
-PRECISIONS = ("auto", "float32", "bfloat16")
-ORDERS = ("global", "window")
-CAPTURES = ("auto", "on", "off")
-_EXPLAINED = "all settings: docs/settings.md"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides how a run goes. Raises UsageError for values that cannot be meant."""
+class TrainConfig(Settings, frozen=True, kw_only=True):
+    """Everything that decides how a run goes. Raises UsageError for invalid values."""
 
     shards: Path = Path("data/shards")
     """Folder of shards, preprocessed and split."""
     run: Path = Path("runs/bc")
-    """Folder of the run; must not hold another one."""
+    """Folder of the run; must not contain another one."""
 
-    policy: str = "mlp"
-    """Which network."""
-    width: int = 256
-    """Width of the network."""
-    blocks: int = 3
-    """Residual blocks."""
-    dropout: float = 0.1
-    """Share of each block's output dropped in training."""
-    embedding: int = 24
-    """Width of the embeddings of category fields."""
-    value_head: bool = False
-    """Give the network a second head that predicts the reward still to come."""
-
-    epochs: float = 10
-    """Passes over the training rows; not used where `steps` is given."""
-    steps: int | None = None
-    """Updates in all, instead of `epochs`."""
-    batch_size: int = 1024
-    """Decisions of an update. Batches run on over epoch borders and are always full; take a smaller one where an
+    epochs: Positive = 10.0
+    """Passes over the training rows; ignored where `steps` is given."""
+    steps: AtLeast1 | None = None
+    """Number of updates, instead of `epochs`."""
+    batch_size: AtLeast1 = 1024
+    """Decisions per update. Batches run on over epoch borders and are always full; take a smaller size where an
     epoch has only a few thousand decisions."""
-    lr: float = 2e-3
-    """Highest learning rate. On 9,000 to 90,000 decisions 1e-3 to 3e-3 came to the same with batches of 512 to 1024."""
-    warmup: float = 0.05
-    """Linear warm-up: below 1 a share of all steps, from 1 on a number of steps."""
-    min_lr_ratio: float = 0.05
-    """The cosine ends at this share of `lr`."""
-    weight_decay: float = 0.01
-    """AdamW's, on the matrices of linear layers only: biases and norms have no need of it, and embeddings of
-    rare ids would be decayed in every step but learn in few."""
-    grad_clip: float = 1.0
+    lr: Positive = 2e-3
+    """Peak learning rate. On 9,000 to 90,000 decisions, 1e-3 to 3e-3 did equally well with batches of 512 to 1024."""
+    warmup: NotNegative = 0.05
+    """Linear warm-up: below 1 a fraction of all steps, from 1 on a number of steps."""
+    min_lr_ratio: Fraction = 0.05
+    """The cosine ends at this fraction of `lr`."""
+    weight_decay: NotNegative = 0.01
+    """AdamW's, on the matrices of linear layers only: biases and norms do not need it, and embeddings of rare ids
+    would be decayed in every step but learn in few."""
+    grad_clip: Positive = 1.0
     """Largest norm of the gradient."""
-    label_smoothing: float = 0.1
-    """Share of the target spread over the legal actions."""
-    censored: str = "skip"
-    """Choices that nobody saw: "skip" leaves them out, "marginal" trains on the sum over their candidates."""
-    value_weight: float = 0.0
-    """Weight of the value head's squared error beside the imitation loss."""
-    seed: int = 42
-    """Of the weights, the order of samples and dropout."""
+    label_smoothing: BelowOne = 0.1
+    """Fraction of the target that is spread over the legal actions."""
+    censored: Literal["skip", "marginal"] = "skip"
+    """Choices that nobody saw: "skip" leaves them out, "marginal" trains on the summed probability of their
+    candidates."""
+    value_weight: NotNegative = 0.0
+    """Weight of the value head's squared error, added to the imitation loss."""
+    seed: AtLeast0 = 42
+    """Of the weights, the order of samples, and dropout."""
     device: str = "auto"
-    """"auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1"."""
-    precision: str = "auto"
-    """Of matrix products in training: "float32", "bfloat16", or "auto", settled when the run begins: bfloat16 on a GPU,
-    and from width 64 on also on a processor with AVX512-BF16 or AMX. Evaluation is always float32."""
-    capture: str = "auto"
+    """"auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1"."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products in training: "float32", "bfloat16", or "auto", decided when the run begins: bfloat16 on a GPU,
+    and from width 64 on also on a CPU with AVX512-BF16 or AMX. Evaluation is always in float32."""
+    capture: Literal["auto", "on", "off"] = "auto"
     """Capture the step in a CUDA graph and replay it: "auto" (on a GPU), "on" or "off"."""
-    order: str = "global"
-    """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random pieces that are
-    read in one go, for shards on a slow disk or a network and larger than the memory."""
+    order: Literal["global", "window"] = "global"
+    """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks that are
+    read in one go, for shards on a slow disk or a network that are larger than the memory."""
     window: int = 262144
-    """Rows of a window, for `order = "window"`, at least 1024; two windows lie in memory. The larger, the nearer to a
-    global order."""
+    """Rows of a window, for `order = "window"`; two windows should fit into memory. The larger, the closer to a global
+    order."""
 
-    patience: int | None = None
-    """Stop after so many evaluations without a better validation loss."""
-    eval_every: int | None = None
-    """Steps between evaluations; left out: once an epoch."""
-    save_every: int | None = None
-    """Steps between checkpoints, besides the one at each evaluation."""
-    keep: int = 3
-    """Newest checkpoints to keep, besides the best."""
-    log_every: int = 50
+    patience: AtLeast1 | None = None
+    """Stop after this many evaluations without a better validation loss."""
+    eval_every: AtLeast1 | None = None
+    """Steps between evaluations; if left out, one epoch."""
+    save_every: AtLeast1 | None = None
+    """Steps between checkpoints, in addition to one at each evaluation."""
+    keep: AtLeast1 = 3
+    """Latest checkpoints to keep, in addition to the best."""
+    log_every: AtLeast1 = 50
     """Steps between lines of metrics."""
     tensorboard: bool = False
     """Also write TensorBoard files."""
     wandb: bool = False
     """Also log to Weights & Biases."""
     wandb_project: str = "poke-bc"
-    """Project there."""
+    """Project in Weights & Biases."""
+
+    policy: PolicyOptions = DEFAULT
+    """The network: a table with its `name` and its options."""
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
-            value = _of_kind(name, getattr(self, name), kind)
-            object.__setattr__(self, name, value)
-            if value is not None and name in _RANGES and not _RANGES[name][1](value):
-                raise UsageError(f"{name} = {value}: must be {_RANGES[name][0]}", hint=_EXPLAINED)
-        if self.value_weight and not self.value_head:
-            raise UsageError("value_weight is set, but the policy has no value head", hint="set value_head = true")
+        if isinstance(self.policy, dict):  # as in TOML
+            force_setattr(self, "policy", policy_options(self.policy))
+        super().__post_init__()
+        if self.window < CHUNK_ROWS:
+            raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
+                             hint='only order = "window" uses it')
+        if self.value_weight and not self.policy.value_head:
+            raise UsageError("value_weight is set, but the policy has no value head",
+                             hint="set policy.value_head = true")
 
-    def to_dict(self) -> dict[str, Any]:
-        """As in TOML: paths as text; what is None is left out."""
-        return {name: str(value) if isinstance(value, Path) else value
-                for name, value in dataclasses.asdict(self).items() if value is not None}
+    @classmethod
+    def read(cls, run: Path) -> Self:
+        """The configuration that a run was started with. Raises UsageError."""
+        return cls.of(_read(run / CONFIG_FILE))
 
-    def write(self, folder: Path) -> None:
-        """Write config.toml into `folder`."""
-        lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in self.to_dict().items()]
-        with atomic_write(folder / CONFIG_FILE) as file:
-            file.write("".join(lines).encode())
+    def write(self) -> None:
+        """Write config.toml into the run's folder."""
+        with atomic_write(self.run / CONFIG_FILE) as file:
+            file.write(self.to_toml().encode())
 
 
 FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "save_every", "keep", "tensorboard", "wandb",
                             "wandb_project"})
-"""What a resumed run may change. All else decides the weights; the length too, since the cosine ends with it."""
-
-_KINDS: dict[str, Any] = get_type_hints(TrainConfig)
-_Check = tuple[str, Callable[[Any], bool]]
-_AT_LEAST_1: _Check = ("at least 1", lambda value: value >= 1)
-_AT_LEAST_0: _Check = ("at least 0", lambda value: value >= 0)
-_POSITIVE: _Check = ("above 0", lambda value: value > 0)
-_SHARE: _Check = ("from 0 to below 1", lambda value: 0 <= value < 1)
-_RANGES: dict[str, _Check] = {
-    "width": _AT_LEAST_1, "blocks": _AT_LEAST_0, "dropout": _SHARE, "embedding": _AT_LEAST_1,
-    "epochs": _POSITIVE, "steps": _AT_LEAST_1, "batch_size": _AT_LEAST_1, "lr": _POSITIVE, "warmup": _AT_LEAST_0,
-    "min_lr_ratio": ("from 0 to 1", lambda value: 0 <= value <= 1), "weight_decay": _AT_LEAST_0,
-    "grad_clip": _POSITIVE, "label_smoothing": _SHARE, "value_weight": _AT_LEAST_0, "seed": _AT_LEAST_0,
-    "patience": _AT_LEAST_1, "eval_every": _AT_LEAST_1, "save_every": _AT_LEAST_1, "keep": _AT_LEAST_1,
-    "log_every": _AT_LEAST_1,
-    "censored": (f"one of {', '.join(CENSORED)}", CENSORED.__contains__),
-    "precision": (f"one of {', '.join(PRECISIONS)}", PRECISIONS.__contains__),
-    "order": (f"one of {', '.join(ORDERS)}", ORDERS.__contains__),
-    "capture": (f"one of {', '.join(CAPTURES)}", CAPTURES.__contains__),
-    "window": (f"at least {CHUNK_ROWS}, the rows of a piece", lambda value: value >= CHUNK_ROWS),
-}
+"""What a resumed run may change. Everything else affects the weights; so does the length, which the cosine spans."""
 
 
-def resolve(flags: Mapping[str, Any], file: Path | None = None, *, resume: bool = False) -> TrainConfig:
-    """Defaults < TOML < flags.
+def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: Iterable[str] = (),
+            resume: bool = False) -> TrainConfig:
+    """Defaults < TOML < assignments < flags.
 
     Args:
-        flags: by field name; None: not given.
-        file: flat TOML with the names of TrainConfig.
-        resume: without a file, start from the configuration that the run itself was made with.
+        flags: by name of the setting, `policy` being the name of a network; None: not given.
+        file: TOML with the names of TrainConfig.
+        assignments: such as "policy.width=384"; the value is TOML, or else text.
+        resume: without a file, start from the configuration that the run was started with.
 
-    Raises UsageError for a name that does not exist, naming the nearest, and for values of a wrong type or range.
+    Raises UsageError for an unknown name, naming the nearest, and for a value of the wrong type or range.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
-    run = Path(given.get("run", TrainConfig.run))
+    given: dict[str, Any] = {}
+    for text in assignments:
+        _merge(given, _assignment(text))
+    _merge(given, {name: {"name": value} if name == "policy" else value
+                   for name, value in flags.items() if value is not None})
+    run = Path(given.get("run", TrainConfig().run))
     if resume and file is None and (run / CONFIG_FILE).is_file():
-        return TrainConfig(**{**read_toml(run / CONFIG_FILE), "run": run, **given})
-    return TrainConfig(**{**(read_toml(file) if file else {}), **given})
+        file, given["run"] = run / CONFIG_FILE, run
+    values = {} if file is None else _read(file)
+    _merge(values, given)
+    return TrainConfig.of(values)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The names and values of a TOML file, names checked. Raises UsageError."""
+def _read(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: does not exist", hint="give --config a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: not a readable TOML file ({error})", hint='a line looks like: lr = 0.001') from None
-    for name in values:
-        if name not in _KINDS:
-            near = difflib.get_close_matches(name, _KINDS, 1)
-            raise UsageError(f"{path}: unknown key {name!r}",
-                             hint=f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_KINDS)}")
-    return values
+        raise UsageError(f"{path}: not a readable TOML file ({error})", hint="a line looks like: lr = 0.001") from None
 
 
-def _of_kind(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the field's type; whole numbers may stand for floats, text for paths. Raises UsageError."""
-    kinds = get_args(kind) or (kind,)
-    if value is None and NoneType in kinds:
-        return None
-    wanted = kinds[0]
-    if wanted is Path and isinstance(value, str | Path):
-        return Path(value)
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise UsageError(f"{name} = {value!r}: expected {wanted.__name__}, got {type(value).__name__}",
-                         hint=_EXPLAINED)
-    return value
+def _assignment(text: str) -> dict[str, Any]:
+    """"policy.width=384" -> {"policy": {"width": 384}}."""
+    name, equals, value = text.partition("=")
+    for toml in (value, json.dumps(value)) if equals else ():
+        with contextlib.suppress(tomllib.TOMLDecodeError):
+            return tomllib.loads(f"{name} = {toml}")
+    raise UsageError(f"--set {text}: not a setting and its value", hint="such as --set policy.width=384")
+
+
+def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Put later values over earlier ones, tables name by name."""
+    for name, value in later.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            values[name] = {**values[name], **value}
+        else:
+            values[name] = value

@@ -1,40 +1,39 @@
-"""Training, from shards to the best policy: evaluate, log, save, step. `train` is the table of contents."""
+"""Training, from shards to the best policy: report, save, step. `_train` shows the whole loop."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
+from msgspec.structs import replace
 
 from poke_bc.contract.errors import TrainingError
 from poke_bc.contract.files import write_json
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
-from poke_bc.data.feed import BatchFeeder, Delivery
+from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.metrics import score_policy
 from poke_bc.policy import create_policy
 from poke_bc.train.checkpoint import Checkpoints, Progress, writing
 from poke_bc.train.clock import Clock, Mark
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.schedule import Plan, learning_rate
+from poke_bc.train.schedule import Schedule, learning_rate
 from poke_bc.train.setup import (
     captures,
     check_folder,
-    identity,
     make_optimizer,
     open_train,
     pick_device,
-    recorded,
     settle_precision,
+    trained_on,
     working_alone,
 )
-from poke_bc.train.step import Stepper
+from poke_bc.train.step import Update
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
@@ -43,23 +42,23 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What came of a run."""
+    """The result of a run."""
 
     steps: int
     samples: int
     seconds: float
-    """Over all sessions of the run, with evaluation and saving."""
+    """Over all sessions of the run, including evaluation and saving."""
     samples_per_s: float
-    """Of the last session, while it trained."""
+    """Of the last session, without evaluation and saving."""
     input_wait_fraction: float
-    """Share of that time in which the step waited for its batch."""
+    """Fraction of that time in which a step waited for its batch."""
     train_loss: float | None
-    """Mean over the steps of the last line of metrics."""
+    """Mean over the steps since the line of metrics before the last."""
     val: dict[str, float] | None
-    """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation part."""
+    """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation split."""
     run: str
-    precision: str | None = None
-    """Of matrix products: what "auto" came to. None where a result is from before it was noted."""
+    precision: str
+    """Of matrix products: what "auto" resolved to."""
 
     def to_dict(self) -> dict[str, Any]:
         """As `poke-bc train --json` prints it."""
@@ -67,69 +66,70 @@ class TrainResult:
 
     @classmethod
     def read(cls, run: Path) -> TrainResult | None:
-        """The result of a finished run; None before that, or where the file is damaged: the run can make it again."""
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return cls(**json.loads((run / RESULT_FILE).read_bytes()))
+        """The result of a finished run; None before that, or if the file is damaged: the run can write it again."""
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            return msgspec.json.decode((run / RESULT_FILE).read_bytes(), type=cls)
         return None
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after the step has ended and the run has been saved; `str()` says how to go on."""
+    """Ctrl-C, after the step has ended and the run has been saved; `str()` says how to resume."""
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train a policy; the run's folder holds everything that comes of it.
+    """Train a policy; all output goes to the run's folder.
 
     Args:
-        config: what to do.
-        resume: go on from the run's last checkpoint: on a CPU, with as many threads as before, to the same bits.
+        config: of the run.
+        resume: continue from the run's last checkpoint: on a CPU with as many threads as before, bit for bit.
             A finished run returns its result again.
         progress: show a progress bar on stderr.
 
-    Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite;
-    the last checkpoint is from before that), and Interrupted.
+    Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
+    checkpoint is from before that), and Interrupted.
     """
     checkpoints = Checkpoints(config.run, config.keep)
     config = settle_precision(config, resume=resume)
     check_folder(config, checkpoints, resume=resume)
     if resume and (result := TrainResult.read(config.run)):
         warn(f"{config.run}: this run is finished, nothing to resume")
-        return dataclasses.replace(result, precision=result.precision or config.precision)
+        return result
     with working_alone(config.run):
         return _train(Trainer(config, checkpoints, resume=resume), config, progress=progress)
 
 
 def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
-    """From where the trainer is to the end of the run."""
+    """Run the trainer to the end of the run."""
     with (
-        Display(trainer.plan.total, trainer.start, shown=progress) as display,
+        Display(trainer.schedule.total, trainer.start, shown=progress) as display,
         contextlib.closing(Trackers.of(config, trainer.start)) as trackers,
         trainer.feed() as feeder,
         InterruptRequest() as interrupt,
     ):
         while True:
-            if trainer.at_new_step:
-                if trainer.is_report_due:
+            step = trainer.progress.step
+            if step > trainer.start:  # what was due at the start was done by the session before
+                if trainer.schedule.logs(step):
                     trainer.report(trackers, display)
-                if trainer.is_save_due or interrupt.made:
+                if trainer.schedule.saves(step) or interrupt.made:
                     trainer.save()
             if trainer.is_done or interrupt.made:
                 break
-            trainer.step(feeder.deliver())
+            trainer.step(feeder.next_packed())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
-            raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.plan.total}; "
-                              f"go on with: poke-bc train --run {config.run} --resume")
+            raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.schedule.total}; "
+                              f"continue with: poke-bc train --run {config.run} --resume")
         return trainer.finish()
 
 
 class Trainer:
-    """The state of a run, and what is done with it.
+    """The state of a run, and the operations of the loop.
 
     Args:
-        config: what to do.
+        config: of the run.
         checkpoints: of the run.
-        resume: take the state from the last of them.
+        resume: load the last of them.
     """
 
     def __init__(self, config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
@@ -137,23 +137,18 @@ class Trainer:
         self.device = pick_device(config.device)
         self.data = open_train(config)
         self.val = ShardDataset(self.data.shards, "val")
-        self.trained_on = identity(self.data)
-        self.plan = Plan.of(config, len(self.data))
+        self.schedule = Schedule.of(config, len(self.data))
 
         torch.manual_seed(config.seed)
-        self.policy = create_policy(
-            config.policy, self.data.manifest.schema, width=config.width, blocks=config.blocks,
-            dropout=config.dropout, embedding=config.embedding, value_head=config.value_head).to(self.device)
-        self.policy.trained_on = {name: self.trained_on[name] for name in ("data", "split")}
+        self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
+        self.policy.trained_on = trained_on(self.data)
         graphs = accelerator_of(self.device) if captures(config, self.device) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
-        self.window = torch.zeros(3, dtype=torch.float64, device=self.device)
-        """Sums since the last line of metrics, on the device: loss, gradient norm, steps."""
+        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        """Running sums since the last line of metrics, on the device: loss, gradient norm, steps."""
         self.progress = Progress()
         if resume and checkpoints.any():
-            self.progress = checkpoints.load(self.policy, self.optimizer, self.window, self.trained_on)
-            with writing(config.run):  # from now on it names its precision
-                recorded(config).write(config.run)
+            self.progress = checkpoints.load(self.policy, self.optimizer, self.sums)
         else:
             self._begin()
         with writing(config.run):
@@ -163,74 +158,59 @@ class Trainer:
         self._val: dict[str, Any] | None = None
         self._clock = Clock(self.progress.seconds)
         self._reported = Mark(self.progress.samples)
-        self._stepper = Stepper(self.policy, self.optimizer, config, self.window,
-                                bfloat16=config.precision == "bfloat16", graphs=graphs)
+        self._update = Update(self.policy, self.optimizer, config, self.sums,
+                              bfloat16=config.precision == "bfloat16", graphs=graphs)
 
     def _begin(self) -> None:
-        """A run from its start: tell the policy which ids it will see, and write down what is to be done."""
+        """Start a new run: record which ids the policy will see, and write the configuration."""
         if not len(self.val):
-            warn(f"{self.config.shards}: the val part has no decision; training goes on without evaluation")
+            warn(f"{self.config.shards}: the val split has no decisions; training continues without evaluation")
         self.policy.note_seen(self.data.pieces("category"))
         with writing(self.config.run):
             self.checkpoints.prepare()
-            # absolute, so that `evaluate` finds them from wherever it is called
-            dataclasses.replace(self.config, shards=self.config.shards.resolve()).write(self.config.run)
+            # absolute, so that `evaluate` finds them from any folder
+            replace(self.config, shards=self.config.shards.resolve()).write()
 
     def feed(self) -> BatchFeeder:
         """The batches from here to the end of the run."""
         self._feeder = BatchFeeder(
             self.data, self.config.batch_size, seed=self.config.seed, device=self.device,
             window=self.config.window if self.config.order == "window" else None,
-            start=self.progress.samples, stop=self.plan.total * self.config.batch_size)
+            start=self.progress.samples, stop=self.schedule.total * self.config.batch_size)
         return self._feeder
 
     @property
-    def at_new_step(self) -> bool:
-        """False until the first step of this session: what was due there has been done before."""
-        return self.progress.step > self.start
-
-    @property
-    def is_report_due(self) -> bool:
-        """Whether this step's figures are wanted."""
-        return self.plan.logs(self.progress.step)
-
-    @property
-    def is_save_due(self) -> bool:
-        """Whether this step is to be a checkpoint."""
-        return self.plan.saves(self.progress.step)
-
-    @property
     def is_done(self) -> bool:
-        """All steps done, or no better evaluation for too long."""
+        """Whether all steps are done, or patience has run out."""
         patience = self.config.patience
-        return self.progress.step >= self.plan.total or (patience is not None and self.progress.stale >= patience)
+        return self.progress.step >= self.schedule.total or (patience is not None and self.progress.stale >= patience)
 
-    def step(self, delivery: Delivery) -> None:
+    def step(self, packed: PackedBatch) -> None:
         """One update."""
-        self._stepper(delivery, self._rate(self.progress.step))
+        self._update(packed, self._rate(self.progress.step))
         self.progress.step += 1
-        self.progress.samples = delivery.position
+        self.progress.samples = packed.position
         self._val = None
 
     def report(self, trackers: Trackers, display: Display) -> None:
-        """One line of metrics, with an evaluation where one is due."""
-        loss, norm, steps = self._finite_window()
+        """Write one line of metrics, with an evaluation if one is due."""
+        loss, norm, steps = self._finite_sums()
         now = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds)
         self.progress.train_loss = loss / steps
         line: dict[str, Any] = {
             "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
             "loss": loss / steps, "lr": self._rate(self.progress.step - 1), "grad_norm": norm / steps,
             "seconds": self._clock.total(), **now.since(self._reported)}
-        if self.plan.evaluates(self.progress.step) and len(self.val):
+        if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():
                 line["val"] = self._evaluate()
         trackers.log(self.progress.step, line)
         display.report(self.progress.step, line)
         self._reported = now
-        self.window.zero_()
+        self.sums.zero_()
 
     def _evaluate(self) -> dict[str, Any]:
-        """Figures on the validation part; remembers the best, and how long ago it was."""
+        """Metrics on the validation split; records the best, and the number of evaluations since."""
         self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
         best = self.progress.best_val
         if best is None or val["nll"] < best["nll"]:
@@ -240,21 +220,22 @@ class Trainer:
         return val
 
     def save(self) -> None:
-        """A checkpoint of this step; never of weights that are not finite."""
-        self._finite_window()
+        """Write a checkpoint, but never one of weights that are not finite."""
+        self._finite_sums()
         with self._clock.pause(), writing(self.config.run):
             if not all(weight.isfinite().all() for weight in self.policy.parameters()):
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
-                self.progress, self.policy, self.optimizer, self.window, trained_on=self.trained_on,
-                card={"shards": self.trained_on, "step": self.progress.step, "samples": self.progress.samples,
+                self.progress, self.policy, self.optimizer, self.sums,
+                card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
+                      "samples": self.progress.samples,
                       "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
                       "configuration": self.config.to_dict()})
 
     def finish(self) -> TrainResult:
-        """The result, also written into the run: from now on it is finished."""
+        """Return the result and write it to the run, which is finished from now on."""
         whole = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds).since(
             Mark(self.start * self.config.batch_size))
         result = TrainResult(
@@ -267,12 +248,12 @@ class Trainer:
 
     def _rate(self, step: int) -> float:
         config = self.config
-        return learning_rate(step, total=self.plan.total, peak=config.lr, warmup=config.warmup,
+        return learning_rate(step, total=self.schedule.total, peak=config.lr, warmup=config.warmup,
                              min_ratio=config.min_lr_ratio)
 
-    def _finite_window(self) -> list[float]:
-        """The window's sums, waiting for the device. Raises TrainingError when a step was not finite."""
-        sums: list[float] = self.window.tolist()
+    def _finite_sums(self) -> list[float]:
+        """The running sums, waiting for the device. Raises TrainingError if a step was not finite."""
+        sums: list[float] = self.sums.tolist()
         if not all(map(math.isfinite, sums)):
             raise self._not_finite()
         self._finite_until = self.progress.step

@@ -1,4 +1,4 @@
-"""The loss of imitation, over legal actions only.
+"""The imitation loss, over legal actions only.
 
     B decisions   A the ten actions
 """
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
-from poke_bc.policy.masks import action_set, open_actions
+from poke_bc.policy.masks import action_set, legal_actions
 
 
 class LossSum(NamedTuple):
-    """A loss as a sum and its weight: adding both over parts of a batch keeps the mean exact."""
+    """A loss as a sum and its weight: adding both over slices of a batch keeps the mean exact."""
 
     total: Tensor
     """Scalar: sum over rows of weight x loss."""
@@ -32,29 +32,29 @@ def imitation_loss(logits_BA: Tensor, legal_B: Tensor, action_B: Tensor, candida
     """Cross-entropy against what people did.
 
     An observed choice costs (1 - s) times -log p(action), plus s times the mean of -log p over the *legal*
-    actions (over masked ones it would be infinite). A choice known only to be one of its candidates costs
-    -log of their summed probability, without smoothing: it claims little already. Rows that name no legal
-    action count for nothing.
+    actions (over masked ones it would be infinite). A choice that is only known to be one of its candidates
+    costs -log of their summed probability, without smoothing: it claims little as it is. Rows without a legal
+    target do not count.
 
     Args:
         logits_BA: float32, illegal ones -inf.
-        legal_B: bits; 0: not recorded, all open.
-        action_B: -1 where the choice was not seen.
+        legal_B: bits; 0: not recorded, all are legal.
+        action_B: -1 where nobody saw the choice.
         candidates_B: bits; 0: none.
         weight_B: float32, at least 0.
         label_smoothing: s, in [0, 1).
     """
-    legal_BA = open_actions(legal_B)
+    legal_BA = legal_actions(legal_B)
     seen_B = action_B != NO_LABEL
     chosen_BA = action_B[:, None] == torch.arange(NUM_ACTIONS, device=action_B.device)
     targets_BA = torch.where(seen_B[:, None], chosen_BA, action_set(candidates_B)) & legal_BA
     counts_B = targets_BA.any(dim=1)
-    # Rows that do not count aim at every legal action: a finite loss (0), multiplied by a weight of 0.
+    # Rows that do not count get every legal action as target: a finite loss (0), multiplied by a weight of 0.
     targets_BA = torch.where(counts_B[:, None], targets_BA, legal_BA)
 
-    log_odds_BA = logits_BA.log_softmax(dim=1)
-    missed_B = -log_odds_BA.masked_fill(~targets_BA, -torch.inf).logsumexp(dim=1)
-    spread_B = -log_odds_BA.masked_fill(~legal_BA, 0.0).sum(dim=1) / legal_BA.sum(dim=1)
+    log_probs_BA = logits_BA.log_softmax(dim=1)
+    missed_B = -log_probs_BA.masked_fill(~targets_BA, -torch.inf).logsumexp(dim=1)
+    spread_B = -log_probs_BA.masked_fill(~legal_BA, 0.0).sum(dim=1) / legal_BA.sum(dim=1)
     smoothing_B = label_smoothing * seen_B
     loss_B = (1 - smoothing_B) * missed_B + smoothing_B * spread_B
     weight_B = weight_B * counts_B
@@ -62,5 +62,5 @@ def imitation_loss(logits_BA: Tensor, legal_B: Tensor, action_B: Tensor, candida
 
 
 def value_loss(value_B: Tensor, returns_B: Tensor, weight_B: Tensor) -> LossSum:
-    """Squared error of the reward that was still to come."""
+    """Squared error of the predicted return."""
     return LossSum((weight_B * (value_B - returns_B).square()).sum(), weight_B.sum())

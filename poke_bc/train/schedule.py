@@ -1,4 +1,4 @@
-"""When what happens, and how fast to learn: pure functions of the step, so that a resumed run needs no memory."""
+"""When to log, evaluate and save, and the learning rate: functions of the step alone, so resuming needs no state."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from poke_bc.train.config import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The calendar of a run. Steps count from 1; a step is due once it has been done."""
+class Schedule:
+    """What is due after which step. Steps count from 1."""
 
     total: int
     """Steps of the whole run."""
@@ -19,22 +19,22 @@ class Plan:
     log_every: int
 
     @classmethod
-    def of(cls, config: TrainConfig, rows: int) -> Plan:
-        """The plan for `rows` training rows; an epoch ends with the step that completes it."""
+    def of(cls, config: TrainConfig, rows: int) -> Schedule:
+        """For `rows` training rows; an epoch ends with the step that completes it."""
         total = config.steps or math.ceil(config.epochs * rows / config.batch_size)
         return cls(total=total, eval_every=config.eval_every or math.ceil(rows / config.batch_size),
                    save_every=config.save_every, log_every=config.log_every)
 
     def evaluates(self, step: int) -> bool:
-        """Each `eval_every` steps, and at the end."""
+        """Every `eval_every` steps, and at the end."""
         return step > 0 and (step % self.eval_every == 0 or step >= self.total)
 
     def logs(self, step: int) -> bool:
-        """Each `log_every` steps, and with each evaluation."""
+        """Every `log_every` steps, and with each evaluation."""
         return self.evaluates(step) or (step > 0 and step % self.log_every == 0)
 
     def saves(self, step: int) -> bool:
-        """Every evaluation is saved, so that the best one can be kept."""
+        """Every `save_every` steps, and with each evaluation, so that the best can be kept."""
         return self.evaluates(step) or (step > 0 and self.save_every is not None and step % self.save_every == 0)
 
 
@@ -45,8 +45,8 @@ def learning_rate(step: int, *, total: int, peak: float, warmup: float, min_rati
         step: steps done before this one.
         total: steps of the whole run.
         peak: the highest rate.
-        warmup: below 1 a share of all steps, from 1 on a number of steps.
-        min_ratio: of the last step's rate to the peak.
+        warmup: below 1 a fraction of all steps, from 1 on a number of steps.
+        min_ratio: the last step's rate, as a fraction of the peak.
 
     >>> [round(learning_rate(s, total=5, peak=1.0, warmup=1, min_ratio=0.0), 3) for s in range(5)]
     [1.0, 0.854, 0.5, 0.146, 0.0]

@@ -1,13 +1,14 @@
-"""One update of the weights: queued kernel by kernel, or once captured and then replayed whole.
+"""One update of the weights: queued kernel by kernel, or captured once and then replayed as a whole.
 
-A small network's step is hundreds of kernels of a few microseconds each, and queueing them takes the host longer
-than running them takes a GPU. A CUDA graph queues them all at once: unpacking the batch (which in resident mode is
-the gather), forward, loss, backward, clipping, AdamW, and the sums for the next line of metrics.
+A small network's step is hundreds of kernels of a few microseconds each, and queueing them takes the host longer than
+running them takes a GPU. A CUDA graph queues them all at once: unpacking the batch (which in resident mode is the
+gather), forward, loss, backward, clipping, AdamW, and the running sums for the next line of metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,23 +17,23 @@ from torch.optim import Optimizer
 
 from poke_bc.data.batch import Batch
 from poke_bc.data.device import Accelerator
-from poke_bc.data.feed import Delivery
+from poke_bc.data.feed import PackedBatch
 from poke_bc.policy import Policy, PolicyOutput
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.loss import imitation_loss, value_loss
 
 WARM_UP = 3
-"""Steps before the capture: libraries make their workspaces in the first ones, which a capture must not see."""
+"""Steps before the capture: in the first ones libraries allocate their workspaces, which a capture must not record."""
 
 
 def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
     """One update; returns [3] float64 that stays on the device: loss, gradient norm before clipping, 1.
 
-    It waits for nothing on the device and depends on no number that it reads from there, so it can be captured.
-    Gradients are None before and after: in a captured step backward then writes them anew with each replay.
+    It never waits for the device or branches on its values, so it can be captured. Gradients are None before and after:
+    in a captured step, backward then writes them afresh with each replay.
     """
     with torch.autocast(batch.number.device.type, torch.bfloat16, enabled=bfloat16):
-        output: PolicyOutput = policy(batch.category, batch.number, batch.legal)
+        output: PolicyOutput = policy(batch)
     loss = imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
                           label_smoothing=config.label_smoothing).mean()
     if config.value_weight and output.value is not None:
@@ -45,7 +46,7 @@ def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: Train
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step; a rate on the device stays where captured steps read it."""
+    """Set the learning rate of the next step; a rate on the device is overwritten where captured steps read it."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -53,43 +54,43 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
             group["lr"] = rate
 
 
-class Stepper:
-    """Does the updates of a run, one for each delivery.
+class Update:
+    """Performs the updates of a run, one per batch.
 
     Args:
         policy, optimizer, config: of the run.
-        window: [3] float64 on the device; each step adds what `train_step` returns.
-        bfloat16: whether matrix products are done in it.
-        graphs: with it, steps are captured and replayed; then the optimizer must be capturable.
+        sums: [3] float64 on the device; each step adds what `train_step` returns.
+        bfloat16: compute matrix products in it.
+        graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
     """
 
-    def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, window: Tensor, *, bfloat16: bool,
+    def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, sums: Tensor, *, bfloat16: bool,
                  graphs: Accelerator | None = None) -> None:
         self._policy, self._optimizer, self._config = policy, optimizer, config
-        self._window, self._bfloat16 = window, bfloat16
+        self._sums, self._bfloat16 = sums, bfloat16
         self._graphs = graphs
         self._warm = 0
         self._replay: Callable[[], None] | None = None
 
-    def __call__(self, delivery: Delivery, rate: float) -> None:
+    def __call__(self, packed: PackedBatch, rate: float) -> None:
         """One update at a learning rate, queued on the current stream."""
         set_rate(self._optimizer, rate)
-        if self._graphs is None or len(delivery) < self._config.batch_size:
-            self._step(delivery.batch())
+        if self._graphs is None or not packed.is_full:
+            self._step(packed.unpack())
         elif self._warm < WARM_UP:
-            self._step_aside(self._graphs, delivery.batch())
+            self._step_aside(self._graphs, packed.unpack())
             self._warm += 1
         else:
             if self._replay is None:
-                self._replay = self._capture(self._graphs, delivery)
-            self._graphs.copy(self._input, delivery.raw)
+                self._replay = self._capture(self._graphs, packed)
+            self._graphs.copy(self._input, packed.raw)
             self._replay()
 
     def _step(self, batch: Batch) -> None:
-        self._window += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
+        self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
 
     def _step_aside(self, graphs: Accelerator, batch: Batch) -> None:
-        """A step on a side stream: what autograd remembers of the default stream would enter the capture."""
+        """A step on a side stream: autograd would carry its memory of the default stream into the capture."""
         here, side = graphs.current_stream(), graphs.side_stream()
         before, after = graphs.event(), graphs.event()
         before.record(here)
@@ -99,8 +100,7 @@ class Stepper:
         after.record(side)
         here.wait_event(after)
 
-    def _capture(self, graphs: Accelerator, delivery: Delivery) -> Callable[[], None]:
-        self._input = delivery.raw.clone()
-        size, unpack = len(delivery), delivery.unpack
-        return graphs.capture(lambda: self._step(
-            Delivery(raw=self._input, count=size, position=0, unpack=unpack).batch()))
+    def _capture(self, graphs: Accelerator, packed: PackedBatch) -> Callable[[], None]:
+        self._input = packed.raw.clone()
+        captured = replace(packed, raw=self._input, tensors=None)
+        return graphs.capture(lambda: self._step(captured.unpack()))

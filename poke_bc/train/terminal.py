@@ -1,4 +1,4 @@
-"""What a person sees and can do while a run goes on: a progress bar and notes on stderr, and Ctrl-C."""
+"""Progress bar and warnings on stderr, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REDRAW_SECONDS = 0.1
 
 
 class Display:
-    """A progress bar on stderr; `shown=False` leaves only warnings."""
+    """A progress bar on stderr; with `shown=False` it draws nothing."""
 
     def __init__(self, total: int, done: int, *, shown: bool) -> None:
         self._shown = shown
@@ -37,14 +37,14 @@ class Display:
         self._bar.stop()
 
     def advance(self, step: int) -> None:
-        """Called every step, so it draws ten times a second at most."""
+        """After every step; draws ten times a second at most."""
         now = time.monotonic()
         if now - self._drawn > _REDRAW_SECONDS:
             self._drawn = now
             self._bar.update(self._task, completed=step)
 
     def report(self, step: int, line: Mapping[str, Any]) -> None:
-        """New figures beside the bar; those of an evaluation also stay above it."""
+        """Show new figures beside the bar, and those of an evaluation permanently above it."""
         self._bar.update(self._task, completed=step,
                          facts=f"loss {line['loss']:.3f} · {line['samples_per_s']:,.0f} decisions/s")
         if self._shown and (val := line.get("val")):
@@ -58,7 +58,7 @@ def warn(text: str) -> None:
 
 
 class InterruptRequest:
-    """Makes the first Ctrl-C a request, so that the step in progress can end; the second one is at once.
+    """Turns the first Ctrl-C into a request, so that the current step can end; a second one stops at once.
 
     Outside the main thread, where signals cannot be handled, Ctrl-C keeps its usual meaning.
     """
@@ -81,5 +81,5 @@ class InterruptRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        # not print(): the signal may come in the middle of another one
-        os.write(2, b"\nfinishing this step and saving; Ctrl-C again stops at once\n")
+        # not print(): the signal may interrupt another print
+        os.write(2, b"\nfinishing this step and saving; press Ctrl-C again to stop at once\n")

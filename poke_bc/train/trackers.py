@@ -1,4 +1,4 @@
-"""Where figures go: metrics.jsonl always, TensorBoard and Weights & Biases when asked.
+"""Where metrics go: always to metrics.jsonl, on request to TensorBoard and Weights & Biases.
 
 A tracker that fails is switched off with one warning; it never ends a run.
 """
@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from poke_bc.contract.files import atomic_write
 from poke_bc.train.config import TrainConfig
@@ -20,29 +20,19 @@ from poke_bc.train.terminal import warn
 METRICS_FILE = "metrics.jsonl"
 
 
-class Tracker(Protocol):
-    """One place where figures go."""
-
-    def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """One line of figures; mappings in it group related ones."""
-
-    def close(self) -> None:
-        """Flush and end."""
-
-
 class MetricsFile:
-    """One JSON object a logged step, in metrics.jsonl."""
+    """metrics.jsonl: one JSON object per logged step."""
 
     def __init__(self, run: Path) -> None:
         self._file = (run / METRICS_FILE).open("a", encoding="utf-8")
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """See Tracker."""
+        """Write one line; mappings in it group related figures."""
         self._file.write(json.dumps({"step": step, **line}) + "\n")
         self._file.flush()
 
     def close(self) -> None:
-        """See Tracker."""
+        """Close the file."""
         self._file.close()
 
 
@@ -52,21 +42,21 @@ class TensorBoard:
     def __init__(self, run: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # purge_step: a resumed run takes back what an earlier one wrote beyond its checkpoint
+        # purge_step: hides what an earlier session wrote beyond the checkpoint that this one resumes from
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """See Tracker."""
+        """One scalar per figure."""
         for name, value in flat(line).items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """See Tracker."""
+        """Flush and close the file."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run there; its id is kept in RUN/wandb_id, so that a resumed run goes on in the same one."""
+    """A run in Weights & Biases; its id is kept in RUN/wandb_id, so that a resumed run continues the same one."""
 
     def __init__(self, config: TrainConfig) -> None:
         import wandb
@@ -80,16 +70,19 @@ class WeightsAndBiases:
             config=config.to_dict(), settings=wandb.Settings(silent=True, console="off"))
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """See Tracker."""
+        """All figures as one step."""
         self._run.log(flat(line), step=step)
 
     def close(self) -> None:
-        """See Tracker."""
+        """Upload what is left."""
         self._run.finish()
 
 
+Tracker = MetricsFile | TensorBoard | WeightsAndBiases
+
+
 class Trackers:
-    """All trackers of a run. Nothing here raises because of one of them."""
+    """All trackers of a run. Their errors are never raised."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Tracker]]) -> None:
         self._active: dict[str, Tracker] = {}
@@ -98,7 +91,7 @@ class Trackers:
 
     @classmethod
     def of(cls, config: TrainConfig, step: int) -> Trackers:
-        """The trackers that `config` asks for, of a run that goes on after `step`."""
+        """The trackers that `config` selects, for a run that continues after `step`."""
         makers: dict[str, Callable[[], Tracker]] = {METRICS_FILE: lambda: MetricsFile(config.run)}
         if config.tensorboard:
             makers["tensorboard"] = lambda: TensorBoard(config.run, step)
@@ -107,12 +100,12 @@ class Trackers:
         return cls(makers)
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """See Tracker."""
+        """To every tracker that still works."""
         for name, tracker in list(self._active.items()):
             self._try(name, partial(tracker.log, step, line))
 
     def close(self) -> None:
-        """See Tracker."""
+        """Close every tracker that still works."""
         for name, tracker in list(self._active.items()):
             self._try(name, tracker.close)
         self._active.clear()
@@ -144,14 +137,14 @@ def flat(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Take back the lines of metrics.jsonl that a resumed run will write again: those after `step`."""
+    """Remove the lines of metrics.jsonl that a resumed run will write again: those after `step`."""
     path = run / METRICS_FILE
     kept = []
     for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except ValueError:  # cut short when the run was killed
+        except ValueError:  # truncated when the run was killed
             continue
     with atomic_write(path) as file:
         file.writelines(kept)

@@ -1,5 +1,5 @@
 """Feeding against a DataLoader that parses JSON in __getitem__; training against a loop without input, and against the
-same network as it is mostly written."""
+same network as it is usually written."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _training(data: ShardDataset) -> Iterator[Line]:
 
 
 def _against_per_field(data: ShardDataset) -> Iterator[Line]:
-    """In the default precision, and both in float32: what is left where the processor has no bfloat16."""
+    """In the default precision, and with both in float32, as on a CPU without bfloat16."""
     with BatchFeeder(data, BATCH, seed=1, stop=8 * BATCH) as feeder:
         batches = [batch.clone() for batch in feeder]
     config = settle_precision(TrainConfig(device="cpu"), resume=False)
@@ -154,7 +154,7 @@ def _check_same_start(policy: Policy, peer: PerFieldMLP, batch: Batch, *, bfloat
     policy.eval(), peer.eval()
     with torch.no_grad():
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            ours = policy(batch.category, batch.number, batch.legal).logits
+            ours = policy(batch).logits
         theirs = peer(batch.category, batch.number, batch.legal)
         losses = [float(imitation_loss(logits, batch.legal, batch.action, batch.candidates, batch.weight).mean())
                   for logits in (ours, theirs)]

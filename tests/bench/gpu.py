@@ -1,8 +1,8 @@
 """Training on a GPU: streaming and resident, eager and captured, against compute alone and against a DataLoader.
 
-Nobody has run this yet: it was written where there is no GPU. Data are random valid rows in the schema singles, so it
-needs neither polars nor real battles. The network is the default one, in bfloat16, and the whole step is timed:
-input, forward, backward, clipping, AdamW, and the sums for the metrics.
+Nobody has run this yet: it was written on machines without a GPU. The data are random valid rows in the schema
+`singles`, so it needs neither polars nor real battles. The network is the default one, in bfloat16, and the whole step
+is timed: input, forward, backward, clipping, AdamW, and the running sums of the metrics.
 
     python -m tests.bench gpu
 """
@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from poke_bc.data.batch import TENSORS, Batch
+from poke_bc.data.batch import Batch
+from poke_bc.data.buffers import Packing
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.data.device import Cuda
-from poke_bc.data.feed import BatchFeeder, Delivery
-from poke_bc.data.ring import Packing
+from poke_bc.data.device import Accelerator
+from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.policy import create_policy
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.setup import make_optimizer
-from poke_bc.train.step import Stepper, train_step
+from poke_bc.train.step import Update, train_step
 from tests.bench.common import Line, compare, line_of, rates, sized
 from tests.bench.random_shards import write_random_shards
 
@@ -63,19 +64,19 @@ class Training:
         self.policy = create_policy("mlp", data.manifest.schema).to(self.device)
         self.policy.note_seen(data.pieces("category"))
         self.optimizer = make_optimizer(self.policy, self.config, capturable=captured)
-        self.window = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.stepper = Stepper(self.policy, self.optimizer, self.config, self.window, bfloat16=True,
-                               graphs=Cuda(self.device) if captured else None)
+        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.update = Update(self.policy, self.optimizer, self.config, self.sums, bfloat16=True,
+                             graphs=Accelerator(self.device) if captured else None)
 
     def eager(self, batch: Batch) -> Tensor:
-        """One step without a Stepper, for batches from elsewhere."""
+        """One step without an Update, for batches from elsewhere."""
         return train_step(self.policy, self.optimizer, batch, self.config, bfloat16=True)
 
-    def steps(self, deliver: Callable[[], Delivery], count: int = STEPS) -> Job:
+    def steps(self, next_packed: Callable[[], PackedBatch], count: int = STEPS) -> Job:
         """A round: so many steps, and a wait for the last of them."""
         def job() -> None:
             for _ in range(count):
-                self.stepper(deliver(), RATE)
+                self.update(next_packed(), RATE)
             torch.cuda.synchronize()
         return job
 
@@ -87,11 +88,11 @@ def _modes(data: ShardDataset) -> Iterator[Line]:
         for captured, resident in itertools.product((True, False), (True, False)):
             feeder = open_feeders.enter_context(BatchFeeder(data, BATCH, seed=1, device="cuda", resident=resident))
             name = f"{'captured' if captured else 'eager'} {'resident' if resident else 'streaming'}"
-            jobs[name] = Training(data, BATCH, captured=captured).steps(feeder.deliver)
+            jobs[name] = Training(data, BATCH, captured=captured).steps(feeder.next_packed)
         for captured in (True, False):
             with BatchFeeder(data, BATCH, seed=1, device="cuda", resident=False) as feeder:
-                first = feeder.deliver()
-                repeated = Delivery(raw=first.raw.clone(), count=BATCH, position=BATCH, unpack=first.unpack)
+                first = feeder.next_packed()
+                repeated = replace(first, raw=first.raw.clone(), tensors=None)
             jobs[f"{'captured' if captured else 'eager'} compute"] = Training(
                 data, BATCH, captured=captured).steps(lambda repeated=repeated: repeated)
         found = rates(jobs, STEPS * BATCH)
@@ -119,11 +120,11 @@ def _data_loader(data: ShardDataset) -> Line:
     with closing(forever()) as batches, BatchFeeder(data, BATCH, seed=1, device="cuda") as feeder:
         def with_loader() -> None:
             for columns in itertools.islice(batches, STEPS):
-                theirs.eager(Batch.of({name: columns[name].to("cuda", non_blocking=True) for name in TENSORS}))
+                theirs.eager(Batch({name: column.to("cuda", non_blocking=True) for name, column in columns.items()}))
             torch.cuda.synchronize()
 
         return compare(f"default : DataLoader, 8 workers, pinned, batch {BATCH}", "samples/s", STEPS * BATCH,
-                       ours.steps(feeder.deliver), with_loader, target="(none)", rounds=3)
+                       ours.steps(feeder.next_packed), with_loader, target="(none)", rounds=3)
 
 
 def _bus(data: ShardDataset) -> Iterator[Line]:
@@ -143,7 +144,7 @@ def _bus(data: ShardDataset) -> Iterator[Line]:
         with BatchFeeder(data, batch, seed=1, device=device, resident=False) as feeder:
             def feed(feeder: BatchFeeder = feeder, count: int = count) -> None:
                 for _ in range(count):
-                    feeder.deliver()
+                    feeder.next_packed()
                 torch.cuda.synchronize()
 
             amounts = {"ours": count * Packing(data.layout, batch).nbytes / 1e6, "theirs": 8 * size / 1e6}
@@ -154,7 +155,7 @@ def _bus(data: ShardDataset) -> Iterator[Line]:
 def _busy(data: ShardDataset) -> Line:
     """Share of the time in which a kernel or a copy ran, of captured resident steps at a large batch."""
     with BatchFeeder(data, LARGE, seed=1, device="cuda", resident=True) as feeder:
-        job = Training(data, LARGE, captured=True).steps(feeder.deliver, 50)
+        job = Training(data, LARGE, captured=True).steps(feeder.next_packed, 50)
         job()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
             started = time.perf_counter()

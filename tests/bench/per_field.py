@@ -1,7 +1,7 @@
-"""The default network as it is mostly written: a table for each vocabulary, a loop over fields, `cat`, float32.
+"""The default network as it is usually written: a table for each vocabulary, a loop over fields, `cat`, float32.
 
-It is the peer of the training benchmarks, with the same weights and so the same losses. It knows no unknown ids:
-every id must be below the size of its vocabulary, which spares it a little work.
+It is the peer of the training benchmarks, with the same weights and so the same losses. It does not handle unknown ids:
+every id must be below the size of its vocabulary, which saves it a little work.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PerFieldBlock(nn.Module):
 
 def with_the_weights_of(policy: Policy) -> PerFieldMLP:
     """The same network with copies of its weights; `policy` is a ResidualMLP without a value head."""
-    options = {name: policy.options[name] for name in ("width", "blocks", "dropout", "embedding")}
+    options = {name: getattr(policy.options, name) for name in ("width", "blocks", "dropout", "embedding")}
     peer = PerFieldMLP(policy.schema, **options)
     weights = dict(policy.state_dict())
     rows, table, start = weights.pop("ids.row_of_id"), weights.pop("ids.table.weight"), 0

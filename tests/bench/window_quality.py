@@ -2,7 +2,7 @@
 
 Battles are sorted by rating, so that rows that lie together are alike. The same network is trained on the same rows
 in a global order, in windows of a twentieth and a hundredth of the data, and in the order of the file, three seeds
-each; printed is the loss on the validation part. What counts is how many chunks a window draws together: the default
+each; printed is the loss on the validation split. What counts is how many chunks a window draws together: the default
 window has 256 of 1,024 rows. It takes some five minutes on one core:
 
     python -m tests.bench.window_quality RAW.jsonl [epochs]
@@ -24,15 +24,16 @@ import torch
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc.data import windows
+from poke_bc.data import order as order_module
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.metrics import score_policy
 from poke_bc.policy import create_policy
+from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import TrainConfig
-from poke_bc.train.schedule import Plan, learning_rate
+from poke_bc.train.schedule import Schedule, learning_rate
 from poke_bc.train.setup import make_optimizer
-from poke_bc.train.step import Stepper
+from poke_bc.train.step import Update
 
 SEEDS = 3
 ORDERS = {"global": (0, 1), "windows of 5%, chunks of 16": (20, 16), "windows of 5%, chunks of 64": (20, 64),
@@ -60,17 +61,17 @@ def sorted_shards(raw: Path, folder: Path) -> Path:
 def final_loss(train: ShardDataset, val: ShardDataset, seed: int, epochs: float, *, window: int | None,
                shuffle: bool = True) -> float:
     """Validation NLL of a network trained on `train` in one of the orders."""
-    config = TrainConfig(width=128, embedding=16, batch_size=512, epochs=epochs, seed=seed)
-    total = Plan.of(config, len(train)).total
+    config = TrainConfig(policy=MLPOptions(width=128, embedding=16), batch_size=512, epochs=epochs, seed=seed)
+    total = Schedule.of(config, len(train)).total
     torch.manual_seed(seed)
-    policy = create_policy("mlp", train.manifest.schema, width=config.width, embedding=config.embedding)
+    policy = create_policy(config.policy, train.manifest.schema)
     policy.note_seen(train.pieces("category"))
-    step = Stepper(policy, make_optimizer(policy, config), config, torch.zeros(3, dtype=torch.float64), bfloat16=False)
+    update = Update(policy, make_optimizer(policy, config), config, torch.zeros(3, dtype=torch.float64), bfloat16=False)
     with BatchFeeder(train, config.batch_size, seed=seed, stop=total * config.batch_size, window=window,
                      shuffle=shuffle) as feeder:
         for number in range(total):
-            step(feeder.deliver(), learning_rate(number, total=total, peak=config.lr, warmup=config.warmup,
-                                                 min_ratio=config.min_lr_ratio))
+            update(feeder.next_packed(), learning_rate(number, total=total, peak=config.lr, warmup=config.warmup,
+                                                       min_ratio=config.min_lr_ratio))
     return float(score_policy(policy, val, device=torch.device("cpu")).figures()["nll"])
 
 
@@ -83,7 +84,7 @@ def run(raw: Path, folder: Path, epochs: float) -> Iterator[str]:
     for seed in range(SEEDS):
         for name, order in ORDERS.items():
             count, chunk = order or (0, 1)
-            with mock.patch.object(windows, "CHUNK_ROWS", chunk):
+            with mock.patch.object(order_module, "CHUNK_ROWS", chunk):
                 losses[name].append(final_loss(train, val, seed, epochs, shuffle=order is not None,
                                                window=len(train) // count if count else None))
     for name, found in losses.items():

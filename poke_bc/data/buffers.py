@@ -1,7 +1,7 @@
-"""The ring between the gather thread and the consumer: reused buffers, and the events that guard their reuse.
+"""The buffers between the gather thread and the consumer, reused in turn, and the events that guard their reuse.
 
-A batch travels as one tensor. In streaming mode that is all columns one after the other, as bytes: one copy over
-the bus, in the narrow types of the shard. In resident mode it is the row numbers alone.
+A batch travels as one tensor. In streaming mode that is all columns one after the other, as bytes: one copy over the
+bus, in the narrow types of the shard. In resident mode it is the row numbers alone.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from poke_bc.data.device import Accelerator, Stream
+from poke_bc.data.device import Accelerator
 
 Layout = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]
-"""Name -> (dtype, shape of one row)."""
-_ALIGNMENT = 64  # bytes; so that every column may be read by the widest loads
+"""Name -> (dtype, shape of one sample)."""
+_ALIGNMENT = 64  # bytes, so that every column may be read by the widest loads
 
 
 class Packing:
-    """Columns of `size` rows, one after the other in a buffer of bytes."""
+    """Columns of `size` samples, one after the other in a buffer of bytes."""
 
     def __init__(self, layout: Layout, size: int) -> None:
         self.nbytes = 0
@@ -41,14 +41,14 @@ class Packing:
 class Slot:
     """A device buffer, the pinned buffer that it is filled from, and what orders the work on them.
 
-    What could go wrong, and what forbids it: the host fills the pinned buffer while a copy still reads it (the host
-    waits for `copied`); a copy fills the device buffer while the step before still reads it (the side stream waits
-    for `used`); a step reads the device buffer before the copy is done (the step's stream waits for `copied`).
-    Without an accelerator there is one buffer and nothing to wait for: the ring itself keeps its users apart.
+    Three hazards, and what excludes them: the host fills the pinned buffer while a copy still reads it (the host waits
+    for `copied`); a copy fills the device buffer while the previous step still reads it (the side stream waits for
+    `used`); a step reads the device buffer before the copy is done (the step's stream waits for `copied`). Without an
+    accelerator there is one buffer and nothing to wait for: the two queues of the feeder keep its users apart.
 
     Args:
         raw: what the consumer reads, on its device.
-        tensors: views of `raw`, where that is all it takes to read it.
+        tensors: views of `raw`, where no work is needed to unpack it.
         arrays: the host's columns, in streaming mode; without an accelerator they are views of `raw`.
         pinned: with an accelerator, the buffer that `arrays` are views of.
         accelerator: of the device.
@@ -56,12 +56,12 @@ class Slot:
     """
 
     def __init__(self, raw: Tensor, tensors: Mapping[str, Tensor] | None, arrays: Mapping[str, NDArray[Any]],
-                 pinned: Tensor | None, accelerator: Accelerator | None, side: Stream | None) -> None:
+                 pinned: Tensor | None, accelerator: Accelerator | None, side: torch.cuda.Stream | None) -> None:
         self._raw, self.tensors, self._pinned, self.arrays = raw, tensors, pinned, arrays
         self._accelerator, self._side = accelerator, side
         if accelerator is not None:
             self._copied, self._used = accelerator.event(), accelerator.event()
-            self.release()  # what made `raw`, or had its memory before, is work on the current stream too
+            self.release()  # the work that made `raw`, or used its memory before, is on the current stream too
 
     def wait_until_sent(self) -> None:
         """Gather thread: before `arrays` are filled."""
@@ -69,7 +69,7 @@ class Slot:
             self._copied.synchronize()
 
     def send(self, source: Tensor | None = None) -> None:
-        """Gather thread: copy `source`, or else what `arrays` hold, to the first places of the device buffer."""
+        """Gather thread: copy `source`, or else what `arrays` hold, to the start of the device buffer."""
         source = self._pinned if source is None else source
         if source is None:
             return
