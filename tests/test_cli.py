@@ -176,7 +176,7 @@ def test_ctrl_c_ends_with_130_and_a_rerun_keeps_the_finished_blocks(workers: str
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert stderr.decode().splitlines() == ["interrupted"]
+    assert stderr.decode().splitlines() == ["interrupted; finished tasks are kept, the same command continues"]
     assert not (out / MANIFEST).exists()
     kept = finished_parts(out)
     assert kept

@@ -71,7 +71,7 @@ def test_a_missing_folder(command: list[str], tmp_path: Path) -> None:
 def test_a_folder_without_anything_to_read(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "notes.txt").write_text("nothing")
-    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw", "--out", tmp_path / "out"), "no .jsonl")
+    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw", "--out", tmp_path / "out"), "no JSONL or Parquet file")
     for command in ("split", "inspect", "verify"):
         assert_told_in_two_lines(run_cli(command, tmp_path / "raw"), str(tmp_path / "raw"))
     assert everything(tmp_path) == ["raw", "raw/notes.txt"]
@@ -98,7 +98,7 @@ def test_compressed_input_that_is_cut_off(raw: Path, tmp_path: Path) -> None:
 def test_too_many_bad_lines(tmp_path: Path) -> None:
     (tmp_path / "raw.jsonl").write_bytes(to_text(make_trajectories(3)) + BAD["garbage"].line)
     done = run_cli("preprocess", tmp_path / "raw.jsonl", "--out", tmp_path / "out")
-    assert_told_in_two_lines(done, "1 of 7 lines are no trajectories", "--max-bad 0.001")
+    assert_told_in_two_lines(done, "1 of 7 lines are not trajectories", "--max-bad 0.001")
     assert str(tmp_path / "out" / "quarantine.jsonl") in done.stderr
     assert not list((tmp_path / "out").glob("shard-*"))
     assert not (tmp_path / "out" / MANIFEST).exists()

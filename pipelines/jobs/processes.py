@@ -107,9 +107,9 @@ class _Process:
         """The tasks of a run that is over are not tried again."""
         self._underway.clear()
 
-    def stop(self, *, wait: bool) -> None:
-        """End the process after the task it is running."""
-        self._pool.shutdown(wait=wait, cancel_futures=True)
+    def stop(self) -> None:
+        """End the process after the task that it is running."""
+        self._pool.shutdown(cancel_futures=True)
 
 
 class LocalProcesses:
@@ -136,9 +136,8 @@ class LocalProcesses:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for wait_for_it in (False, True):
-            for process in self._others:
-                process.stop(wait=wait_for_it)
+        for process in self._others:
+            process.stop()
 
     def _start_others(self) -> None:
         try:

@@ -53,8 +53,9 @@ class TextBlock:
             end = _line_start(descriptor, border, border + size + 1)
             if end is None and os.fstat(descriptor).st_size <= border + size:
                 end = os.fstat(descriptor).st_size
-            text = Text(_read(descriptor, begin, (border if end is None else end) - begin), begin)
-        return text.without_long_line(size, cut_off=end is None)
+            data = _read(descriptor, begin, (border if end is None else end) - begin)
+        whole = _end_of_block(data, 0, len(data), size, cut_off=end is None)
+        return Text(data[:whole], begin, None if whole == len(data) and end is not None else begin + whole)
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,13 @@ class PackedText:
 
     data: bytes
     length: int
-    text: Text
-    """Without its data."""
+    byte: int
+    long_line: int | None
 
     def unpack(self) -> Text:
         """The text."""
         data = _lz4().decompress(self.data, self.length, asbytes=True) if self.length else b""
-        return Text(data, self.text.byte, self.text.long_line)
-
-
-def _pack(text: Text) -> PackedText:
-    data = _lz4().compress(text.data, asbytes=True) if text.data else b""
-    return PackedText(data, len(text.data), Text(b"", text.byte, text.long_line))
+        return Text(data, self.byte, self.long_line)
 
 
 @cache
@@ -102,11 +98,19 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
     return data
 
 
-def cut(window: bytes, index: int, size: int, *, at_end: bool) -> Text:
-    """What `TextBlock.read` gives, from the bytes [index * size - 1, (index + 2) * size) of a text.
+def _end_of_block(data: bytes | bytearray, begin: int, end: int, size: int, *, cut_off: bool) -> int:
+    """End of the lines in data[begin:end], without the last line if it is longer than `size` or was not read whole."""
+    last = max(data.rfind(b"\n", begin, end if cut_off else end - 1) + 1, begin)
+    is_long = cut_off or end - last - (data[end - 1:end] == b"\n") > size
+    return last if is_long else end
+
+
+def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> PackedText:
+    """The block that `TextBlock.read` reads from a plain file.
 
     Args:
-        window: those bytes (from 0 for block 0), or fewer where the text ends or the next block has begun.
+        window: the bytes [index * size - 1, (index + 2) * size) of the text (from 0 for block 0), or fewer where the
+            text ends or the next block has begun.
         index: of the block.
         size: of a block.
         at_end: whether the text ends where the window does.
@@ -115,11 +119,14 @@ def cut(window: bytes, index: int, size: int, *, at_end: bool) -> Text:
     border = (index + 1) * size - 1 - start  # the next block begins after the first newline from here on
     begin = 0 if index == 0 else window.find(b"\n", 0, border) + 1
     if index > 0 and begin == 0:
-        return Text(b"", index * size)
+        return PackedText(b"", 0, index * size, None)
     newline = window.find(b"\n", border)
     cut_off = newline < 0 and not at_end
     end = border + 1 if cut_off else len(window) if newline < 0 else newline + 1
-    return Text(window[begin:end], start + begin).without_long_line(size, cut_off=cut_off)
+    whole = _end_of_block(window, begin, end, size, cut_off=cut_off)
+    with memoryview(window) as view, view[begin:whole] as lines:
+        data = _lz4().compress(lines, asbytes=True) if whole > begin else b""
+    return PackedText(data, whole - begin, start + begin, start + whole if cut_off or whole < end else None)
 
 
 def is_plain(name: str) -> bool:
@@ -136,24 +143,19 @@ def text_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TextBlock]:
         return
     try:
         with open_stream(name) as (stream, source):
-            window, index, at_end = b"", 0, False
+            window, index, at_end = bytearray(), 0, False
             while True:
                 start = max(index * size - 1, 0)
                 wanted, border = (index + 2) * size - start, (index + 1) * size - 1 - start
-                pieces, have = [window], len(window)
-                whole = window.find(b"\n", border) >= 0  # the rest would only be carried over to the next block
-                while have < wanted and not at_end and not whole:
-                    piece = stream.read(min(wanted - have, 1 << 20))
-                    whole = piece.find(b"\n", max(border - have, 0)) >= 0
+                while len(window) < wanted and not at_end and window.find(b"\n", border) < 0:
+                    piece = stream.read(min(wanted - len(window), 1 << 20))
                     at_end = not piece
-                    pieces.append(piece)
-                    have += len(piece)
-                window = b"".join(pieces)
+                    window += piece
                 if len(window) <= (index > 0):  # only the byte before the block is left
                     return
-                text = cut(window, index, size, at_end=at_end)
-                yield TextBlock(name, index, size, min(source.consumed, total), _pack(text))
-                window = window[size - (index == 0):]
+                packed = _pack_block(window, index, size, at_end=at_end)
+                yield TextBlock(name, index, size, min(source.consumed, total), packed)
+                del window[:size - (index == 0)]
                 index += 1
     except (pa.ArrowException, OSError, EOFError) as error:
         raise InputError(f"{name}: cannot be read ({error})", hint="is the file complete?") from None
