@@ -32,11 +32,12 @@ def ids(vocabulary: str, names: list[str]) -> list[int]:
 
 def to_basic(seen: dict[str, Any]) -> dict[str, Any]:
     """An observation of the schema singles -> the 21 keys of basic. In team preview nobody is active."""
-    species, status, opp_species = (ids("species", seen["own_species"]), ids("status", seen["own_status"]),
-                                    ids("species", seen["opp_species"]))
-    basic = {"turn": seen["turn"], "team_hp": seen["own_hp"], "team_status": status, "team_fainted": seen["own_fainted"],
-             "opp_team_revealed": opp_species, "weather_id": ids("weather", [seen["weather"]])[0],
-             "terrain_id": ids("terrain", [seen["terrain"]])[0], "team_id": 0}
+    species, opp_species = ids("species", seen["own_species"]), ids("species", seen["opp_species"])
+    status = ids("status", seen["own_status"])
+    (weather,), (terrain,) = ids("weather", [seen["weather"]]), ids("terrain", [seen["terrain"]])
+    basic = {"turn": seen["turn"], "team_hp": seen["own_hp"], "team_status": status,
+             "team_fainted": seen["own_fainted"], "opp_team_revealed": opp_species, "weather_id": weather,
+             "terrain_id": terrain, "team_id": 0}
     if True in seen["own_active"]:
         own = seen["own_active"].index(True)
         basic |= {"active_species_id": species[own], "active_hp": seen["own_hp"][own], "active_status": status[own]}
