@@ -42,9 +42,10 @@ def schema_page() -> str:
         "| `gens` | `[first, last]` generation that has it, for `poke-bc inspect` to explain constant fields | all |",
         "",
         "The names of a vocabulary are listed under `[vocabulary]` (`species = [\"bulbasaur\", ...]`, or `species =",
-        "\"species.txt\"`, a file beside the TOML file with one name per line): JSON then holds names, id 0 is unknown,",
-        "1 is none, and the listed names follow. A vocabulary without a list is open: JSON holds whole numbers from 0 to",
-        "65535 whose meaning is up to the writer, and ids never seen in training are unknown to the policy.",
+        "\"species.txt\"`, a file beside the TOML file with one name per line): JSON then holds names, id 0 is",
+        "unknown, 1 is none, and the listed names follow. A vocabulary without a list is open: JSON holds whole",
+        "numbers from 0 to 65535 whose meaning is up to the writer, and ids never seen in training are unknown to the",
+        "policy.",
         *(line for name in SHIPPED for line in _describe(load_schema(name))),
         "",
     ])
