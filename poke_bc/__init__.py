@@ -1,7 +1,6 @@
 """poke-bc: from human Pokémon Showdown battles to a policy that plays like those humans.
 
-The public surface is what stands in `__all__`; each name is imported when first used, so that
-`import poke_bc` costs nothing.
+The public names are those in `__all__`; each is imported on first use, so `import poke_bc` costs nothing.
 """
 
 from __future__ import annotations

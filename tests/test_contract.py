@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import pickle
@@ -142,7 +143,7 @@ def test_a_flipped_bit_in_the_manifest_is_refused(
     assert found == make_manifest()  # it was a bit of white space
 
 
-def test_a_manifest_of_another_format_version_is_refused_with_the_mending_command(tmp_path: Path) -> None:
+def test_a_manifest_of_another_format_version_is_refused_with_the_command_that_replaces_it(tmp_path: Path) -> None:
     make_manifest().write(tmp_path)
     value = json.loads((tmp_path / MANIFEST).read_bytes())
     (tmp_path / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 2})))
@@ -151,14 +152,36 @@ def test_a_manifest_of_another_format_version_is_refused_with_the_mending_comman
     assert "poke-bc preprocess" in caught.value.hint
 
 
+@given(key=st.sampled_from(["producer", "schema", "vocabulary_sizes", "limit", "counts", "sources", "shards"]),
+       value=json_values)
+def test_a_manifest_with_any_value_under_a_correct_digest_is_read_or_refused_without_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, key: str, value: object
+) -> None:
+    folder = tmp_path_factory.mktemp("manifest")
+    make_manifest().write(folder)
+    stored = json.loads((folder / MANIFEST).read_bytes())
+    (folder / MANIFEST).write_text(json.dumps(checksummed(stored | {key: value})), "utf-8")
+    with contextlib.suppress(PokeBCError):
+        assert Manifest.read(folder).schema.fields == make_manifest().schema.fields
+
+
+def test_a_wrong_value_in_a_manifest_is_named_by_its_path(tmp_path: Path) -> None:
+    make_manifest().write(tmp_path)
+    stored = json.loads((tmp_path / MANIFEST).read_bytes())
+    stored["shards"][0]["rows"]["bytes"] = "10"
+    (tmp_path / MANIFEST).write_text(json.dumps(checksummed(stored)))
+    with pytest.raises(ShardError, match=r"\$\.shards\[0\]\.rows\.bytes"):
+        Manifest.read(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"null", b'{"format": 1}'])
-def test_what_is_no_manifest_is_a_shard_error(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_manifest_is_a_shard_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(ShardError):
         Manifest.read(tmp_path)
 
 
-def test_a_folder_without_a_manifest_is_no_data_set(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_data_set(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ShardError, match=r"no shards here"):
             Manifest.read(folder)
@@ -168,7 +191,7 @@ def test_a_folder_without_a_manifest_is_no_data_set(tmp_path: Path) -> None:
 
 
 @given(battles=hashes, seed=st.integers(0, 2**40), val=ratios, test=st.floats(0, 0.4), more=hashes)
-def test_a_battle_keeps_its_part_whatever_else_is_there(battles: np.ndarray, seed: int, val: float, test: float,
+def test_a_battle_keeps_its_split_whatever_else_is_there(battles: np.ndarray, seed: int, val: float, test: float,
                                                         more: np.ndarray) -> None:
     alone = place_by_hash(battles, seed, val, test)
     assert place_by_hash(np.concatenate([more, battles, battles]), seed, val, test)[len(more) :].tolist() == [
@@ -187,13 +210,13 @@ def test_another_val_ratio_moves_nothing_into_or_out_of_test(battles: np.ndarray
 
 @pytest.mark.parametrize("seed", [0, 42])
 @pytest.mark.parametrize(("val", "test"), [(0.1, 0.0), (0.2, 0.3), (0.0, 0.01)])
-def test_parts_have_the_share_of_battles_that_was_asked_for(seed: int, val: float, test: float) -> None:
+def test_splits_have_the_requested_fraction_of_battles(seed: int, val: float, test: float) -> None:
     n = 20_000
     battles = np.array([battle_hash(f"gen9ou-{number}") for number in range(n)], np.uint64)
-    parts = place_by_hash(battles, seed, val, test)
-    for part, ratio in ((TRAIN, 1 - val - test), (VAL, val), (TEST, test)):
+    splits = place_by_hash(battles, seed, val, test)
+    for split, ratio in ((TRAIN, 1 - val - test), (VAL, val), (TEST, test)):
         spread = 5 * math.sqrt(n * ratio * (1 - ratio))
-        assert abs((parts == part).sum() - n * ratio) <= spread
+        assert abs((splits == split).sum() - n * ratio) <= spread
 
 
 def test_another_seed_is_another_split() -> None:
@@ -204,15 +227,15 @@ def test_another_seed_is_another_split() -> None:
 
 
 def make_split(folder: Path) -> None:
-    parts = np.array([0, 1, 2], np.uint8)
+    splits = np.array([0, 1, 2], np.uint8)
     write_split(folder, Split(by="battle", seed=1, val_ratio=0.1, test_ratio=0.1, data="d" * 16,
-                              file_xxh3=digest(parts.tobytes()), counts={}), parts)
+                              file_xxh3=digest(splits.tobytes()), counts={}), splits)
 
 
 def test_a_split_reads_back_as_it_was_written(tmp_path: Path) -> None:
     make_split(tmp_path)
-    split, parts = read_split(tmp_path, "d" * 16)
-    assert (split.by, split.seed, parts.tolist()) == ("battle", 1, [0, 1, 2])
+    split, splits = read_split(tmp_path, "d" * 16)
+    assert (split.by, split.seed, splits.tolist()) == ("battle", 1, [0, 1, 2])
 
 
 def test_a_split_that_is_missing_damaged_or_of_other_shards_is_refused(tmp_path: Path) -> None:

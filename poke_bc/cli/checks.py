@@ -1,4 +1,4 @@
-"""Commands that look at what is there: inspect, verify, info."""
+"""Commands that examine data, runs and the installation: inspect, verify, info."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def verify(
     if as_json:
         print_json(found.to_dict())
     else:
-        print(*found.differences, *(f"{name}: not part of the data (harmless)" for name in found.leftovers),
-              sep="\n", end="\n" * bool(found.differences or found.leftovers))
+        for line in (*found.differences, *(f"{name}: not part of the data (harmless)" for name in found.leftovers)):
+            print(line)
     if found.differences:
         raise ShardError(f"{path}: {len(found.differences)} of {found.files} files do not match their recorded hash",
                          hint="write them again, or restore them from an intact copy")

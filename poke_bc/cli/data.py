@@ -20,7 +20,7 @@ def convert(
                                                     ".gz, .zst); files, folders, globs, or - for stdin.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
-    min_rating: Annotated[int | None, typer.Option(help="Only battles whose players both have this rating.")] = None,
+    min_rating: Annotated[int | None, typer.Option(help="Only battles with both ratings at least this.")] = None,
     workers: Workers = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep user names instead of replacing them with "
                                                                   "pseudonyms.")] = False,

@@ -9,7 +9,6 @@ packed [N, 64] matrix ran 21x faster than from 64 columns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,28 +24,20 @@ FORMAT_VERSION = 1
 CATEGORY_COLUMN, NUMBER_COLUMN = "category", "number"
 
 
-@dataclass(frozen=True)
-class Column:
-    """One scalar column: its numpy dtype and its meaning."""
-
-    name: str
-    dtype: str
-    doc: str
-
-
-SCALARS = (
-    Column("legal", "uint16", "bit a: action a was legal; 0: not recorded"),
-    Column("candidates", "uint16", "bit a: the unseen choice may have been a; 0 unless censored"),
-    Column("action", "int8", "0-3 move slot, 4-9 switch to team slot; -1: no label"),
-    Column("gimmick", "uint8", "activated with the move: 0 none, 1 mega, 2 z, 3 dynamax, 4 tera"),
-    Column("done", "uint8", "1: the battle ended with this decision"),
-    Column("weight", "float32", "how much the row counts in the loss"),
-    Column("reward", "float32", "as in the trajectory"),
-    Column("return", "float32", "total_reward minus the rewards before this row"),
-    Column("battle", "uint64", "xxh3_64 of replay_id; both views of a battle share it"),
-    Column("trajectory", "uint32", "index of the trajectory in the data set, from 0"),
-    Column("step", "uint16", "index of the decision in its trajectory, from 0"),
-)
+SCALARS = {
+    "legal": "uint16",  # bit a: action a was legal; 0: not recorded
+    "candidates": "uint16",  # bit a: the unseen choice may have been a; 0 unless censored
+    "action": "int8",  # 0-3 move slot, 4-9 switch to team slot; -1: no label
+    "gimmick": "uint8",  # activated with the move: index in GIMMICKS
+    "done": "uint8",  # 1: the battle ended with this decision
+    "weight": "float32",  # how much the row counts in the loss
+    "reward": "float32",  # as in the trajectory
+    "return": "float32",  # total_reward minus the rewards before this row
+    "battle": "uint64",  # xxh3_64 of replay_id; both views of a battle share it
+    "trajectory": "uint32",  # index of the trajectory in the data set, from 0
+    "step": "uint16",  # index of the decision in its trajectory, from 0
+}
+"""Scalar columns and their dtypes, in file order."""
 
 MAX_STEPS = 1 << 16
 """Most steps of a trajectory: `step` is a uint16."""
@@ -56,7 +47,7 @@ def row_dtypes(schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
     """Column name -> (dtype, shape of one row), in file order. Matrices of width 0 are omitted."""
     matrices = {CATEGORY_COLUMN: ("uint16", schema.category_width), NUMBER_COLUMN: ("float16", schema.number_width)}
     layout = {name: (np.dtype(dtype), (width,)) for name, (dtype, width) in matrices.items() if width}
-    return layout | {column.name: (np.dtype(column.dtype), ()) for column in SCALARS}
+    return layout | {name: (np.dtype(dtype), ()) for name, dtype in SCALARS.items()}
 
 
 def row_bytes(schema: Schema) -> int:

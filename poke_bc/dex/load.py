@@ -54,10 +54,6 @@ class Dex:
     def __init__(self, gen: int) -> None:
         self.gen = gen
         self._table = _read(f"gen{gen}")
-        self._species: dict[str, Species | None] = {}
-        self._types: dict[str, tuple[str, str] | None] = {}
-        self._moves: dict[str, Move | None] = {}
-        self._learnsets: dict[str, frozenset[str]] = {}
 
     @cached_property
     def species_names(self) -> tuple[str, ...]:
@@ -93,6 +89,7 @@ class Dex:
         """
         return {name: item for name, item in self.items.items() if item.z_type or item.z_move}
 
+    @cache  # noqa: B019 - the nine Dex objects live as long as the process
     def species(self, name: str) -> Species | None:
         """By id, old ids included; a cosmetic forme has its base forme's facts under its own name.
 
@@ -101,42 +98,37 @@ class Dex:
         >>> dex(9).species("gastrodoneast").base_species, dex(9).species("taurospaldeafire").name
         ('gastrodon', 'taurospaldeablaze')
         """
-        if name not in self._species:
-            known = RENAMED.get(name, name)
-            row = self._table["species"].get(self._table["cosmetic"].get(known, known))
-            self._species[name] = None if row is None else msgspec.convert([known, *row], Species)
-        return self._species[name]
+        known = RENAMED.get(name, name)
+        row = self._table["species"].get(self._table["cosmetic"].get(known, known))
+        return None if row is None else msgspec.convert([known, *row], Species)
 
+    @cache  # noqa: B019 - the nine Dex objects live as long as the process
     def both_types(self, name: str) -> tuple[str, str] | None:
         """Both types of a species, the second "none" where there is only one; None as for `species`."""
-        if name not in self._types:
-            found = self.species(name)
-            self._types[name] = None if found is None else (found.types[0], (*found.types, "none")[1])
-        return self._types[name]
+        found = self.species(name)
+        return None if found is None else (found.types[0], (*found.types, "none")[1])
 
+    @cache  # noqa: B019 - the nine Dex objects live as long as the process
     def move(self, name: str) -> Move | None:
         """By id, old ids and spellings of requests (`return102`) included. None: does not exist in this generation.
 
         >>> dex(4).move("hiddenpowerfire70").name, dex(4).move("hijumpkick").name
         ('hiddenpowerfire', 'highjumpkick')
         """
-        if name not in self._moves:
-            known = RENAMED.get(name, name)
-            known = known if known in self._table["moves"] else known.rstrip("0123456789")
-            row = self._table["moves"].get(known)
-            self._moves[name] = None if row is None else msgspec.convert([known, *row], Move)
-        return self._moves[name]
+        known = RENAMED.get(name, name)
+        known = known if known in self._table["moves"] else known.rstrip("0123456789")
+        row = self._table["moves"].get(known)
+        return None if row is None else msgspec.convert([known, *row], Move)
 
+    @cache  # noqa: B019 - the nine Dex objects live as long as the process
     def learnset(self, species: str) -> frozenset[str]:
         """Moves that a species or its pre-evolutions can have learned, in any way, up to this generation."""
-        if species not in self._learnsets:
-            table = _read("learnsets")
-            known = RENAMED.get(species, species)
-            chain = table["chain"].get(self._table["cosmetic"].get(known, known), ())
-            moves = (table["moves"][place] for each in chain for gen, places in table["own"].get(each, {}).items()
-                     if int(gen) <= self.gen for place in places)
-            self._learnsets[species] = frozenset(move for move in moves if move in self._table["moves"])
-        return self._learnsets[species]
+        table = _read("learnsets")
+        known = RENAMED.get(species, species)
+        chain = table["chain"].get(self._table["cosmetic"].get(known, known), ())
+        moves = (table["moves"][place] for each in chain for gen, places in table["own"].get(each, {}).items()
+                 if int(gen) <= self.gen for place in places)
+        return frozenset(move for move in moves if move in self._table["moves"])
 
     def effectiveness(self, attack_type: str, defender_types: tuple[str, ...]) -> float:
         """0 to 4 (8 with a third type); 1 for types missing from the chart.

@@ -1,6 +1,6 @@
 """What a species, a move and an item are. Names everywhere are Showdown ids ("greattusk").
 
-The tables hold each record as a list of its values in this order, without the name: what dump_dex.js prints.
+The tables hold each record as a list of its values in this order, without the name (data/dex/dump_dex.js).
 """
 
 from __future__ import annotations

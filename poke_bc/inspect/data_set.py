@@ -1,4 +1,4 @@
-"""What shards contain, and what somebody who trains on them should know."""
+"""What shards contain, and what to know before training on them."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Generate the static tables and vocabularies that ship with poke-bc. For developers only.
 
     npm install pokemon-showdown@0.11.11 --omit=optional
-    python -m poke_bc.dex.make_dex --showdown node_modules/pokemon-showdown
+    python data/dex/make_dex.py --showdown node_modules/pokemon-showdown
 
 Data: the Dex of Pokémon Showdown (MIT licence, https://github.com/smogon/pokemon-showdown), npm package
 pokemon-showdown 0.11.11, read by dump_dex.js under Node. Showdown itself resolves the differences between
-generations; nothing is corrected by hand. Writes, with the same bytes on every run (gzip without a time stamp):
+generations; nothing is corrected by hand. Writes these files below poke_bc/, with the same bytes on every run:
 
 - contract/schemas/vocabulary/{abilities,items,moves,species,types}.txt: one id a line, sorted, all generations;
 - dex/tables/gen1..9.json.gz: species, cosmetic formes, moves and type chart of one generation;
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 SHOWDOWN_VERSION = "0.11.11"
-HERE = Path(__file__).parent
-PACKAGE = HERE.parent
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parents[1] / "poke_bc"
 NOT_IN_DEX = {"moves": ("recharge",), "types": ("bird", "typeless")}
 """Names that occur in battles but not in the Dex: the choice of a Pokémon that must recharge; MissingNo.'s type in
 generation 1; Showdown's "???" (Struggle, and Curse in generations 2 to 4)."""
