@@ -22,7 +22,7 @@ from poke_bc.policy import create_policy
 from poke_bc.train.checkpoint import Checkpoints, Progress, writing
 from poke_bc.train.clock import Clock, Mark
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.schedule import Schedule, learning_rate
+from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import (
     captures,
     check_folder,
@@ -137,7 +137,7 @@ class Trainer:
         self.device = pick_device(config.device)
         self.data = open_train(config)
         self.val = ShardDataset(self.data.shards, "val")
-        self.schedule = Schedule.of(config, len(self.data))
+        self.schedule = Schedule(config, len(self.data))
 
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
@@ -187,7 +187,7 @@ class Trainer:
 
     def step(self, packed: PackedBatch) -> None:
         """One update."""
-        self._update(packed, self._rate(self.progress.step))
+        self._update(packed, self.schedule.rate(self.progress.step))
         self.progress.step += 1
         self.progress.samples = packed.position
         self._val = None
@@ -199,7 +199,7 @@ class Trainer:
         self.progress.train_loss = loss / steps
         line: dict[str, Any] = {
             "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
-            "loss": loss / steps, "lr": self._rate(self.progress.step - 1), "grad_norm": norm / steps,
+            "loss": loss / steps, "lr": self.schedule.rate(self.progress.step - 1), "grad_norm": norm / steps,
             "seconds": self._clock.total(), **now.since(self._reported)}
         if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():
@@ -229,8 +229,7 @@ class Trainer:
             self.checkpoints.save(
                 self.progress, self.policy, self.optimizer, self.sums,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
-                      "samples": self.progress.samples,
-                      "training loss": self.progress.train_loss,
+                      "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
                       "configuration": self.config.to_dict()})
 
@@ -245,11 +244,6 @@ class Trainer:
         with writing(self.config.run):
             write_json(self.config.run / RESULT_FILE, result.to_dict())
         return result
-
-    def _rate(self, step: int) -> float:
-        config = self.config
-        return learning_rate(step, total=self.schedule.total, peak=config.lr, warmup=config.warmup,
-                             min_ratio=config.min_lr_ratio)
 
     def _finite_sums(self) -> list[float]:
         """The running sums, waiting for the device. Raises TrainingError if a step was not finite."""
