@@ -20,7 +20,7 @@ from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.metrics import score_policy
 from poke_bc.policy import create_policy
 from poke_bc.train.checkpoint import Checkpoints, Progress, writing
-from poke_bc.train.clock import Clock, Mark
+from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import (
@@ -102,7 +102,7 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
     """Run the trainer to the end of the run."""
     with (
         Display(trainer.schedule.total, trainer.start, shown=progress) as display,
-        contextlib.closing(Trackers.of(config, trainer.start)) as trackers,
+        contextlib.closing(Trackers(config, trainer.start)) as trackers,
         trainer.feed() as feeder,
         InterruptRequest() as interrupt,
     ):
@@ -156,8 +156,7 @@ class Trainer:
         self.start = self.progress.step
         self._finite_until = self.start
         self._val: dict[str, Any] | None = None
-        self._clock = Clock(self.progress.seconds)
-        self._reported = Mark(self.progress.samples)
+        self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
                               bfloat16=config.precision == "bfloat16", graphs=graphs)
 
@@ -195,18 +194,17 @@ class Trainer:
     def report(self, trackers: Trackers, display: Display) -> None:
         """Write one line of metrics, with an evaluation if one is due."""
         loss, norm, steps = self._finite_sums()
-        now = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds)
         self.progress.train_loss = loss / steps
         line: dict[str, Any] = {
             "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
             "loss": loss / steps, "lr": self.schedule.rate(self.progress.step - 1), "grad_norm": norm / steps,
-            "seconds": self._clock.total(), **now.since(self._reported)}
+            "seconds": self._clock.total(),
+            **self._clock.rates(self.progress.samples, self._feeder.wait_seconds)}
         if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():
                 line["val"] = self._evaluate()
         trackers.log(self.progress.step, line)
         display.report(self.progress.step, line)
-        self._reported = now
         self.sums.zero_()
 
     def _evaluate(self) -> dict[str, Any]:
@@ -235,10 +233,9 @@ class Trainer:
 
     def finish(self) -> TrainResult:
         """Return the result and write it to the run, which is finished from now on."""
-        whole = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds).since(
-            Mark(self.start * self.config.batch_size))
         result = TrainResult(
-            steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(), **whole,
+            steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(),
+            **self._clock.rates(self.progress.samples, self._feeder.wait_seconds, of_session=True),
             train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
             precision=self.config.precision)
         with writing(self.config.run):
