@@ -29,7 +29,7 @@ from poke_bc.policy import create_policy
 from poke_bc.train import TrainConfig, train
 from poke_bc.train.checkpoint import Checkpoints, Progress
 from poke_bc.train.loop import Trainer
-from poke_bc.train.schedule import learning_rate
+from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import make_optimizer
 from poke_bc.train.step import WARM_UP, Update, set_rate
 
@@ -59,7 +59,8 @@ class Run:
 
     def __init__(self, data: ShardDataset, graphs: Accelerator | None, **changes: Any) -> None:
         network = {"width": 16, "blocks": 2, "dropout": 0.2, "embedding": 4, **changes.pop("policy", {})}
-        self.config = small_config(Path("unused"), Path("unused"), policy=network, **{"grad_clip": 0.05, **changes})
+        self.config = small_config(Path("unused"), Path("unused"), policy=network, steps=STEPS + 1, warmup=5,
+                                   min_lr_ratio=0, **{"grad_clip": 0.05, "lr": 1e-2, **changes})
         self.data, self.graphs = data, graphs
         torch.manual_seed(7)
         self.policy = create_policy(self.config.policy, data.manifest.schema)
@@ -76,8 +77,7 @@ class Run:
         with BatchFeeder(self.data, size, seed=3, start=first * size, stop=last * size + extra, resident=resident,
                          accelerator=self.graphs) as feeder, contextlib.suppress(StopIteration):
             for step in range(first, STEPS + 1):
-                rate = learning_rate(step, total=STEPS + 1, peak=1e-2, warmup=5, min_ratio=0.0)
-                self.step(feeder.next_packed(), rate)
+                self.step(feeder.next_packed(), Schedule(self.config, rows=1).rate(step))
 
     def state(self) -> dict[str, Tensor]:
         """All that steps change."""

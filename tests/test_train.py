@@ -30,7 +30,7 @@ from poke_bc.policy import create_policy, load_policy
 from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import Interrupted, TrainConfig, resolve, train
 from poke_bc.train.checkpoint import damage
-from poke_bc.train.schedule import Schedule, learning_rate
+from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import make_optimizer, working_alone
 from poke_bc.train.trackers import MetricsFile
 
@@ -129,21 +129,25 @@ def test_weight_decay_is_on_the_matrices_of_linear_layers_alone(shards: Path) ->
 
 
 def test_learning_rate_warms_up_and_ends_at_its_floor() -> None:
-    rates = [learning_rate(step, total=100, peak=2.0, warmup=0.1, min_ratio=0.05) for step in range(100)]
+    def rates_of(warmup: float) -> list[float]:
+        schedule = Schedule(TrainConfig(steps=100, lr=2.0, warmup=warmup, min_lr_ratio=0.05), rows=1)
+        return [schedule.rate(step) for step in range(100)]
+
+    rates = rates_of(0.1)
     assert np.argmax(rates) == 9
     assert rates[0] == pytest.approx(0.2)
     assert rates[9] == pytest.approx(2.0)
     assert rates[-1] == pytest.approx(0.1)
     assert np.all(np.diff(rates[9:]) < 0)
-    assert rates[:10] == [learning_rate(step, total=100, peak=2.0, warmup=10, min_ratio=0.05) for step in range(10)]
+    assert rates == rates_of(10)
 
 
 def test_a_schedule_covers_the_configured_epochs() -> None:
-    schedule = Schedule.of(TrainConfig(epochs=2.5, batch_size=100, log_every=7), rows=1001)
+    schedule = Schedule(TrainConfig(epochs=2.5, batch_size=100, log_every=7), rows=1001)
     assert schedule.total == 26
     assert [step for step in range(30) if schedule.evaluates(step)] == [11, 22, 26, 27, 28, 29]
     assert [step for step in range(12) if schedule.logs(step)] == [7, 11]
-    schedule = Schedule.of(TrainConfig(steps=5, save_every=2), rows=10**9)
+    schedule = Schedule(TrainConfig(steps=5, save_every=2), rows=10**9)
     assert schedule.total == 5
     assert [step for step in range(6) if schedule.saves(step)] == [2, 4, 5]
 
@@ -305,7 +309,7 @@ def test_a_run_does_not_go_on_with_other_data(stopped: Path, tmp_path: Path) -> 
 
 
 def test_a_damaged_checkpoint_is_named_and_not_resumed(shards: Path, stopped: Path) -> None:  # noqa: F811
-    for name in ("training_state/tensors.pt", "policy/policy.safetensors", "digests.json"):
+    for name in ("training_state/state.pt", "policy/policy.safetensors", "digests.json"):
         path = stopped / "last" / name
         whole = path.read_bytes()
         path.write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])

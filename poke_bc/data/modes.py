@@ -43,14 +43,13 @@ class Streaming:
         return Slot(raw, self.unpack(raw), arrays, pinned, accelerator, self._side)
 
     def batches(self) -> Iterator[Any]:
-        """Places of the selection [B]."""
-        return self._order.batches()
+        """Rows of the data set [B]."""
+        return self._order.batches(look_up=self._dataset.rows_of)
 
     def fill(self, slot: Slot, batch: Any) -> None:
         """Gather the samples and queue their copy."""
         slot.wait_until_sent()
-        self._dataset.gather(self._dataset.rows_of(batch), {
-            name: array[: len(batch)] for name, array in slot.arrays.items()})
+        self._dataset.gather(batch, {name: array[: len(batch)] for name, array in slot.arrays.items()})
         slot.send()
 
     def unpack(self, raw: Tensor) -> dict[str, Tensor]:
@@ -70,9 +69,9 @@ class Windowed(Streaming):
         self._prefetcher = WindowPrefetcher(dataset, order)
 
     def batches(self) -> Iterator[Any]:
-        """Places of the selection [B], once their rows were read."""
+        """Rows of the data set [B], once they were read."""
         position = self._order.start
-        for batch in self._order.batches():
+        for batch in super().batches():
             position = self._order.after(position)
             self._prefetcher.wait_for(position)
             yield batch
@@ -147,10 +146,11 @@ def _take(column: Tensor, index: Tensor, is_pad: Tensor | None = None) -> Tensor
     """Rows of a column, in the shape of `index`; zeros where `is_pad`."""
     # the operations below know no uint16: take the same bits as int16
     bits = column.view(torch.int16) if column.dtype == torch.uint16 else column
-    taken: Tensor = bits.index_select(0, index.flatten()).view(*index.shape, *column.shape[1:])
+    taken = bits.index_select(0, index.flatten())
     if is_pad is not None:
-        taken = taken.masked_fill(is_pad.view(*is_pad.shape, *[1] * (taken.ndim - is_pad.ndim)), 0)
-    return taken.view(column.dtype)
+        wide = is_pad.view(*is_pad.shape, *[1] * (column.ndim - 1))
+        taken = taken.view(*index.shape, *column.shape[1:]).masked_fill(wide, 0)
+    return taken if bits is column else taken.view(column.dtype)
 
 
 Mode = Streaming | Resident

@@ -14,8 +14,9 @@ the last whole chunk join the last window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class SampleOrder:
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
 
-    @property
+    @cached_property
     def places(self) -> range:
         """This rank's places in a batch; if the ranks do not divide the batch size, some get one place more."""
         return range(self.batch_size * self.rank // self.ranks, self.batch_size * (self.rank + 1) // self.ranks)
@@ -68,12 +69,13 @@ class SampleOrder:
         end = position + self.batch_size
         return end if self.stop is None else min(end, self.stop)
 
-    def batches(self, device: torch.device | None = None) -> Iterator[Any]:
-        """This rank's rows of each batch, from `start` to `stop`; with `device` computed there, as tensors."""
+    def batches(self, device: torch.device | None = None, look_up: Callable[[Any], Any] = lambda row_N: row_N
+                ) -> Iterator[Any]:
+        """This rank's rows of each batch, from `start` to `stop`, after `look_up`; with `device` computed there."""
         position, many = self.start, self.batch_size * max(1, _AT_ONCE // self.batch_size)
         while self.stop is None or position < self.stop:
             end = position + many if self.stop is None else min(position + many, self.stop)
-            row_N, size = self.rows_at(position, end, device), len(self.places)
+            row_N, size = look_up(self.rows_at(position, end, device)), len(self.places)
             for batch in range(-(-(end - position) // self.batch_size)):
                 yield row_N[batch * size : (batch + 1) * size]
             position = end

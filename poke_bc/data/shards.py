@@ -101,10 +101,12 @@ class Shards:
         """Read the rows [first, last) of some columns from the disk, in order, so that they are in the page cache."""
         if self.is_resident:
             return
-        for name in names:
-            for start, shard in zip(self.starts, self._shards, strict=False):
-                rows = shard[name][max(0, first - start) : max(0, last - start)] if name in shard else np.empty(0)
-                rows.reshape(-1).view(np.uint8)[::mmap.PAGESIZE].max(initial=0)  # one byte of each page
+        at_first, at_last = np.searchsorted(self.starts, (first, last - 1), side="right") - 1
+        for shard in range(at_first, at_last + 1):
+            start = self.starts[shard]
+            for name in self.layout.keys() & names:
+                rows = self._shards[shard][name][max(0, first - start) : last - start]
+                rows.reshape(-1).view(np.uint8)[:: mmap.PAGESIZE].max(initial=0)  # one byte of each page
 
     def gather(self, rows_B: NDArray[np.int64], out: Mapping[str, Array]) -> None:
         """Copy rows into arrays [B] or [B, D] by column name, in the order given."""

@@ -2,8 +2,7 @@
 
     RUN/checkpoints/step-00000500/
         policy/                       what people share, see policy/store.py
-        training_state/state.json     step, position, best so far
-        training_state/tensors.pt     optimizer, random states, running sums of the metrics
+        training_state/state.pt       step, position, best so far, optimizer, random states, sums of the metrics
         digests.json                  xxh3 of every file above
     RUN/last, RUN/best                links to two of them
 
@@ -42,7 +41,8 @@ from poke_bc.contract.files import (
 )
 from poke_bc.policy import Policy, load_policy, save_policy
 
-FOLDER, LAST, BEST, STATE, DIGESTS = "checkpoints", "last", "best", "training_state", "digests.json"
+FOLDER, LAST, BEST = "checkpoints", "last", "best"
+STATE, DIGESTS = "training_state/state.pt", "digests.json"
 STATE_VERSION = 1
 
 
@@ -119,36 +119,30 @@ class Checkpoints:
         """
         if not (self.run / LAST).is_symlink():  # killed after the first checkpoint, before its link
             self._link(LAST, max(int(path.name.removeprefix("step-")) for path in (self.run / FOLDER).glob("step-*")))
-        state = self._read_state()
-        saved = load_policy(self.last() / "policy")
+        folder = self.last()
+        if problems := damage(folder):
+            raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
+                                             "or train again in another --run")
+        saved = load_policy(folder / "policy")
         before, now = (msgspec.to_builtins(each.trained_on) or {} for each in (saved, policy))
         changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in ("data", "split", "decisions")
                    if before.get(name) != now.get(name)]
         if changed:
             raise RunError(f"{self.run}: cannot resume with other data: {'; '.join(changed)}",
                            hint="give the --shards it was trained on, or start a new run: --run")
+        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+        if state["version"] != STATE_VERSION:
+            raise RunError(f"{folder}: training state of version {state['version']}, "
+                           f"this poke-bc reads {STATE_VERSION}", hint="resume with the poke-bc that wrote it")
         progress = Progress(**state["progress"])
         self._discard_beyond(progress)
-        tensors = torch.load(self.last() / STATE / "tensors.pt", map_location="cpu", weights_only=True)
         policy.load_state_dict(saved.state_dict())
-        _restore(optimizer, tensors["optimizer"])
-        sums.copy_(tensors["sums"])
-        torch.set_rng_state(tensors["torch_rng"])
-        if len(tensors["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(tensors["cuda_rng"])
+        _restore(optimizer, state["optimizer"])
+        sums.copy_(state["sums"])
+        torch.set_rng_state(state["torch_rng"])
+        if len(state["cuda_rng"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
         return progress
-
-    def _read_state(self) -> dict[str, Any]:
-        """state.json of the last checkpoint, after all digests were checked."""
-        folder = self.last()
-        if problems := damage(folder):
-            raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
-                                             "or train again in another --run")
-        state: dict[str, Any] = json.loads((folder / STATE / "state.json").read_bytes())
-        if state.get("version") != STATE_VERSION:
-            raise RunError(f"{folder}: training state of version {state.get('version')}, "
-                           f"this poke-bc reads {STATE_VERSION}", hint="resume with the poke-bc that wrote it")
-        return state
 
     def _discard_beyond(self, progress: Progress) -> None:
         """Remove what a killed session wrote after `progress`, and restore `best` to what it was then."""
@@ -185,7 +179,7 @@ def damage(folder: Path) -> list[str]:
         return [f"{folder / DIGESTS}: missing or damaged"]
     if not checksum_holds(digests):
         return [f"{folder / DIGESTS}: damaged, its digest does not match"]
-    return [f"{folder / name}: missing or damaged, its digest does not match" for name, expected in names.items()
+    return [f"{folder / name}: missing, or damaged (its digest does not match)" for name, expected in names.items()
             if not (folder / name).is_file() or digest_file(folder / name) != expected]
 
 
@@ -199,19 +193,19 @@ def writing(run: Path) -> Iterator[None]:
                        hint="free some space or check its permissions, then continue with --resume") from None
 
 
-def _save_state(folder: Path, progress: Progress, optimizer: Optimizer, sums: Tensor) -> None:
-    folder.mkdir()
-    tensors = {
+def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor) -> None:
+    buffer = io.BytesIO()
+    torch.save({
+        "version": STATE_VERSION,
+        "progress": dataclasses.asdict(progress),
         "optimizer": optimizer.state_dict(),
         "sums": sums.cpu(),
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    buffer = io.BytesIO()
-    torch.save(tensors, buffer)
-    with atomic_write(folder / "tensors.pt") as file:
+    }, buffer)
+    path.parent.mkdir()
+    with atomic_write(path) as file:
         file.write(buffer.getbuffer())
-    write_json(folder / "state.json", {"version": STATE_VERSION, "progress": dataclasses.asdict(progress)})
 
 
 def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:

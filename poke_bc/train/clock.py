@@ -5,25 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment of a session."""
-
-    samples: int
-    """Handed out so far."""
-    seconds: float = 0.0
-    """Of training so far."""
-    waited: float = 0.0
-    """Seconds of these in which a step waited for its batch."""
-
-    def since(self, before: Mark) -> dict[str, float]:
-        """samples_per_s and input_wait_fraction since an earlier moment."""
-        seconds = max(self.seconds - before.seconds, 1e-9)
-        return {"samples_per_s": (self.samples - before.samples) / seconds,
-                "input_wait_fraction": (self.waited - before.waited) / seconds}
 
 
 class Clock:
@@ -31,18 +12,30 @@ class Clock:
 
     Args:
         before: seconds of all earlier sessions.
+        samples: handed out by them.
     """
 
-    def __init__(self, before: float) -> None:
+    def __init__(self, before: float, samples: int) -> None:
         self._before, self._start, self._paused = before, time.perf_counter(), 0.0
+        self._began = self._last = (samples, 0.0, 0.0)
 
     def total(self) -> float:
         """Of all sessions."""
         return self._before + time.perf_counter() - self._start
 
-    def working(self) -> float:
-        """Of this session, without pauses."""
-        return time.perf_counter() - self._start - self._paused
+    def rates(self, samples: int, waited: float, *, of_session: bool = False) -> dict[str, float]:
+        """samples_per_s and input_wait_fraction since the last call or since the session began, without pauses.
+
+        Args:
+            samples: handed out so far.
+            waited: seconds of this session in which a step waited for its batch.
+            of_session: since it began.
+        """
+        now = samples, time.perf_counter() - self._start - self._paused, waited
+        before = self._began if of_session else self._last
+        done, seconds, idle = (new - old for new, old in zip(now, before, strict=True))
+        self._last = now
+        return {"samples_per_s": done / max(seconds, 1e-9), "input_wait_fraction": idle / max(seconds, 1e-9)}
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:

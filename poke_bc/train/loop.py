@@ -20,9 +20,9 @@ from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.metrics import score_policy
 from poke_bc.policy import create_policy
 from poke_bc.train.checkpoint import Checkpoints, Progress, writing
-from poke_bc.train.clock import Clock, Mark
+from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.schedule import Schedule, learning_rate
+from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import (
     captures,
     check_folder,
@@ -102,7 +102,7 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
     """Run the trainer to the end of the run."""
     with (
         Display(trainer.schedule.total, trainer.start, shown=progress) as display,
-        contextlib.closing(Trackers.of(config, trainer.start)) as trackers,
+        contextlib.closing(Trackers(config, trainer.start)) as trackers,
         trainer.feed() as feeder,
         InterruptRequest() as interrupt,
     ):
@@ -137,7 +137,7 @@ class Trainer:
         self.device = pick_device(config.device)
         self.data = open_train(config)
         self.val = ShardDataset(self.data.shards, "val")
-        self.schedule = Schedule.of(config, len(self.data))
+        self.schedule = Schedule(config, len(self.data))
 
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
@@ -156,8 +156,7 @@ class Trainer:
         self.start = self.progress.step
         self._finite_until = self.start
         self._val: dict[str, Any] | None = None
-        self._clock = Clock(self.progress.seconds)
-        self._reported = Mark(self.progress.samples)
+        self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
                               bfloat16=config.precision == "bfloat16", graphs=graphs)
 
@@ -187,7 +186,7 @@ class Trainer:
 
     def step(self, packed: PackedBatch) -> None:
         """One update."""
-        self._update(packed, self._rate(self.progress.step))
+        self._update(packed, self.schedule.rate(self.progress.step))
         self.progress.step += 1
         self.progress.samples = packed.position
         self._val = None
@@ -195,18 +194,17 @@ class Trainer:
     def report(self, trackers: Trackers, display: Display) -> None:
         """Write one line of metrics, with an evaluation if one is due."""
         loss, norm, steps = self._finite_sums()
-        now = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds)
         self.progress.train_loss = loss / steps
         line: dict[str, Any] = {
             "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
-            "loss": loss / steps, "lr": self._rate(self.progress.step - 1), "grad_norm": norm / steps,
-            "seconds": self._clock.total(), **now.since(self._reported)}
+            "loss": loss / steps, "lr": self.schedule.rate(self.progress.step - 1), "grad_norm": norm / steps,
+            "seconds": self._clock.total(),
+            **self._clock.rates(self.progress.samples, self._feeder.wait_seconds)}
         if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():
                 line["val"] = self._evaluate()
         trackers.log(self.progress.step, line)
         display.report(self.progress.step, line)
-        self._reported = now
         self.sums.zero_()
 
     def _evaluate(self) -> dict[str, Any]:
@@ -229,27 +227,20 @@ class Trainer:
             self.checkpoints.save(
                 self.progress, self.policy, self.optimizer, self.sums,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
-                      "samples": self.progress.samples,
-                      "training loss": self.progress.train_loss,
+                      "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
                       "configuration": self.config.to_dict()})
 
     def finish(self) -> TrainResult:
         """Return the result and write it to the run, which is finished from now on."""
-        whole = Mark(self.progress.samples, self._clock.working(), self._feeder.wait_seconds).since(
-            Mark(self.start * self.config.batch_size))
         result = TrainResult(
-            steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(), **whole,
+            steps=self.progress.step, samples=self.progress.samples, seconds=self._clock.total(),
+            **self._clock.rates(self.progress.samples, self._feeder.wait_seconds, of_session=True),
             train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
             precision=self.config.precision)
         with writing(self.config.run):
             write_json(self.config.run / RESULT_FILE, result.to_dict())
         return result
-
-    def _rate(self, step: int) -> float:
-        config = self.config
-        return learning_rate(step, total=self.schedule.total, peak=config.lr, warmup=config.warmup,
-                             min_ratio=config.min_lr_ratio)
 
     def _finite_sums(self) -> list[float]:
         """The running sums, waiting for the device. Raises TrainingError if a step was not finite."""

@@ -82,22 +82,17 @@ Tracker = MetricsFile | TensorBoard | WeightsAndBiases
 
 
 class Trackers:
-    """All trackers of a run. Their errors are never raised."""
+    """The trackers that `config` selects, for a run that continues after `step`. Their errors are never raised."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Tracker]]) -> None:
+    def __init__(self, config: TrainConfig, step: int) -> None:
         self._active: dict[str, Tracker] = {}
-        for name, make in makers.items():
-            self._try(name, partial(self._start, name, make))
-
-    @classmethod
-    def of(cls, config: TrainConfig, step: int) -> Trackers:
-        """The trackers that `config` selects, for a run that continues after `step`."""
         makers: dict[str, Callable[[], Tracker]] = {METRICS_FILE: lambda: MetricsFile(config.run)}
         if config.tensorboard:
             makers["tensorboard"] = lambda: TensorBoard(config.run, step)
         if config.wandb:
             makers["wandb"] = lambda: WeightsAndBiases(config)
-        return cls(makers)
+        for name, make in makers.items():
+            self._try(name, partial(self._start, name, make))
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
         """To every tracker that still works."""

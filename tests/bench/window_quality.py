@@ -31,7 +31,7 @@ from poke_bc.metrics import score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import TrainConfig
-from poke_bc.train.schedule import Schedule, learning_rate
+from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import make_optimizer
 from poke_bc.train.step import Update
 
@@ -62,16 +62,15 @@ def final_loss(train: ShardDataset, val: ShardDataset, seed: int, epochs: float,
                shuffle: bool = True) -> float:
     """Validation NLL of a network trained on `train` in one of the orders."""
     config = TrainConfig(policy=MLPOptions(width=128, embedding=16), batch_size=512, epochs=epochs, seed=seed)
-    total = Schedule.of(config, len(train)).total
+    schedule = Schedule(config, len(train))
     torch.manual_seed(seed)
     policy = create_policy(config.policy, train.manifest.schema)
     policy.note_seen(train.pieces("category"))
     update = Update(policy, make_optimizer(policy, config), config, torch.zeros(3, dtype=torch.float64), bfloat16=False)
-    with BatchFeeder(train, config.batch_size, seed=seed, stop=total * config.batch_size, window=window,
+    with BatchFeeder(train, config.batch_size, seed=seed, stop=schedule.total * config.batch_size, window=window,
                      shuffle=shuffle) as feeder:
-        for number in range(total):
-            update(feeder.next_packed(), learning_rate(number, total=total, peak=config.lr, warmup=config.warmup,
-                                                       min_ratio=config.min_lr_ratio))
+        for number in range(schedule.total):
+            update(feeder.next_packed(), schedule.rate(number))
     return float(score_policy(policy, val, device=torch.device("cpu")).figures()["nll"])
 
 
