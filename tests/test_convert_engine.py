@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
-from command_line import environment, run_cli, run_python
+from command_line import environment, run_cli
 
 from pipelines.battles.blocks import Workshop
 from pipelines.convert import ConvertSummary, convert_battles
@@ -196,65 +195,6 @@ def test_no_user_name_reaches_the_output_unless_asked(battles: Path, reference: 
     assert (tmp_path / "other.jsonl").read_bytes() != reference
 
 
-RUN_AND_DIE = """
-import os, signal, sys
-from unittest import mock
-from battle_shapes import FAKE
-import pipelines.convert, pipelines.battles.blocks, pipelines.battles.folder
-
-target, nth, raw, out = sys.argv[1:]
-module, name = target.split(":")
-owner = sys.modules[module]
-*steps, name = name.split(".")
-for step in steps:
-    owner = getattr(owner, step)
-before, calls = getattr(owner, name), 0
-
-def dying(*arguments, **keywords):
-    global calls
-    calls += 1
-    if calls == int(nth):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return before(*arguments, **keywords)
-
-with mock.patch.object(owner, name, dying):
-    pipelines.convert.convert_battles([raw], out, conversion=FAKE, salt="s", workers=1)
-"""
-
-
-@pytest.mark.parametrize(
-    ("target", "nth", "finished"),
-    [
-        ("pipelines.convert:_Run.make", 1, 0),
-        ("pipelines.battles.blocks:Workshop._make", 3, 2),
-        ("pipelines.battles.blocks:checksummed", 2, 1),
-        ("pipelines.battles.blocks:Workshop.read_part", 2, 2),
-        ("pipelines.convert:publish", 1, 3),
-        ("pipelines.battles.folder:fsync_folder", 1, 3),
-    ],
-)
-def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_bytes(
-    target: str, nth: int, finished: int, battles: Path, reference: bytes, tmp_path: Path
-) -> None:
-    out = tmp_path / "raw.jsonl"
-    out.write_bytes(b"old")
-    killed = run_python(
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + RUN_AND_DIE,
-        target,
-        str(nth),
-        str(battles),
-        str(out),
-    )
-    assert killed.code == -signal.SIGKILL, killed.stderr
-    assert out.read_bytes() == (reference if "fsync" in target else b"old")
-    assert len(list((tmp_path / "raw.jsonl.parts").glob("[0-9]*.json"))) == finished
-    with mock.patch.object(Workshop, "_make", autospec=True, side_effect=Workshop._make) as make:
-        convert(battles, out)
-    assert make.call_count == 3 - finished
-    assert out.read_bytes() == reference
-    assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]
-
-
 def interrupted(battles: Path, out: Path, **options: Any) -> Path:
     """Parts of a run that was stopped when all were made."""
     with (
@@ -418,25 +358,7 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
     assert out.read_bytes() == reference
 
 
-def test_a_killed_run_with_workers_is_completed_by_the_next(
-    command: list[str], battles: Path, reference: bytes, tmp_path: Path
-) -> None:
-    out = tmp_path / "raw.jsonl"
-    run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
-    process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, start_new_session=True)
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob("raw.jsonl.parts/[0-9]*.json")) and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not out.exists()
-    convert(battles, out)
-    assert out.read_bytes() == reference
-
-
 def test_real_battles_are_converted(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    pytest.importorskip("poke_bc.showdown.convert")
-    pytest.importorskip("poke_bc.showdown.corpus")
     paths: list[str | Path] = [shared_data("replays/gen9ou.jsonl.zst"), shared_data("sim/gen4randombattle.jsonl.zst")]
     for workers in (1, 2):
         done = convert_battles(paths, tmp_path / f"{workers}.jsonl", salt="s", workers=workers, limit=20)

@@ -144,49 +144,6 @@ def test_a_plan_covers_the_epochs_asked_for() -> None:
 
 # Resuming
 
-KILLER = """
-import os, signal, sys
-from pathlib import Path
-from training_fixtures import small_config
-import poke_bc.train.checkpoint as checkpoint
-import poke_bc.train.step as step
-from poke_bc.train import train
-
-shards, run, where, count = sys.argv[1:]
-homes = {"train_step": step, "write_json": checkpoint, "fsync_folder": checkpoint,
-         "_link": checkpoint.Checkpoints, "_remove": checkpoint}
-home, calls = homes[where], 0
-original = getattr(home, where)
-
-def deadly(*args, **kwargs):
-    global calls
-    calls += 1
-    result = original(*args, **kwargs)
-    if calls == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(home, where, deadly)
-resume = Path(run, "config.toml").exists()
-train(small_config(Path(shards), Path(run), save_every=4, keep=1), resume=resume, progress=False)
-"""
-
-
-def test_killed_anywhere_and_resumed_a_run_is_bit_equal(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    train(small_config(shards, tmp_path / "whole", save_every=4, keep=1), progress=False)
-    run = tmp_path / "killed"
-    # before the first checkpoint; before it has a link; in a step; while a checkpoint is written; between the moves
-    # of `last` and `best`; after an old one was removed
-    for where, count in (("train_step", 2), ("fsync_folder", 1), ("train_step", 7), ("write_json", 4), ("_link", 1),
-                         ("_remove", 2)):
-        died = subprocess.run([sys.executable, "-c", KILLER, str(shards), str(run), where, str(count)], check=False,
-                              env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True)
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    result = train(small_config(shards, run, save_every=4, keep=1), resume=True, progress=False)
-    assert_equal_runs(tmp_path / "whole", run)
-    assert result.steps == metrics(run)[-1]["step"]
-    assert not [path for path in run.rglob("*") if path.name.startswith(".tmp-") and path.is_dir()]
-
 
 def test_the_order_of_samples_goes_on_where_it_was(shards: Path, tmp_path: Path,  # noqa: F811
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
