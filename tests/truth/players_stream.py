@@ -66,6 +66,10 @@ class Board(Effects):
         self.preview = True
         self.sides[words[0]].team.append(Shown("", [species], level))
 
+    def on_teampreview(self, _words: list[str], _: dict[str, str]) -> None:
+        for side in self.sides.values():
+            side.size = len(side.team)
+
     def on_start(self, _words: list[str], _: dict[str, str]) -> None:
         self.preview = False
 
