@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from battle_shapes import NAMES, jsonl, make_log, packed, page, parquet, replay
+from battles_at import BATTLES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -528,6 +529,18 @@ def test_what_is_not_there_is_an_error(given_: str, tmp_path: Path) -> None:
         find_battle_files([tmp_path / given_])
     with pytest.raises(InputError, match="given twice"):
         find_battle_files(["-", "-"])
+
+
+@pytest.mark.parametrize("name", ["scripted", "simulated"])
+def test_recorded_battles_are_read_with_the_requests_of_both_players(name: str) -> None:
+    found = list(read(BATTLES / f"{name}.jsonl.zst"))
+    assert len(found) > 20
+    for record in found:
+        assert isinstance(record, BattleRecord)
+        assert record.format
+        assert set(record.asked) == {"p1", "p2"}
+        for player, asked in record.asked.items():
+            assert all(each.request["side"]["id"] == player for each in asked)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,56 @@ the spectators' lines alone and the exact one, and checks that they agree on eve
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
-from battles_at import both, by_hand, convert_record, record, with_lines
+from battles_at import BATTLES, battles, both, by_hand, convert_record, lines_of, record, with_lines
+from truth.grade import grade
 
 from poke_bc.showdown.record import SkippedBattle
+
+ENTRY = re.compile(r"^- `(?P<id>[^`]+)`: (?P<text>.+)$", re.MULTILINE)
+WRONG = {
+    # battle -> fields that are wrong in the view from the log alone, and why
+    "gen9ou-struggle": {"own_can_gimmick.tera"},  # a request that offers Struggle alone offers no gimmick
+    # in generation 1 who wraps may switch, and who is wrapped may not move
+    "gen1ou-wrap-in-generation-one": {"legal.switch: legal marked illegal", "legal.move: illegal marked legal (lock)"},
+}
+UNTOLD = re.compile(r"own_pp_used|.*\((guessed|not shown|disguised|hidden: item or PP|hidden trap|maybe trapped)\)")
+"""Fields that no log tells: what is filled in, PP that Pressure or an unseen base move took, HP healed on the bench."""
+
+
+def readme() -> dict[str, list[str]]:
+    """Battle -> the lines that tests/battles/README.md quotes."""
+    text = (BATTLES / "README.md").read_text("utf-8")
+    return {entry["id"]: re.findall(r"`(\|[^`]*)`", entry["text"]) for entry in ENTRY.finditer(text)}
+
+
+def test_every_battle_has_an_entry_in_the_readme() -> None:
+    assert sorted(readme()) == sorted(battles())
+    assert len(battles()) > 60
+
+
+@pytest.mark.parametrize("id_", readme())
+def test_a_battle_shows_what_the_readme_says_of_it(id_: str) -> None:
+    lines = iter(lines_of(id_))
+    quoted = readme()[id_]
+    assert quoted
+    assert [line for line in quoted if line not in lines] == []  # `in` reads on, so they are in this order
+
+
+@pytest.mark.parametrize("id_", [id_ for id_, battle in battles().items() if battle.get("p1") and "doubles" not in id_])
+def test_every_field_says_what_the_requests_and_the_log_said(id_: str) -> None:
+    if id_ == ALIKE:
+        pytest.skip("the grader tells the Pokémon of a team apart by their names")
+    for exact in (True, False):
+        views = convert_record(record(id_, requests=exact)).values()
+        tally = grade(battles()[id_], [view.trajectory for view in views], exact=exact)
+        wrong = {name for name in tally.wrong if not (UNTOLD.fullmatch(name) and not exact)}
+        assert wrong == (set() if exact else WRONG.get(id_, set())), tally.table(show=3)
+        assert tally.compared["own_hp"] >= 4
+
 
 # --- moves that something else chose ----------------------------------------------------------------------------------
 
@@ -331,13 +375,11 @@ def test_who_is_held_in_wrap_chooses_nothing_in_generation_one() -> None:
 
 # --- who is active ----------------------------------------------------------------------------------------------------
 
-TRANSFORM = "gen3randombattle-300028"
-
 
 def test_who_transformed_chooses_among_the_moves_of_the_other() -> None:
     # |turn|2   |move|p1a: Ditto|Transform|p2a: Beedrill   |-transform|p1a: Ditto|p2a: Beedrill
     # |turn|3   |move|p1a: Ditto|Hidden Power|p2a: Beedrill
-    for view in both(TRANSFORM, "p1"):
+    for view in both("gen3randombattle-300028", "p1"):
         assert (view.at(2).own("species"), view.at(2).action) == ("ditto", "transform")
         row = view.at(3)
         assert row.own("species") == "beedrill"

@@ -15,10 +15,12 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
+from battles_at import BATTLES as HARD_CASES
 from command_line import environment, run_cli
 
 from pipelines.battles.blocks import Workshop
 from pipelines.convert import ConvertSummary, convert_battles
+from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError, UsageError
 
 BATTLES = 150  # three blocks
@@ -356,6 +358,17 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
     assert not out.exists()
     convert(battles, out)
     assert out.read_bytes() == reference
+
+
+def test_the_battles_of_the_hard_cases_are_converted(tmp_path: Path) -> None:
+    paths: list[str | Path] = [*sorted(HARD_CASES.glob("*.zst")), *sorted((HARD_CASES / "by_hand").glob("*.log"))]
+    for workers in (1, 2):
+        done = convert_battles(paths, tmp_path / f"{workers}.jsonl", salt="s", workers=workers)
+        assert (done.skipped, done.left_out) == ({"not singles": 2}, {})
+        assert done.converted == done.battles - 2 > 60
+        assert done.exact_views > 100
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+    preprocess([tmp_path / "1.jsonl"], tmp_path / "shards", workers=1, max_bad=0)
 
 
 def test_real_battles_are_converted(shared_data: Callable[[str], Path], tmp_path: Path) -> None:

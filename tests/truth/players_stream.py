@@ -27,7 +27,7 @@ class Board(Effects):
         if kind in ("c", "c:", "chat", "raw", "html", "uhtml", "j", "l", "n", "-message", "-hint", "player", "rule"):
             return
         reader = getattr(self, "on_" + kind.replace("-", "minor_"), None)
-        if reader is not None and (words or kind in ("start", "-clearallboost", "-swapsideconditions")):
+        if reader is not None and (words or kind in ("start", "teampreview", "-clearallboost", "-swapsideconditions")):
             reader(words, tags)
         self._note_names(rest)
 
