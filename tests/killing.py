@@ -62,7 +62,7 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
             finally:
                 if group_of(process.pid):
                     os.killpg(process.pid, signal.SIGKILL)
-        calls = [line.split(maxsplit=1)[1] for line in counted.read_text("utf-8", "replace").splitlines()]
+        calls = [line.split(maxsplit=1)[1].strip() for line in counted.read_text("utf-8", "replace").splitlines()]
         return Ran(process.returncode, told.read_text("utf-8", "replace"), calls)
 
 

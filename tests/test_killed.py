@@ -99,6 +99,51 @@ class Job:
         assert files(out.parent) == {f"out/{name}": data for name, data in self.reference.items()}, where
 
 
+EVERY_WAY = """
+import os, pathlib, shutil, subprocess, sys
+from os import replace
+folder = pathlib.Path(sys.argv[1])
+(folder / "a").mkdir()
+(folder / "a" / "text").write_text("one")
+with open(folder / "a" / "bytes", "xb") as file:
+    file.write(b"12")
+    file.flush()
+    os.fsync(file.fileno())
+descriptor = os.open(folder / "b", os.O_RDWR | os.O_CREAT)
+os.write(descriptor, b"12")
+os.pwrite(descriptor, b"34", 2)
+os.ftruncate(descriptor, 3)
+os.close(descriptor)
+replace(folder / "b", folder / "c")
+os.symlink("c", folder / "d")
+os.link(folder / "c", folder / "e")
+subprocess.run([sys.executable, "-c", "import pathlib, sys; pathlib.Path(sys.argv[1]).unlink()", folder / "e"])
+shutil.rmtree(folder / "a")
+(folder.parent / "elsewhere").write_text("not counted")
+assert (folder / "c").read_bytes() == b"123"
+print("not counted")
+"""
+
+
+def test_every_call_that_changes_a_file_is_counted_and_can_be_the_last(tmp_path: Path) -> None:
+    arguments = ["-c", EVERY_WAY, str(tmp_path / "watched")]
+    (tmp_path / "watched").mkdir()
+    done = run(arguments, tmp_path / "watched")
+    assert done.code == 0, done.stderr
+    assert done.calls[:-3] == [
+        "mkdir a", "open a/text", "file.write a/text", "file.close a/text",
+        "open a/bytes", "file.write a/bytes", "file.flush a/bytes", "fsync a/bytes", "file.close a/bytes",
+        "open b", "write b", "pwrite b", "truncate b", "rename b", "symlink d", "link c", "remove e"]
+    assert sorted(done.calls[-3:]) == ["remove a/bytes", "remove a/text", "rmdir a"]
+    for place in range(1, len(done.calls) + 1):
+        shutil.rmtree(tmp_path / "watched")
+        (tmp_path / "watched").mkdir()
+        killed = run(arguments, tmp_path / "watched", kill_at=place)
+        assert killed.killed
+        assert len(killed.calls) == place
+    assert sorted(path.name for path in (tmp_path / "watched").iterdir()) == ["a", "c", "d"], "all but the last call"
+
+
 @pytest.fixture(scope="module")
 def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Job:
     """Five blocks, two shards, a bad line, and an earlier data set of other battles."""
