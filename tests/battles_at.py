@@ -160,7 +160,7 @@ def check_agreement(inferred: View, exact: View) -> None:
         by_moment[row.seen["turn"], row.seen["phase"]].append(row)
     for row in inferred.rows:
         moment = (row.seen["turn"], row.seen["phase"])
-        assert by_moment[moment], f"nobody was asked in {moment}"
+        assert by_moment[moment], f"no request at {moment}"
         truth = by_moment[moment].pop(0)
         if row.label == "observed" and truth.label == "observed":
             assert _bare(row.action) == _bare(truth.action), moment

@@ -48,12 +48,12 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
         alone: kill the process that makes the call; else that and all others of the command.
     """
     with tempfile.TemporaryDirectory() as place:
-        counted, told = Path(place, "counted"), Path(place, "stderr")
+        counted, errors = Path(place, "counted"), Path(place, "stderr")
         counted.touch()
         env = environment()
         env |= {"PYTHONPATH": os.pathsep.join([str(HOOK), env["PYTHONPATH"]]), "WATCHED": str(folder.resolve()),
                 "COUNTED": str(counted), "KILL_AT": str(kill_at), "KILL_ALONE": "1" if alone else ""}
-        with told.open("wb") as stderr:
+        with errors.open("wb") as stderr:
             process = subprocess.Popen([sys.executable, *arguments], env=env, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
             try:
@@ -63,7 +63,7 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
                 if group_of(process.pid):
                     os.killpg(process.pid, signal.SIGKILL)
         calls = [line.split(maxsplit=1)[1].strip() for line in counted.read_text("utf-8", "replace").splitlines()]
-        return Ran(process.returncode, told.read_text("utf-8", "replace"), calls)
+        return Ran(process.returncode, errors.read_text("utf-8", "replace"), calls)
 
 
 def wait_for_the_others(group: int, seconds: float = 30) -> None:

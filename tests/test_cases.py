@@ -512,7 +512,7 @@ def test_terastallization_goes_with_the_move() -> None:
         assert view.at(2, "forced_pivot").of("opp", "slowking", "tera") == "dragon"
 
 
-def test_revival_blessing_asks_for_one_that_fainted() -> None:
+def test_revival_blessing_is_followed_by_a_choice_among_the_fainted() -> None:
     # |turn|2   |move|p2a: Pawmot|Revival Blessing|p2a: Pawmot
     #           |-heal|p2: Luvdisc|50/100|[from] move: Revival Blessing
     for view in both("gen9ou-revival-blessing", "p2"):
@@ -579,7 +579,7 @@ def test_one_of_three_alike_that_fainted_does_not_come_back() -> None:
 
 
 @pytest.mark.xfail(strict=True, reason="requests do not say which of several alike is which, and one too many is alive")
-def test_of_three_alike_as_many_are_alive_as_the_requests_say() -> None:
+def test_requests_say_how_many_of_three_alike_are_alive() -> None:
     exact = both(ALIKE, "p1")[1]
     assert [exact.at(turn).seen["own_alive"] for turn in (1, 2, 3)] == [4, 3, 2]
 

@@ -210,7 +210,7 @@ def test_preprocess_with_the_scanner_killed(workers: int, preprocessing: Job) ->
 
 
 @pytest.mark.parametrize("name", ["preprocessing", "converting"])
-def test_killed_again_and_again_a_job_gets_ahead(name: str, request: pytest.FixtureRequest) -> None:
+def test_killed_again_and_again_a_job_still_makes_progress(name: str, request: pytest.FixtureRequest) -> None:
     """A rerun keeps what is finished: it makes fewer calls than one from the start."""
     job: Job = request.getfixturevalue(name)
     whole = len(job.calls(1))

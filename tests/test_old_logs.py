@@ -1,4 +1,4 @@
-"""What logs of real servers do, from 2012 on: HP that nobody saw, choices in the open, lines that mean nothing."""
+"""Logs of older servers, from 2012 on: HP that no player saw, choices in the log, lines without a meaning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def hp_of(view: View, who: str) -> set[float]:
     return {hp for row in view.rows for hp in row.seen[f"{who}_hp"]}
 
 
-def is_share(hp: float, parts: int) -> bool:
+def is_multiple(hp: float, parts: int) -> bool:
+    """Whether it is a whole number of steps of a bar that has so many."""
     return abs(hp * parts - round(hp * parts)) < 0.5 / parts
 
 
@@ -31,15 +32,15 @@ def test_exact_hp_of_the_opponent_becomes_percent_rounded_up() -> None:
     assert p1.at(4).own("hp") == round(284 / 353, 4)
     assert p2.at(4).opponent("hp") == 0.81  # 80.5%
     for view in (p1, p2):
-        assert all(is_share(hp, 100) for hp in hp_of(view, "opp"))
-        assert not all(is_share(hp, 100) for hp in hp_of(view, "own"))
+        assert all(is_multiple(hp, 100) for hp in hp_of(view, "opp"))
+        assert not all(is_multiple(hp, 100) for hp in hp_of(view, "own"))
 
 
 def test_without_the_percentage_rule_the_opponent_saw_48_pixels() -> None:
     for player in ("p1", "p2"):
         (view,) = both("exact-hp-without-the-percentage-rule", player)
-        assert all(is_share(hp, 48) for hp in hp_of(view, "opp"))
-        assert not all(is_share(hp, 48) for hp in hp_of(view, "own"))
+        assert all(is_multiple(hp, 48) for hp in hp_of(view, "opp"))
+        assert not all(is_multiple(hp, 48) for hp in hp_of(view, "own"))
     # |-damage|p2a: Duchess|211/302: 33 whole pixels   |-damage|p1a: Tub|403/404: 47
     (p1,), (p2,) = (both("exact-hp-without-the-percentage-rule", player) for player in ("p1", "p2"))
     assert p1.at(2).opponent("hp") == round(33 / 48, 4)
@@ -139,7 +140,7 @@ def test_where_the_log_hides_who_came_in_the_choices_of_the_battle_are_not_used(
     for player, view in convert_record(hidden).items():
         assert [(row.label, row.action) for row in view.rows] == [
             (row.label, row.action) for row in silent[player].rows]
-    assert silent["p2"].at(4).label != "observed", "the choice lines would have told"
+    assert silent["p2"].at(4).label != "observed", "a choice line names the move"
 
 
 def choosing(choices: Sequence[str]) -> BattleRecord:

@@ -39,10 +39,10 @@ function play(id, scenario) {
     battle.setPlayer(player, {name, team: Teams.pack(scenario[player].map(set => whole(set, gen)))});
   }
   const spectator = () => extractChannelMessages(battle.log.join('\n'), [0])[0].filter(line => !line.startsWith('|t:|'));
-  const asked = {p1: [], p2: []};
+  const requests = {p1: [], p2: []};
   const isOpen = side => side.activeRequest && !side.activeRequest.wait && !side.isChoiceDone();
   const note = (side, after_line, choice, more = {}) =>
-    asked[side.id].push({after_line, request: JSON.parse(JSON.stringify(side.activeRequest)), choice, ...more});
+    requests[side.id].push({after_line, request: JSON.parse(JSON.stringify(side.activeRequest)), choice, ...more});
   const unanswered = () => battle.sides.filter(isOpen).forEach(side => note(side, spectator().length, null));
   scenario.choices.forEach((step, number) => {
     const where = `${id}, step ${number + 1}`;
@@ -57,7 +57,7 @@ function play(id, scenario) {
     for (const player of ['p1', 'p2']) {
       const side = battle[player];
       const open = Boolean(isOpen(side));
-      if (open !== (player in step)) throw new Error(`${where}: ${player} is ${open ? '' : 'not '}asked`);
+      if (open !== (player in step)) throw new Error(`${where}: ${player} has ${open ? 'a' : 'no'} request`);
       if (!open) continue;
       const choices = [step[player]].flat();
       choices.forEach((choice, at) => {
@@ -70,7 +70,7 @@ function play(id, scenario) {
     battle.commitChoices();
   });
   if (!battle.ended) unanswered();
-  return {id, formatid: scenario.format, spectator: spectator(), ...asked};
+  return {id, formatid: scenario.format, spectator: spectator(), ...requests};
 }
 
 for (const file of process.argv.slice(2)) {
