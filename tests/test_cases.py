@@ -6,7 +6,11 @@ the spectators' lines alone and the exact one, and checks that they agree on eve
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -43,6 +47,17 @@ def test_a_battle_shows_what_the_readme_says_of_it(id_: str) -> None:
     quoted = readme()[id_]
     assert quoted
     assert [line for line in quoted if line not in lines] == []  # `in` reads on, so they are in this order
+
+
+def test_scenarios_played_again_give_the_scripted_battles() -> None:
+    node, showdown = shutil.which("node"), os.environ.get("SHOWDOWN")
+    if not node or not showdown:
+        pytest.skip("SCENARIOS NOT PLAYED AGAIN: needs node and SHOWDOWN=FOLDER of npm's pokemon-showdown@0.11.11")
+    scenarios = sorted((BATTLES / "scenarios").glob("*.json"))
+    done = subprocess.run([node, BATTLES / "play.js", *scenarios], capture_output=True, text=True, check=True)
+    played = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(played) == len(scenarios) > 20
+    assert [battles()[each["id"]] for each in played] == played
 
 
 ALIKE = "gen8nationaldex-three-alike"
