@@ -1,60 +1,63 @@
-"""Recorded battles by id, and their converted rows in words, so that a test can say what a reader of the log would."""
+"""The battles of tests/battles by id, and their converted rows in words, so that a test can say what a reader would."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipelines.convert.battle_files import read_raw_battles
+import pyarrow as pa
+
+from pipelines.convert.clean_log import clean
 from pipelines.convert.pseudonyms import Pseudonyms
+from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
 from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.record import BattleRecord
 
-Find = Callable[[str], Path]
+BATTLES = Path(__file__).resolve().parent / "battles"
 MOVES = 4
-_wanted: dict[str, set[tuple[str, int]]] = defaultdict(set)
-
-
-@dataclass(frozen=True)
-class At:
-    """A battle of ../shared/FILE.jsonl.zst. Those of a file that tests name are collected in one pass over it."""
-
-    file: str
-    id: str
-    nth: int = 0
-    """Which of several that share the id."""
-
-    def __post_init__(self) -> None:
-        _wanted[self.file].add((self.id, self.nth))
-
-    def record(self, find: Find) -> BattleRecord:
-        """As the pipeline reads it."""
-        return _collected(self.file, str(find(f"{self.file}.jsonl.zst")))[self.id, self.nth]
 
 
 @cache
-def _collected(file: str, path: str) -> dict[tuple[str, int], BattleRecord]:
-    left, met, found = set(_wanted[file]), Counter[str](), {}
-    names = {name.encode(): name for name, _ in left}
-    for piece in read_raw_battles(path):
-        name = names.get(piece.data[:80].split(b'"', 4)[3])  # {"id":"...
-        if name is None:
-            continue
-        key = (name, met[name])
-        met[name] += 1
-        if key in left:
-            left.remove(key)
-            found[key] = read_battle(piece, Pseudonyms("salt"))
-            if not left:
-                break
-    assert not left, f"not in {file}: {left}"
+def battles() -> dict[str, dict[str, Any]]:
+    """Id -> battle as it is written in tests/battles: "spectator" lines with the "p1" and "p2" requests, or a "log"."""
+    found = {}
+    for path in sorted(BATTLES.glob("*.jsonl.zst")):
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            for line in io.TextIOWrapper(stream, encoding="utf-8"):
+                battle = json.loads(line)
+                found[battle["id"]] = battle
+    for path in sorted((BATTLES / "by_hand").glob("*.log")):
+        found[path.stem] = {"id": path.stem, "log": path.read_text("utf-8")}
     return found
+
+
+def lines_of(id_: str) -> list[str]:
+    """Everything that spectators of a battle saw."""
+    battle = battles()[id_]
+    return list(battle["spectator"]) if "spectator" in battle else str(battle["log"]).splitlines()
+
+
+def record(id_: str, *, requests: bool = True) -> BattleRecord:
+    """As the pipeline reads it; `requests`: with those of the players, where there are any."""
+    battle = battles()[id_]
+    return read({name: value for name, value in battle.items() if requests or name not in ("p1", "p2")})
+
+
+def read(battle: dict[str, Any]) -> BattleRecord:
+    return read_battle(RawBattle("json", json.dumps(battle).encode(), "x", "x"), Pseudonyms("salt"))
+
+
+def with_lines(of: BattleRecord, lines: Iterable[str]) -> BattleRecord:
+    """The battle, made without requests, with other lines, from which the pipeline leaves out what means nothing."""
+    return replace(of, lines=tuple(clean([*lines]).lines))
 
 
 @dataclass(frozen=True)
@@ -132,26 +135,22 @@ def convert_record(record: BattleRecord, corpus: Corpus | None = None) -> dict[s
     return {each["player"]: View(each) for each in convert(record, corpus or Corpus())}
 
 
-def both(at: At, player: str, find: Find) -> tuple[View, ...]:
+@cache
+def _views(id_: str, *, requests: bool) -> dict[str, View]:
+    return convert_record(record(id_, requests=requests))
+
+
+def both(id_: str, player: str) -> tuple[View, ...]:
     """The player's view from the spectator's lines alone and, where requests were recorded, the exact one as well.
 
     Both must have the same rows, and an observed label of the first must be that of the second.
     """
-    inferred, exact = _of(at, find)
-    if exact is None:
-        return (inferred[player],)
-    check_agreement(inferred[player], exact[player])
-    return (inferred[player], exact[player])
-
-
-_converted: dict[At, tuple[dict[str, View], dict[str, View] | None]] = {}
-
-
-def _of(at: At, find: Find) -> tuple[dict[str, View], dict[str, View] | None]:
-    if at not in _converted:
-        record = at.record(find)
-        _converted[at] = (convert_record(replace(record, requests={})), convert_record(record) if record.requests else None)
-    return _converted[at]
+    inferred = _views(id_, requests=False)[player]
+    if not battles()[id_].get(player):
+        return (inferred,)
+    exact = _views(id_, requests=True)[player]
+    check_agreement(inferred, exact)
+    return (inferred, exact)
 
 
 def check_agreement(inferred: View, exact: View) -> None:
@@ -161,7 +160,7 @@ def check_agreement(inferred: View, exact: View) -> None:
         by_moment[row.seen["turn"], row.seen["phase"]].append(row)
     for row in inferred.rows:
         moment = (row.seen["turn"], row.seen["phase"])
-        assert by_moment[moment], f"nobody was asked in {moment}"
+        assert by_moment[moment], f"no request at {moment}"
         truth = by_moment[moment].pop(0)
         if row.label == "observed" and truth.label == "observed":
             assert _bare(row.action) == _bare(truth.action), moment

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from battle_shapes import NAMES, jsonl, make_log, packed, page, parquet, replay
+from battles_at import BATTLES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -476,7 +477,8 @@ def test_no_damage_to_real_shapes_makes_it_crash(tmp_path_factory: pytest.TempPa
     content = bytearray(packed(SHAPES[name](folder), ending))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    list(read(write(folder / f"{name}{ending}", bytes(content[: data.draw(st.integers(0, len(content)))]))))
+    for found in read(write(folder / f"{name}{ending}", bytes(content[: data.draw(st.integers(0, len(content)))]))):
+        assert found if isinstance(found, str) else found.lines
 
 
 @given(st.text(max_size=30), st.text(max_size=10))
@@ -533,6 +535,18 @@ def test_what_is_not_there_is_an_error(given_: str, tmp_path: Path) -> None:
         find_inputs([tmp_path / given_], BATTLE_FILES)
     with pytest.raises(InputError, match="given twice"):
         find_inputs(["-", "-"], BATTLE_FILES)
+
+
+@pytest.mark.parametrize("name", ["scripted", "simulated"])
+def test_recorded_battles_are_read_with_the_requests_of_both_players(name: str) -> None:
+    found = list(read(BATTLES / f"{name}.jsonl.zst"))
+    assert len(found) > 20
+    for record in found:
+        assert isinstance(record, BattleRecord)
+        assert record.format
+        assert set(record.asked) == {"p1", "p2"}
+        for player, asked in record.asked.items():
+            assert all(each.request["side"]["id"] == player for each in asked)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from bad_lines import BAD
 from command_line import environment, run_cli
+from degenerate import DegenerateFile, degenerate_file
 from file_trees import finished_parts
 from trajectories import make_trajectories, to_text, write_raw
 
@@ -114,16 +115,22 @@ def test_inspect_tells_the_same_of_a_raw_file_and_of_its_shards(raw: Path, shard
         assert of_raw.json[key] == of_shards.json[key]
 
 
-def test_inspect_says_what_is_wrong_with_real_labels_and_fields(shared_data: Callable[[str], Path]) -> None:
-    found = run_cli("inspect", shared_data("basic/trajectories.jsonl"), "--json").json
+@pytest.fixture(params=["made", "recorded"])
+def degenerate(request: pytest.FixtureRequest, shared_data: Callable[[str], Path], tmp_path: Path) -> DegenerateFile:
+    return degenerate_file(request.param, shared_data, tmp_path)
+
+
+def test_inspect_says_what_is_wrong_with_labels_and_fields(degenerate: DegenerateFile) -> None:
+    found = run_cli("inspect", degenerate.path, "--json").json
     remarks = "\n".join(found["remarks"])
     constant = [field["name"] for field in found["fields"] if field["note"] == "constant"]
     assert len(constant) == 15
     assert all(name in remarks for name in constant)
     assert "the labels are degenerate: every move is move 0 and every switch is switch 0" in remarks
     assert "no legal masks" in remarks
-    assert "2 of 200 trajectories are duplicates" in remarks
-    assert (found["labels"]["move 0"] + found["labels"]["switch 0"], found["legal_actions"]) == (3921, {"0": 3921})
+    assert f"2 of {degenerate.trajectories} trajectories are duplicates" in remarks
+    assert found["labels"]["move 0"] + found["labels"]["switch 0"] == degenerate.decisions
+    assert found["legal_actions"] == {"0": degenerate.decisions}
 
 
 def test_verify_tells_its_result_as_json_and_fails_when_something_differs(raw: Path, tmp_path: Path) -> None:
@@ -205,13 +212,14 @@ def test_output_that_nobody_reads_is_no_error(shards: Path) -> None:
     assert done.returncode not in (0, 2)
 
 
-def test_somebody_else_s_file_goes_through_all_commands(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
-    raw = shared_data("basic/trajectories.jsonl")
+def test_somebody_else_s_file_goes_through_all_commands(degenerate: DegenerateFile, tmp_path: Path) -> None:
+    raw = degenerate.path
     shards, run = tmp_path / "shards", tmp_path / "run"
     done = run_cli("preprocess", raw, "--out", shards, "--json").json
-    assert (done["trajectories"], done["decisions"], done["duplicates"], done["legal_masks"]) == (200, 3921, 2, "none")
+    assert (done["trajectories"], done["decisions"]) == (degenerate.trajectories, degenerate.decisions)
+    assert (done["duplicates"], done["legal_masks"]) == (2, "none")
     parts = run_cli("split", shards, "--json").json
-    assert parts["train"]["battles"] + parts["val"]["battles"] == 99
+    assert parts["train"]["battles"] + parts["val"]["battles"] == degenerate.battles
     result = run_cli("train", "--shards", shards, "--run", run, "--steps", 5, "--batch-size", 64, "--json").json
     assert result["samples"] == 320
     judged = run_cli("evaluate", run, "--json").json
@@ -220,7 +228,7 @@ def test_somebody_else_s_file_goes_through_all_commands(shared_data: Callable[[s
     assert "15 of 21 fields never vary" in remarks
     assert "labels are degenerate: every move is move 0 and every switch is switch 0" in remarks
     assert "no legal masks" in remarks
-    assert "2 of 200 trajectories are duplicates" in remarks
+    assert f"2 of {degenerate.trajectories} trajectories are duplicates" in remarks
     for path in (shards, run):
         assert run_cli("verify", path, "--json").json["ok"]
         assert run_cli("inspect", path).code == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -20,12 +19,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, NAMES, jsonl, make_log, packed, replay
-from command_line import REPOSITORY, Finished, assert_told_in_two_lines, environment, run_cli, run_python
+from battles_at import BATTLES as HARD_CASES
+from command_line import REPOSITORY, Finished, assert_told_in_two_lines, environment, run_cli
 
 from pipelines.convert import ConvertSummary, convert_battles
 from pipelines.convert.passes import ConvertJob, ConvertReceipt
 from pipelines.jobs.store import PartStore
 from pipelines.jobs.streams import open_stream
+from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 
 BATTLES = 150
@@ -231,69 +232,11 @@ with mock.patch.object(ConvertJob, "_convert", autospec=True, side_effect=Conver
 print(make.call_count)
 """
 
-RUN_AND_DIE = """
-import os, signal, sys
-from unittest import mock
-from battle_shapes import FAKE
-import pipelines.convert, pipelines.convert.convert_job, pipelines.convert.passes, pipelines.jobs.store
-
-target, nth, raw, out = sys.argv[1:]
-module, name = target.split(":")
-owner = sys.modules[module]
-*steps, name = name.split(".")
-for step in steps:
-    owner = getattr(owner, step)
-before, calls = getattr(owner, name), 0
-
-def dying(*arguments, **keywords):
-    global calls
-    calls += 1
-    if calls == int(nth):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return before(*arguments, **keywords)
-
-with mock.patch.object(owner, name, dying):
-    pipelines.convert.convert_battles([raw], out, conversion=FAKE, salt="s", workers=1)
-"""
-
-
 def run_counting(battles: Path, out: Path) -> int:
     """Run to the end; how many parts had to be made."""
     with mock.patch.object(ConvertJob, "_convert", autospec=True, side_effect=ConvertJob._convert) as make:
         convert(battles, out)
     return make.call_count
-
-
-@pytest.mark.parametrize(
-    ("target", "nth", "finished"),
-    [
-        ("pipelines.convert.passes:ConvertJob.first_pass", 2, 0),
-        ("pipelines.convert.convert_job:_Run.second_pass", 1, 0),
-        ("pipelines.convert.passes:ConvertJob._convert", 3, 2),
-        ("pipelines.jobs.store:PartWriter.commit", 2, 1),
-        ("pipelines.convert.convert_job:_append", 2, 2),
-        ("pipelines.convert.convert_job:_publish", 1, TASKS),
-        ("pipelines.convert.convert_job:fsync_folder", 1, TASKS),
-    ],
-)
-def test_killed_at_any_stage_the_old_output_is_whole_and_a_rerun_gives_equal_bytes(
-    target: str, nth: int, finished: int, battles: Path, reference: bytes, tmp_path: Path
-) -> None:
-    out = tmp_path / "raw.jsonl"
-    out.write_bytes(b"old")
-    killed = run_python(
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + RUN_AND_DIE,
-        target,
-        str(nth),
-        str(battles),
-        str(out),
-    )
-    assert killed.code == -signal.SIGKILL, killed.stderr
-    assert out.read_bytes() == (reference if "fsync" in target else b"old")
-    assert finished_parts(out) == finished
-    assert run_counting(battles, out) == TASKS - finished
-    assert out.read_bytes() == reference
-    assert [path.name for path in tmp_path.iterdir()] == ["raw.jsonl"]
 
 
 def interrupted(battles: Path, out: Path, **options: Any) -> Path:
@@ -506,20 +449,15 @@ def test_ctrl_c_keeps_what_is_finished_and_exits_with_130(
     assert out.read_bytes() == reference
 
 
-def test_a_killed_run_with_workers_is_completed_by_the_next(
-    command: list[str], battles: Path, reference: bytes, tmp_path: Path
-) -> None:
-    out = tmp_path / "raw.jsonl"
-    run = [*command, "convert", str(battles), "-o", str(out), "--salt", "s", "--workers", "2"]
-    process = subprocess.Popen(run, env=environment() | {"FAKE_PAUSE": "0.01"}, start_new_session=True)
-    until = time.monotonic() + 60
-    while not list(tmp_path.glob("raw.jsonl.parts/*.part")) and time.monotonic() < until:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not out.exists()
-    convert(battles, out)
-    assert out.read_bytes() == reference
+def test_the_battles_of_the_hard_cases_are_converted(tmp_path: Path) -> None:
+    paths: list[str | Path] = [*sorted(HARD_CASES.glob("*.zst")), *sorted((HARD_CASES / "by_hand").glob("*.log"))]
+    for workers in (1, 2):
+        done = convert_battles(paths, tmp_path / f"{workers}.jsonl", salt="s", workers=workers)
+        assert (done.skipped, done.left_out) == ({"not singles": 2}, {})
+        assert done.converted == done.battles - 2 > 60
+        assert done.exact_views > 100
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+    preprocess([tmp_path / "1.jsonl"], tmp_path / "shards", workers=1, max_bad=0)
 
 
 @pytest.mark.parametrize("stage", ["reading battles", "converting"])

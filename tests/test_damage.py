@@ -364,7 +364,3 @@ def test_more_boosts_never_hurt_less(boost: int, move: str, gen: int) -> None:
     damages = [duel(f"tauros L80 none none none 1.0 atk{stage:+d}", [move], "snorlax L80 none none none 1.0", [],
                     gen=gen)["own_move_damage"][0] for stage in (boost, boost + 1)]
     assert 0 < damages[0] <= damages[1]
-
-
-def test_no_rows_are_no_work() -> None:
-    add_damage([], 9)

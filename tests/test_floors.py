@@ -1,11 +1,10 @@
-"""The order of the house: imports only downward, no circles, and what must never be loaded is not."""
+"""Structure: imports go downward only, no circle of files, short modules, and what must not be loaded is not."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from graphlib import TopologicalSorter
-from pathlib import Path
+from collections.abc import Container, Iterator
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 from command_line import REPOSITORY, run_python
@@ -14,71 +13,167 @@ FLOORS = {
     "poke_bc.version": 0,
     "poke_bc.contract": 0,
     "poke_bc.dex": 0,
-    "poke_bc.tables": 0,
     "poke_bc.data": 1,
-    "poke_bc.policy": 1,
     "poke_bc.showdown": 1,
-    "pipelines": 1,
-    "poke_bc.train": 2,
-    "poke_bc.evaluate": 2,
-    "poke_bc.inspect": 2,
-    "poke_bc.leaks": 2,
-    "poke_bc.verify": 2,
-    "poke_bc.info": 2,
-    "poke_bc.metrics": 2,
-    "poke_bc.cli": 3,
-    "poke_bc.__main__": 4,
+    "pipelines.decode": 1,
+    "pipelines.jobs": 1,
+    "poke_bc.policy": 2,
+    "pipelines.convert": 2,
+    "pipelines.preprocess": 2,
+    "pipelines.split": 3,
+    "poke_bc.metrics": 3,
+    "poke_bc.tables": 3,
+    "poke_bc.train": 4,
+    "poke_bc.evaluate": 5,
+    "poke_bc.info": 5,
+    "poke_bc.inspect": 5,
+    "poke_bc.leaks": 5,
+    "poke_bc.verify": 5,
+    "poke_bc.cli": 6,
+    "poke_bc.__main__": 7,
 }
+"""A module or package, with all below it, and its floor. It may import from lower floors and from itself."""
+TOP = {"poke_bc": 6, "pipelines": 4}
+"""The `__init__` of the two top packages: these offer names from below, and nothing below may import them."""
+LONGEST = 310
+LONGER: dict[str, str] = {}
+"""Module -> why it may have more lines than LONGEST."""
 FILES = {".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): path
-         for package in ("poke_bc", "pipelines") for path in (REPOSITORY / package).rglob("*.py")}
+         for package in ("poke_bc", "pipelines") for path in sorted((REPOSITORY / package).rglob("*.py"))}
+
+
+def home(module: str) -> str:
+    """The entry of TOP or FLOORS with the longest name that holds the module."""
+    if module in TOP:
+        return module
+    homes = [name for name in FLOORS if module == name or module.startswith(f"{name}.")]
+    assert homes, f"{module} has no floor: give it, or its package, one in FLOORS of tests/test_floors.py"
+    return max(homes, key=len)
 
 
 def floor(module: str) -> int:
-    """Of a module; the package poke_bc itself, which imports nothing when it is loaded, is the ground."""
-    if module == "poke_bc":
-        return 0
-    return next(level for name, level in FLOORS.items() if module == name or module.startswith(f"{name}."))
+    return (TOP | FLOORS)[home(module)]
 
 
-def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
-    """Modules that a file imports; with `lazy` also inside functions, never those for type checkers alone."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+def packages_of(module: str) -> set[str]:
+    """Every package whose `__init__` runs before the module does."""
+    parts = module.split(".")
+    return {".".join(parts[:length]) for length in range(1, len(parts))}
+
+
+def imports(source: str, known: Container[object] = frozenset(FILES), *, when_loaded: bool = False) -> Iterator[str]:
+    """Modules that a file imports; where it calls `import_module`, also the known ones that its strings name.
+
+    Args:
+        source: text of the file.
+        known: modules; what else is imported from a package is not one.
+        when_loaded: leave out what only a call or a type checker imports.
+    """
+    waiting: list[ast.AST] = [ast.parse(source)]
+    by_name = not when_loaded and "import_module(" in source
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            module = node.module or ""
-            names = [f"{module}.{alias.name}" for alias in node.names]
-            yield from (name if name in FILES else module for name in names)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in known else node.module or ""
+        elif when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        elif when_loaded and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
-        elif lazy or not isinstance(node, ast.FunctionDef | ast.Lambda):
+        elif by_name and isinstance(node, ast.Constant) and node.value in known:
+            yield str(node.value)
+        else:
             waiting += ast.iter_child_nodes(node)
+
+
+def import_graph(sources: dict[str, str]) -> dict[str, set[str]]:
+    """Module -> what it leads to.
+
+    An import of a module also runs the packages around it, unless they surround the importer as well and so run
+    already. Those count as "PACKAGE when loaded", with what their own loading imports.
+    """
+    graph: dict[str, set[str]] = {}
+    for module, source in sources.items():
+        for node, when_loaded in ((module, False), (f"{module} when loaded", True)):
+            named = {name for name in imports(source, sources, when_loaded=when_loaded) if name in sources} - {module}
+            around = {package for name in named for package in packages_of(name)} - packages_of(module) - {module}
+            graph[node] = (named if node == module else {f"{name} when loaded" for name in named}) | {
+                f"{package} when loaded" for package in around if package in sources}
+    return graph
+
+
+def circle(sources: dict[str, str]) -> list[str]:
+    """Modules that lead back to the first of them; none: there is no circle."""
+    try:
+        TopologicalSorter(import_graph(sources)).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def every_source() -> dict[str, str]:
+    return {module: path.read_text("utf-8") for module, path in FILES.items()}
 
 
 def test_every_module_has_a_floor() -> None:
     assert len(FILES) > 40
     for module in FILES:
-        floor(module)
+        home(module)
+
+
+def test_every_floor_has_a_module() -> None:
+    assert {home(module) for module in FILES} == {*TOP, *FLOORS}
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_imports_go_downward_only(module: str) -> None:
-    upward = [name for name in imports(FILES[module]) if name in FILES and floor(name) > floor(module)]
+    upward = [name for name in imports(FILES[module].read_text("utf-8"))
+              if name in FILES and home(name) != home(module) and floor(name) >= floor(module)]
     assert upward == []
 
 
-def test_there_are_no_circles_not_even_by_imports_inside_functions() -> None:
-    graph = {module: {name for name in imports(path) if name in FILES and name != module and
-                      not module.startswith(f"{name}.") and not name.startswith(f"{module}.")}
-             for module, path in FILES.items()}
-    assert any(graph.values())
-    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert " -> ".join(circle(every_source())) == ""
 
 
-@pytest.mark.parametrize(("part", "never"), [
+@pytest.mark.parametrize("text", [
+    "from pipelines.split import b",
+    "import pipelines.split",
+    "def f():\n    from pipelines.split import b",
+    "class A:\n    async def f(self):\n        import pipelines.split as b",
+    "if TYPE_CHECKING:\n    from pipelines.split import b",
+    "if typing.TYPE_CHECKING:\n    from pipelines import split",
+    "try:\n    pass\nfinally:\n    from pipelines.split import b",
+    "HOMES = {'b': 'pipelines.split'}\nimport_module(HOMES['b'])",
+])
+def test_a_circle_is_seen_wherever_the_import_stands(text: str) -> None:
+    back = "from poke_bc.info import a"
+    assert circle({"poke_bc.info": text, "pipelines.split": back})
+    assert not circle({"poke_bc.info": text, "pipelines.split": ""})
+    assert not circle({"poke_bc.info": "resources.files('pipelines.split')", "pipelines.split": back})
+
+
+def test_a_circle_through_the_package_around_a_module_is_seen() -> None:
+    package = {"pipelines.decode": "from pipelines.decode import text", "pipelines.jobs": ""}
+    assert not circle(package | {"pipelines.decode.text": "import os"})
+    assert circle(package | {"pipelines.decode.text": "from pipelines.decode import nothing"})
+    assert circle(package | {"pipelines.decode.text": "", "pipelines.jobs": "from pipelines.decode.text import Text",
+                             "pipelines.decode": "from pipelines.jobs import store"})
+    lazy = {"pipelines.decode": "def f():\n    from pipelines.jobs import store"}
+    assert not circle(lazy | {"pipelines.decode.text": "", "pipelines.jobs": "from pipelines.decode.text import Text"})
+
+
+def test_modules_are_short() -> None:
+    lines = {module: path.read_text("utf-8").count("\n") for module, path in FILES.items()}
+    assert {module: count for module, count in lines.items() if count > LONGEST and module not in LONGER} == {}
+    assert [module for module in LONGER if lines.get(module, 0) <= LONGEST] == [], "no longer needed in LONGER"
+
+
+@pytest.mark.parametrize(("package", "never"), [
     ("poke_bc.contract", {"torch", "polars", "pipelines", "typer", "rich"}),
     ("poke_bc.dex", {"torch", "polars", "pyarrow", "numpy", "poke_env", "pipelines", "typer", "rich"}),
     ("poke_bc.showdown", {"torch", "polars", "poke_env", "pipelines", "typer", "rich"}),
@@ -86,14 +181,14 @@ def test_there_are_no_circles_not_even_by_imports_inside_functions() -> None:
     ("poke_bc.train", {"polars", "pipelines", "typer"}), ("poke_bc.evaluate", {"polars", "pipelines", "typer"}),
     ("pipelines", {"torch", "typer", "rich", "safetensors"}),
 ])
-def test_a_part_never_names_what_it_must_not_load(part: str, never: set[str]) -> None:
-    modules = [module for module in FILES if module == part or module.startswith(f"{part}.")]
+def test_a_package_never_names_what_it_must_not_load(package: str, never: set[str]) -> None:
+    modules = [module for module in FILES if module == package or module.startswith(f"{package}.")]
     assert modules
     for module in modules:
-        assert {name.split(".")[0] for name in imports(FILES[module])} & never == set(), module
+        assert {name.split(".")[0] for name in imports(FILES[module].read_text("utf-8"))} & never == set(), module
 
 
-@pytest.mark.parametrize(("part", "never"), [
+@pytest.mark.parametrize(("packages", "never"), [
     ("poke_bc", ["torch", "polars", "pipelines", "numpy", "pyarrow"]),
     ("poke_bc.contract", ["torch", "polars", "pipelines", "poke_bc.dex"]),
     ("poke_bc.dex", ["torch", "polars", "pyarrow", "numpy", "poke_env", "poke_bc.contract"]),
@@ -102,8 +197,8 @@ def test_a_part_never_names_what_it_must_not_load(part: str, never: set[str]) ->
     ("pipelines", ["torch", "typer"]),
     ("poke_bc.cli", ["torch", "polars", "pipelines", "numpy", "pyarrow", "rich.progress"]),
 ])
-def test_what_must_not_be_loaded_is_not(part: str, never: list[str]) -> None:
-    wanted = [module for module in FILES for name in part.split()
+def test_what_must_not_be_loaded_is_not(packages: str, never: list[str]) -> None:
+    wanted = [module for module in FILES for name in packages.split()
               if module == name or (module.startswith(f"{name}.") and name != "poke_bc")]
     done = run_python(
         "import importlib, sys\n"
@@ -116,7 +211,7 @@ def test_what_must_not_be_loaded_is_not(part: str, never: list[str]) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_package_offers_what_it_says_and_loads_it_when_asked() -> None:
+def test_the_package_offers_the_names_in_all_and_loads_each_on_first_use() -> None:
     done = run_python("import poke_bc\nfor name in poke_bc.__all__: getattr(poke_bc, name)\n"
                       "try: poke_bc.nothing\nexcept AttributeError as error: print(error)")
     assert done.stdout == "module 'poke_bc' has no attribute 'nothing'\n", done.stderr

@@ -1,4 +1,4 @@
-"""What logs of real servers do, from 2012 on: HP that nobody saw, choices in the open, lines that mean nothing."""
+"""Logs of older servers, from 2012 on: HP that no player saw, choices in the log, lines without a meaning."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from battles_at import At, Find, View, both, by_hand, convert_record
+from battles_at import View, both, by_hand, convert_record, lines_of, record, with_lines
 
-from pipelines.convert.clean_log import clean
 from poke_bc.showdown.choices import Choice, read_choice
 from poke_bc.showdown.protocol import as_shown, read_condition
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
-
-EXACT_HP = At("replays/gen6ou-old", "ou-a8c463f75c")
-EXACT_HP_IN_PIXELS = At("replays/gen6ou-old", "ou-8f2bcc3d37")
-PIXELS = At("replays/ou", "ou-72b82cb92c")
 
 
 def hp_of(view: View, who: str) -> set[float]:
     return {hp for row in view.rows for hp in row.seen[f"{who}_hp"]}
 
 
-def is_share(hp: float, parts: int) -> bool:
+def is_multiple(hp: float, parts: int) -> bool:
+    """Whether it is a whole number of steps of a bar that has so many."""
     return abs(hp * parts - round(hp * parts)) < 0.5 / parts
 
 
-def test_exact_hp_of_the_opponent_becomes_percent_rounded_up(shared_data: Find) -> None:
+def test_exact_hp_of_the_opponent_becomes_percent_rounded_up() -> None:
     # |rule|HP Percentage Mod: HP is shown in percentages
-    # |turn|3   |move|p1a: TheMoreYouKnow|U-turn|p2a: Heatran   |-damage|p2a: Heatran|372/386 par
-    (p1,), (p2,) = (both(EXACT_HP, player, shared_data) for player in ("p1", "p2"))
-    assert p1.at(3, "forced_pivot").opponent("hp") == 0.97  # 96.4%
-    assert p2.at(4).own("hp") == round(386 / 386, 4)
-    # |-heal|p1a: U Jelly Bruh?|284/363 brn ...   |-damage|p1a: U Jelly Bruh?|239/363 brn|[from] brn
-    assert p1.at(4).own("hp") == round(239 / 363, 4)
-    assert p2.at(4).opponent("hp") == 0.66  # 65.8%
+    # |turn|3   |move|p1a: Onion Knight?|U-turn|p2a: Scizor   |-damage|p2a: Scizor|331/343 par
+    (p1,), (p2,) = (both("exact-hp", player) for player in ("p1", "p2"))
+    assert p1.at(3, "forced_pivot").opponent("hp") == 0.97  # 96.5%
+    assert p2.at(4).own("hp") == round(331 / 343, 4)
+    # |-damage|p1a: Stacks|284/353
+    assert p1.at(4).own("hp") == round(284 / 353, 4)
+    assert p2.at(4).opponent("hp") == 0.81  # 80.5%
     for view in (p1, p2):
-        assert all(is_share(hp, 100) for hp in hp_of(view, "opp"))
-        assert not all(is_share(hp, 100) for hp in hp_of(view, "own"))
+        assert all(is_multiple(hp, 100) for hp in hp_of(view, "opp"))
+        assert not all(is_multiple(hp, 100) for hp in hp_of(view, "own"))
 
 
-def test_without_the_percentage_rule_the_opponent_saw_48_pixels(shared_data: Find) -> None:
+def test_without_the_percentage_rule_the_opponent_saw_48_pixels() -> None:
     for player in ("p1", "p2"):
-        (view,) = both(EXACT_HP_IN_PIXELS, player, shared_data)
-        assert all(is_share(hp, 48) for hp in hp_of(view, "opp"))
-        assert not all(is_share(hp, 48) for hp in hp_of(view, "own"))
+        (view,) = both("exact-hp-without-the-percentage-rule", player)
+        assert all(is_multiple(hp, 48) for hp in hp_of(view, "opp"))
+        assert not all(is_multiple(hp, 48) for hp in hp_of(view, "own"))
+    # |-damage|p2a: Duchess|211/302: 33 whole pixels   |-damage|p1a: Tub|403/404: 47
+    (p1,), (p2,) = (both("exact-hp-without-the-percentage-rule", player) for player in ("p1", "p2"))
+    assert p1.at(2).opponent("hp") == round(33 / 48, 4)
+    assert p2.at(4).opponent("hp") == round(47 / 48, 4)
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,18 @@ def test_what_a_bar_shows(hp: float, parts: int, shown: float) -> None:
     assert as_shown(hp, parts) == pytest.approx(shown)
 
 
-def test_a_bar_of_48_pixels_is_what_is_left_and_not_the_damage(shared_data: Find) -> None:
-    # |switch|p2a: Fo' Drizzle|Politoed, F| (48/48)
-    # |turn|1   |move|p1a: Rotom-W|Volt Switch|p2a: Fo' Drizzle   |-damage|p2a: Fo' Drizzle|64 (17/48)
-    #           |-damage|p1a: Crobat|85 (7/48)   |-heal|p1a: Crobat|6 (10/48)|[from] item: Black Sludge
-    (p1,), (p2,) = (both(PIXELS, player, shared_data) for player in ("p1", "p2"))
+def test_a_bar_of_48_pixels_is_what_is_left_and_not_the_damage() -> None:
+    # |switch|p2a: Mud Puddle|Politoed, F| (48/48)
+    # |turn|1   |move|p1a: Washer|Volt Switch|p2a: Mud Puddle   |-damage|p2a: Mud Puddle|62 (18/48)
+    #           |-damage|p1a: Crobat|81 (9/48)   |-heal|p1a: Crobat|6 (12/48)|[from] item: Black Sludge
+    # |turn|2   |-damage|p2a: Mud Puddle|6 (15/48 tox)|[from] psn
+    (p1,), (p2,) = (both("bar-of-48-pixels", player) for player in ("p1", "p2"))
     assert p1.at(1).opponent("hp") == 1.0
-    assert p1.at(1, "forced_pivot").opponent("hp") == round(17 / 48, 4)
-    assert p2.at(2).opponent("hp") == p1.at(2).own("hp") == round(10 / 48, 4)
-    assert {status for view in (p1, p2) for row in view.rows for status in row.seen["own_status"]} <= {
-        "none", "brn", "par", "psn", "tox", "slp", "frz"}
+    assert p1.at(1, "forced_pivot").opponent("hp") == round(18 / 48, 4)
+    assert p2.at(2).opponent("hp") == p1.at(2).own("hp") == round(12 / 48, 4)
+    assert (p1.at(3).opponent("hp"), p1.at(3).opponent("status")) == (round(15 / 48, 4), "tox")
+    assert {status for view in (p1, p2) for row in view.rows for status in row.seen["own_status"]} == {"none", "tox"}
+    assert p1.at(4).of("opp", "toxicroak", "fainted")
     condition = read_condition("30 (12/48 tox)")
     assert condition is not None
     assert (condition.hp, condition.status, condition.exact) == (0.25, "tox", False)
@@ -80,69 +82,65 @@ def test_a_faint_says_nothing_of_the_bar() -> None:
 
 # --- |choice|p1|p2| ---------------------------------------------------------------------------------------------------
 
-BY_NAME = At("replays/gen7randombattle", "gen7randombattle-d7d2e10f45")
-MEGA_UNSEEN = At("replays/gen7randombattle", "gen7randombattle-6aefa4aae5")
-Z_UNSEEN = At("replays/gen7randombattle", "gen7randombattle-0d12a00408")
-PURSUED = At("replays/battlefactory", "battlefactory-9dd81f48d1")
-
 
 def without_choices(record: BattleRecord) -> BattleRecord:
     return replace(record, lines=tuple(line for line in record.lines if not line.startswith("|choice|")))
 
 
-def test_a_choice_line_tells_what_a_fainted_pokemon_was_about_to_do(shared_data: Find) -> None:
-    # |turn|6   |choice|move stoneedge|move gyroball   |move|p1a: Tyranitar|Stone Edge|p2a: Forretress
-    #           |-damage|p2a: Forretress|0 fnt   |faint|p2a: Forretress   |choice||switch 4
-    (view,) = both(BY_NAME, "p2", shared_data)
-    assert view.at(6).action == "gyroball"
-    assert view.at(6, "forced_faint").action == "switch swanna"
-    silent = convert_record(without_choices(BY_NAME.record(shared_data)))["p2"]
-    assert silent.at(6).label != "observed"
+def test_a_choice_line_tells_what_a_fainted_pokemon_was_about_to_do() -> None:
+    # |turn|2   |choice|move stoneedge|move leechseed   |move|p1a: Rhyperior|Stone Edge|p2a: Ferrothorn
+    #           |-damage|p2a: Ferrothorn|0 fnt   |faint|p2a: Ferrothorn   |choice||switch 4
+    (view,) = both("choices-by-name", "p2")
+    assert view.at(2).action == "leechseed"
+    assert view.at(2, "forced_faint").action == "switch mawile"
+    silent = convert_record(without_choices(record("choices-by-name")))["p2"]
+    assert silent.at(2).label != "observed"
     for player in ("p1", "p2"):
-        (view,) = both(BY_NAME, player, shared_data)
+        (view,) = both("choices-by-name", player)
         assert {row.label for row in view.rows[:-1]} == {"observed"}
 
 
-def test_a_choice_line_tells_the_gimmick_too(shared_data: Find) -> None:
-    (view,) = both(MEGA_UNSEEN, "p2", shared_data)  # |choice|...|move substitute mega
-    assert (view.at(20).action, view.at(20).gimmick) == ("substitute", "mega")
-    (view,) = both(Z_UNSEEN, "p1", shared_data)  # |choice|move bellydrum zmove|...
-    assert (view.at(9).action, view.at(9).gimmick) == ("bellydrum", "z")
+def test_a_choice_line_tells_the_gimmick_too() -> None:
+    (view,) = both("choices-by-name", "p2")  # |turn|3   |choice|...|move substitute mega
+    assert (view.at(3).action, view.at(3).gimmick) == ("substitute", "mega")
+    (view,) = both("choices-by-name", "p1")  # |turn|5   |choice|move bellydrum zmove|...
+    assert (view.at(5).action, view.at(5).gimmick) == ("bellydrum", "z")
 
 
-def test_who_was_to_come_in_when_pursuit_came_first(shared_data: Find) -> None:
-    # |turn|3   |choice|...|switch 4, and p2's Pokémon faints by Pursuit on its way out
-    (view,) = both(PURSUED, "p2", shared_data)
-    assert view.at(3).action == "switch keldeo"
-    silent = convert_record(without_choices(PURSUED.record(shared_data)))["p2"]
-    assert silent.at(3).label == "censored"
-    assert "switch keldeo" in silent.at(3).candidates
-    assert all(name.startswith("switch ") for name in silent.at(3).candidates)
+def test_who_was_to_come_in_when_pursuit_came_first() -> None:
+    # |turn|2   |choice|move pursuit|switch 3   |move|p1a: Weavile|Pursuit|p2a: Tornadus|[from]Pursuit
+    #           |faint|p2a: Tornadus   |choice||switch 2
+    (view,) = both("pursuit", "p2")
+    assert view.at(2).action == "switch keldeo"
+    assert view.at(2, "forced_faint").action == "switch mew"
+    silent = convert_record(without_choices(record("pursuit")))["p2"]
+    assert silent.at(2).label == "censored"
+    assert silent.at(2).candidates == {"switch keldeo", "switch mew"}
 
 
-def test_the_number_of_a_move_is_that_of_its_other_uses(shared_data: Find) -> None:
-    # |turn|1   |choice|move 4|move 3   |move|p1a: TheMoreYouKnow|Stealth Rock|...   |move|p2a: Heatran|Stealth Rock|...
-    # |turn|2   |choice|move 2|move 1   |move|p1a: TheMoreYouKnow|Thunder Wave|p2a: Heatran   |cant|p2a: Heatran|par
-    # |turn|3   |choice|move 3|move 1   and in turn 8 `move 1` is Lava Plume
-    (view,) = both(EXACT_HP, "p2", shared_data)
-    assert (view.at(1).action, view.at(2).action) == ("stealthrock", "lavaplume")
-    silent = convert_record(without_choices(EXACT_HP.record(shared_data)))["p2"]
-    assert (silent.at(2).label, "lavaplume" in silent.at(2).candidates) == ("censored", True)
-    left = [row for player in ("p1", "p2") for view in both(EXACT_HP, player, shared_data) for row in view.rows
+def test_the_number_of_a_move_is_that_of_its_other_uses() -> None:
+    # |turn|1   |choice|move 4|move 3   |move|p1a: Onion Knight?|Stealth Rock|...   |move|p2a: Scizor|Swords Dance|...
+    # |turn|2   |choice|move 2|move 1   |move|p1a: Onion Knight?|Thunder Wave|p2a: Scizor   |cant|p2a: Scizor|par
+    # |turn|3   |choice|move 3|move 1   |move|p2a: Scizor|Bullet Punch|p1a: Stacks
+    (view,) = both("exact-hp", "p2")
+    assert (view.at(1).action, view.at(2).action) == ("swordsdance", "bulletpunch")
+    silent = convert_record(without_choices(record("exact-hp")))["p2"]
+    assert silent.at(2).label == "censored"
+    assert silent.at(2).candidates == {"bulletpunch", "roost", "superpower", "swordsdance"}
+    left = [row for player in ("p1", "p2") for view in both("exact-hp", player) for row in view.rows
             if row.label == "censored"]
     assert not left
 
 
-NEVER_UNMASKED = At("replays/gen7randombattle", "gen7randombattle-0ed178421c")
-
-
-def test_where_the_log_hides_who_came_in_the_choices_of_the_battle_are_not_used(shared_data: Find) -> None:
-    # p1's Zoroark comes in under Illusion and leaves as it came: what `switch N` asked for cannot be who was shown
-    record = NEVER_UNMASKED.record(shared_data)
-    silent = convert_record(without_choices(record))
-    for player, view in convert_record(record).items():
+def test_where_the_log_hides_who_came_in_the_choices_of_the_battle_are_not_used() -> None:
+    # p1's Zoroark comes in as Politoed and leaves as such: `|choice|switch 2|` and later `|choice|switch 6|` both show
+    # Politoed
+    hidden = record("illusion-never-unmasked")
+    silent = convert_record(without_choices(hidden))
+    for player, view in convert_record(hidden).items():
         assert [(row.label, row.action) for row in view.rows] == [
             (row.label, row.action) for row in silent[player].rows]
+    assert silent["p2"].at(4).label != "observed", "a choice line names the move"
 
 
 def choosing(choices: Sequence[str]) -> BattleRecord:
@@ -184,39 +182,32 @@ def test_a_players_words_are_taken_apart(text: str, said: Choice) -> None:
 
 # --- heads of old logs, and lines that mean nothing -------------------------------------------------------------------
 
-OLD = At("replays/gen5ou", "gen5ou-7ffbb6a5d4")
-SCRAPED = At("replays/gen8ou", "gen8ou-8176e23c63")
-
-
-def test_an_old_head_is_understood(shared_data: Find) -> None:
+def test_an_old_head_is_understood() -> None:
     # |tier|[Gen 5] OU   |rated   |callback|decision   no |gen|, no |teamsize|
     # |turn|1   |move|p1a: Breloom|Spore|p2a: Rotom-Wash   |move|p2a: Rotom-Wash|Will-O-Wisp|p1a: Breloom
-    record = OLD.record(shared_data)
-    assert not any(line.startswith("|gen|") for line in record.lines)
-    assert "|rated" in record.lines
-    assert "|callback|decision" in record.lines
-    (p1,), (p2,) = (both(OLD, player, shared_data) for player in ("p1", "p2"))
+    lines = lines_of("old-head")
+    assert not any(line.startswith(("|gen|", "|teamsize|")) for line in lines)
+    assert {"|rated", "|callback|decision"} <= {*lines}
+    (p1,), (p2,) = (both("old-head", player) for player in ("p1", "p2"))
     assert p1.trajectory["gen"] == 5
     assert (p1.rows[0].seen["phase"], p1.rows[0].action) == ("preview", "switch breloom")
     assert (p1.at(1).action, p2.at(1).action) == ("spore", "willowisp")
 
 
-def test_formats_without_a_number_and_without_generation_six_in_them_are_of_generation_five(shared_data: Find) -> None:
-    (view,) = both(PIXELS, "p1", shared_data)  # 2012, |tier|OU: Fairy and Mega Evolution came a year later
+def test_formats_without_a_number_and_without_generation_six_in_them_are_of_generation_five() -> None:
+    (view,) = both("bar-of-48-pixels", "p1")  # as of 2012, |tier|OU: Fairy and Mega Evolution came a year later
     assert view.trajectory["gen"] == 5
 
 
-def test_lines_that_mean_nothing_are_passed_over(shared_data: Find) -> None:
-    # |ScrapeTime|2020-01-01-00:04:26
-    (view,) = both(SCRAPED, "p1", shared_data)
-    assert len(view.rows) > 30
-    plain = choosing(("", "", ""))
+@pytest.mark.parametrize("id_", ["gen9ou-pivots", "gen1ou-wrap-in-generation-one", "exact-hp"])
+def test_lines_that_mean_nothing_are_passed_over(id_: str) -> None:
+    plain = record(id_, requests=False)
     noise = ("|callback|decision", "|seed|1,2,3,4", "|ScrapeTime|2020-01-01-00:04:26", "|player|p1|", "|player|p1",
              "|rated", "|debug|x", "|inactive|60 seconds", "|-hint|a hint", "|unlink|x", "|bigerror|x", "|warning|x",
              "|-message|something happened", "|join|x", "|raw|<b>", "|askreg|x", "|tempnotify|x|y", "|html|<b>")
-    noisy = [line for each in plain.lines for line in (each, *(noise if each.startswith("|turn|") else ()))]
-    again = replace(plain, lines=tuple(clean(noisy).lines))
-    assert [view.trajectory for view in convert_record(again).values()] == [
+    noisy = with_lines(plain, (line for each in plain.lines
+                               for line in (each, *(noise if each.startswith("|turn|") else ()))))
+    assert [view.trajectory for view in convert_record(noisy).values()] == [
         view.trajectory for view in convert_record(plain).values()]
 
 
@@ -224,18 +215,14 @@ def test_glued_lines_are_read_as_two() -> None:
     plain = choosing(("", "", ""))
     text = "\n".join(plain.lines).replace("|move|p1a: A|Surf|p2a: B\n", "|move|p1a: A|Surf|p2a: B").replace(
         "|upkeep\n|turn|3", "|upkeep|turn|3")
-    glued = replace(plain, lines=tuple(clean(text.split("\n")).lines))
+    glued = with_lines(plain, text.split("\n"))
     assert text.count("\n") < len(plain.lines) - 1
     assert [view.trajectory for view in convert_record(glued).values()] == [
         view.trajectory for view in convert_record(plain).values()]
 
 
-DOUBLES = At("sim/gen9randomdoublesbattle", "gen9randomdoublesbattle-2900000")
-DOUBLES_ON_LADDER = At("replays/unsupported", "gen9vgc2026regfbo3-468da32222")
-
-
-def test_a_doubles_battle_is_left_out_whole(shared_data: Find) -> None:
-    for battle in (DOUBLES, DOUBLES_ON_LADDER):
-        with pytest.raises(SkippedBattle) as skipped:
-            convert_record(battle.record(shared_data))
-        assert skipped.value.reason == "not singles"
+@pytest.mark.parametrize("id_", ["gen9randomdoublesbattle-2900000", "doubles"])
+def test_a_doubles_battle_is_left_out_whole(id_: str) -> None:
+    with pytest.raises(SkippedBattle) as skipped:
+        convert_record(record(id_))
+    assert skipped.value.reason == "not singles"

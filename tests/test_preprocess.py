@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from bad_lines import BAD
 from command_line import run_cli
+from degenerate import degenerate_file
 from file_trees import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,15 +63,17 @@ def test_shards_equal_a_plain_reading_row_for_row(raw: Path, reference: Path) ->
     assert_equal_rows(read_shards_with_polars(reference), read_plainly(raw.read_bytes()))
 
 
-def test_shards_of_real_input_equal_a_plain_reading_row_for_row(
-    shared_data: Callable[[str], Path], tmp_path: Path
+@pytest.mark.parametrize("which", ["made", "recorded"])
+def test_shards_of_somebody_else_s_file_equal_a_plain_reading_row_for_row(
+    which: str, shared_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    path = shared_data("basic/trajectories.jsonl")
-    done = preprocess([path], tmp_path, workers=1)
-    assert_equal_rows(read_shards_with_polars(tmp_path), read_plainly(path.read_bytes()))
+    given_ = degenerate_file(which, shared_data, tmp_path)
+    done = preprocess([given_.path], tmp_path / "out", workers=1)
+    assert_equal_rows(read_shards_with_polars(tmp_path / "out"), read_plainly(given_.path.read_bytes()))
     counts = done.manifest.counts
-    assert (counts.trajectories, counts.battles, counts.duplicates, counts.decisions) == (200, 99, 2, 3921)
-    assert (done.manifest.legal_masks, counts.observed, counts.quarantined) == ("none", 3921, {})
+    assert (counts.trajectories, counts.battles, counts.duplicates) == (given_.trajectories, given_.battles, 2)
+    assert counts.decisions == counts.observed == given_.decisions
+    assert (done.manifest.legal_masks, counts.quarantined) == ("none", {})
 
 
 @settings(max_examples=20)

@@ -154,46 +154,6 @@ def test_a_schedule_covers_the_configured_epochs() -> None:
 
 # Resuming
 
-KILLER = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from training_fixtures import small_config
-from poke_bc.train import train
-
-shards, run, where, count = sys.argv[1:]
-home, calls = torch.optim.AdamW if where == "step" else os, 0
-original = getattr(home, where)
-
-def deadly(*args, **kwargs):
-    global calls
-    calls += 1
-    result = original(*args, **kwargs)
-    if calls == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-setattr(home, where, deadly)
-resume = Path(run, "config.toml").exists()
-train(small_config(Path(shards), Path(run), save_every=4, keep=1), resume=resume, progress=False)
-"""
-
-
-def test_killed_anywhere_and_resumed_a_run_is_bit_equal(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    train(small_config(shards, tmp_path / "whole", save_every=4, keep=1), progress=False)
-    run = tmp_path / "killed"
-    # in a step; in the first checkpoint; when it has its name but no link; while later ones are written, linked and
-    # removed: after a write, before and after renames, in the middle of a removal
-    for where, count in (("step", 2), ("fsync", 5), ("rename", 1), ("step", 3), ("fsync", 2), ("replace", 9),
-                         ("symlink", 1), ("symlink", 2), ("rename", 2), ("rmdir", 1), ("unlink", 4)):
-        died = subprocess.run([sys.executable, "-c", KILLER, str(shards), str(run), where, str(count)], check=False,
-                              env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True)
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    result = train(small_config(shards, run, save_every=4, keep=1), resume=True, progress=False)
-    assert_equal_runs(tmp_path / "whole", run)
-    assert result.steps == metrics(run)[-1]["step"]
-    assert not [path for path in run.rglob("*") if path.name.startswith(".tmp-") and path.is_dir()]
-
 
 def test_the_order_of_samples_goes_on_where_it_was(shards: Path, tmp_path: Path,  # noqa: F811
                                                    monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ class Board(Effects):
         if kind in ("c", "c:", "chat", "raw", "html", "uhtml", "j", "l", "n", "-message", "-hint", "player", "rule"):
             return
         reader = getattr(self, "on_" + kind.replace("-", "minor_"), None)
-        if reader is not None and (words or kind in ("start", "-clearallboost", "-swapsideconditions")):
+        if reader is not None and (words or kind in ("start", "teampreview", "-clearallboost", "-swapsideconditions")):
             reader(words, tags)
         self._note_names(rest)
 
@@ -65,6 +65,10 @@ class Board(Effects):
         species, level, _tera = details(words[1])
         self.preview = True
         self.sides[words[0]].team.append(Shown("", [species], level))
+
+    def on_teampreview(self, _words: list[str], _: dict[str, str]) -> None:
+        for side in self.sides.values():
+            side.size = len(side.team)
 
     def on_start(self, _words: list[str], _: dict[str, str]) -> None:
         self.preview = False

@@ -1,24 +1,18 @@
-"""preprocess, killed: the folder holds the old data set or the new one, and the next run gives the same bytes."""
+"""preprocess goes on from what an earlier run finished, makes anew what does not fit, and never harms old data."""
 
 from __future__ import annotations
 
 import fcntl
 import multiprocessing
-import os
-import signal
-import subprocess
-import sys
 import time
 from itertools import accumulate
 from pathlib import Path
-from random import Random
 from typing import Any
 from unittest import mock
 
 import pyarrow as pa
 import pytest
 from bad_lines import BAD
-from command_line import Finished, assert_told_in_two_lines, environment, run_python
 from file_trees import files, finished_parts
 from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
 
@@ -35,51 +29,6 @@ from poke_bc.verify import verify
 
 OPTIONS: dict[str, Any] = {"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}
 TEXT = to_text(make_trajectories(15)) + BAD["garbage"].line + b"\n" + to_text(make_trajectories(15)[20:])
-
-RUN_AND_DIE = """
-import importlib, json, os, signal, sys
-from unittest import mock
-
-target, nth, when, raw, out, options = sys.argv[1:]
-module, _, path = target.partition(":")
-owner, name = importlib.import_module(module), path.split(".")[-1]
-for step in path.split(".")[:-1]:
-    owner = getattr(owner, step)
-before, calls = getattr(owner, name), 0
-
-def dying(*arguments, **keywords):
-    global calls
-    calls += 1
-    if calls == int(nth) and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = before(*arguments, **keywords)
-    if calls == int(nth):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-
-from pipelines.preprocess import preprocess
-with mock.patch.object(owner, name, dying):
-    preprocess([raw], out, workers=1, **json.loads(options))
-print("not killed")
-"""
-
-STAGES = [
-    ("pipelines.jobs.store:write_json", 1, "before"), ("pipelines.jobs.store:write_json", 1, "after"),
-    ("pipelines.preprocess.parts:DecodeJob.make", 1, "before"),
-    ("pipelines.preprocess.parts:DecodeJob.make", 4, "after"),
-    ("pipelines.jobs.store:PartWriter.write", 23, "after"), ("pipelines.preprocess.parts:_to_ipc", 3, "after"),
-    ("pipelines.preprocess.parts:_write_bad", 7, "after"), ("pipelines.jobs.store:PartWriter.commit", 7, "before"),
-    ("os:replace", 5, "before"), ("pipelines.preprocess.preprocess_job:_quarantine", 1, "before"),
-    ("poke_bc.contract.files:fsync_folder", 2, "before"),
-    ("pipelines.preprocess.shard_writer:ShardWriter.add", 4, "after"),
-    ("pipelines.preprocess.shard_writer:ShardWriter.finish", 1, "before"),
-    ("pipelines.preprocess.shard_writer:_HashedFile.write", 40, "before"),
-    ("pipelines.preprocess.shard_writer:_save", 1, "before"), ("pipelines.preprocess.shard_writer:_save", 4, "after"),
-    ("pipelines.preprocess.shard_writer:_write_trajectories", 2, "before"),
-    ("pipelines.preprocess.preprocess_job:Manifest.write", 1, "before"),
-    ("pipelines.preprocess.preprocess_job:Manifest.write", 1, "after"),
-    ("pipelines.jobs.store:PartStore.remove", 1, "before"), ("pipelines.jobs.store:PartStore.remove", 1, "after"),
-]
 
 
 def run_counting(raw: Path, out: Path, **options: Any) -> int:
@@ -124,55 +73,6 @@ def stopped_before_assembly(raw: Path, tmp_path: Path) -> Path:
     ):
         preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
     return tmp_path / "out"
-
-
-@pytest.mark.parametrize(
-    ("target", "nth", "when"), STAGES, ids=[f"{stage[0].split(':')[1]}-{stage[1]}-{stage[2]}" for stage in STAGES]
-)
-def test_killed_at_any_stage_the_old_data_is_whole_and_a_rerun_gives_equal_bytes(
-        target: str, nth: int, when: str, raw: Path, reference: dict[str, bytes], blocks: int, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    old = with_old_data(out)
-    killed = run_python(
-        RUN_AND_DIE, target, str(nth), when, raw, out, '{"block_bytes": 6000, "shard_bytes": 4000, "max_bad": 0.5}'
-    )
-    assert killed.code == -signal.SIGKILL, (killed.stdout, killed.stderr)
-    committed = Manifest.read(out).identity != old
-    assert committed == (
-        "remove" in target or (target, when) == ("pipelines.preprocess.preprocess_job:Manifest.write", "after")
-    )
-    assert verify(out).differences == []
-    finished = len(finished_parts(out))
-    made = run_counting(raw, out)
-    assert made == blocks - finished
-    assert files(out) == reference
-
-
-def test_killed_at_random_moments_with_several_workers_a_rerun_gives_equal_bytes(tmp_path: Path) -> None:
-    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(250))
-    pieces = {"block_bytes": 6000, "shard_bytes": 20000}
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-from pipelines.preprocess import preprocess
-if __name__ == "__main__":
-    preprocess(["{raw}"], "{tmp_path}/out", workers=2, **{pieces})
-""")
-    preprocess([raw], tmp_path / "reference", workers=1, **pieces)
-    random, out, died = Random(1), tmp_path / "out", 0
-    for _ in range(3):
-        process = subprocess.Popen([sys.executable, script], env=environment(), start_new_session=True)
-        before = len(finished_parts(out))
-        while process.poll() is None and len(finished_parts(out)) <= before:
-            time.sleep(0.01)
-        time.sleep(random.uniform(0, 0.4))
-        os.killpg(process.pid, signal.SIGKILL)
-        died += process.wait() == -signal.SIGKILL
-        if (out / MANIFEST).exists():
-            assert verify(out).differences == []
-            break
-    assert died
-    preprocess([raw], out, workers=1, **pieces)
-    assert files(out) == files(tmp_path / "reference")
 
 
 def test_finished_blocks_are_kept_when_the_file_has_grown(raw: Path, blocks: int, tmp_path: Path) -> None:

@@ -1,0 +1,259 @@
+"""Killed at any call that changes files, a command leaves old or new results, and a rerun those of an undisturbed run.
+
+No test here names a function inside the jobs: see killing.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bad_lines import BAD
+from battle_shapes import jsonl, make_log
+from battle_shapes import replay as replay_record
+from file_trees import files
+from killing import WITH_SCANNER, Ran, places_to_kill, run, spread
+from safetensors.numpy import load_file
+from training_fixtures import make_shards
+from trajectories import make_trajectories, make_trajectory, to_text, write_raw
+
+from pipelines.convert import convert_battles
+from pipelines.preprocess import preprocess
+
+GROUPS = 6
+"""The kills of one job are spread over so many tests, which run side by side."""
+PREPROCESS = """
+import sys
+from pipelines.preprocess import preprocess
+if __name__ == "__main__":
+    done = preprocess([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), block_bytes=5000, shard_bytes=3000,
+                      max_bad=0.5)
+"""
+CONVERT = """
+import sys
+from pipelines.convert import convert_battles
+if __name__ == "__main__":
+    convert_battles([sys.argv[1]], sys.argv[2] + "/raw.jsonl.zst", workers=int(sys.argv[3]), salt="s")
+"""
+
+
+@dataclass
+class Job:
+    """A script that reads one file and writes into a folder."""
+
+    folder: Path
+    script: str
+    """Its arguments: the input, the folder, the number of workers."""
+    rerun: Callable[[Path], Any]
+    """What the script does, in this process, into the folder given."""
+    raw: Path
+    old: Path
+    """A folder with an earlier result, which is there before the script runs."""
+    counted: dict[int, list[str]] = field(default_factory=dict)
+
+    @cached_property
+    def reference(self) -> dict[str, bytes]:
+        """Files of an undisturbed run."""
+        out = self.fresh("reference")
+        self.rerun(out)
+        return files(out)
+
+    def fresh(self, name: str) -> Path:
+        """A folder with the earlier result."""
+        out = self.folder / name / "out"
+        shutil.rmtree(out.parent, ignore_errors=True)
+        shutil.copytree(self.old, out)
+        return out
+
+    def run(self, out: Path, workers: int, **how: Any) -> Ran:
+        script = out.parent.with_suffix(".py")
+        script.write_text(self.script)
+        return run([str(script), str(self.raw), str(out), str(workers)], out.parent, **how)
+
+    def calls(self, workers: int) -> list[str]:
+        """Of an undisturbed run."""
+        if workers not in self.counted:
+            out = self.fresh(f"counted-{workers}")
+            done = self.run(out, workers)
+            assert done.code == 0, done.stderr
+            assert files(out) == self.reference
+            self.counted[workers] = done.calls
+        return self.counted[workers]
+
+    def check_what_is_left(self, out: Path, where: str) -> None:
+        """The earlier result is there and whole, or the new one is; whatever else there is."""
+        now = files(out)
+        whole = [all(now.get(name) == data for name, data in result.items() if name != "quarantine.jsonl")
+                 for result in (files(self.old), self.reference)]
+        assert any(whole), where
+
+    def check_rerun(self, out: Path, where: str) -> None:
+        """Run again: every file is as after an undisturbed run, and there is no other, temporary ones included."""
+        self.rerun(out)
+        assert files(out.parent) == {f"out/{name}": data for name, data in self.reference.items()}, where
+
+
+EVERY_WAY = """
+import os, pathlib, shutil, subprocess, sys
+from os import replace
+folder = pathlib.Path(sys.argv[1])
+(folder / "a").mkdir()
+(folder / "a" / "text").write_text("one")
+with open(folder / "a" / "bytes", "xb") as file:
+    file.write(b"12")
+    file.flush()
+    os.fsync(file.fileno())
+descriptor = os.open(folder / "b", os.O_RDWR | os.O_CREAT)
+os.write(descriptor, b"12")
+os.pwrite(descriptor, b"34", 2)
+os.ftruncate(descriptor, 3)
+os.close(descriptor)
+replace(folder / "b", folder / "c")
+os.symlink("c", folder / "d")
+os.link(folder / "c", folder / "e")
+subprocess.run([sys.executable, "-c", "import pathlib, sys; pathlib.Path(sys.argv[1]).unlink()", folder / "e"])
+shutil.rmtree(folder / "a")
+(folder.parent / "elsewhere").write_text("not counted")
+assert (folder / "c").read_bytes() == b"123"
+print("not counted")
+"""
+
+
+def test_every_call_that_changes_a_file_is_counted_and_can_be_the_last(tmp_path: Path) -> None:
+    arguments = ["-c", EVERY_WAY, str(tmp_path / "watched")]
+    (tmp_path / "watched").mkdir()
+    done = run(arguments, tmp_path / "watched")
+    assert done.code == 0, done.stderr
+    assert done.calls[:-3] == [
+        "mkdir a", "open a/text", "file.write a/text", "file.close a/text",
+        "open a/bytes", "file.write a/bytes", "file.flush a/bytes", "fsync a/bytes", "file.close a/bytes",
+        "open b", "write b", "pwrite b", "truncate b", "rename b", "symlink d", "link c", "remove e"]
+    assert sorted(done.calls[-3:]) == ["remove a/bytes", "remove a/text", "rmdir a"]
+    for place in range(1, len(done.calls) + 1):
+        shutil.rmtree(tmp_path / "watched")
+        (tmp_path / "watched").mkdir()
+        killed = run(arguments, tmp_path / "watched", kill_at=place)
+        assert killed.killed
+        assert len(killed.calls) == place
+    assert sorted(path.name for path in (tmp_path / "watched").iterdir()) == ["a", "c", "d"], "all but the last call"
+
+
+@pytest.fixture(scope="module")
+def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Five blocks, two shards, a bad line, and an earlier data set of other battles."""
+    folder = tmp_path_factory.mktemp("preprocessing")
+    raw = folder / "raw.jsonl"
+    raw.write_bytes(to_text(make_trajectories(4)) + BAD["garbage"].line + b"\n" + to_text(make_trajectories(6)[8:]))
+    options: dict[str, Any] = {"workers": 1, "block_bytes": 5000, "shard_bytes": 3000, "max_bad": 0.5}
+    old = write_raw(folder / "old.jsonl", [make_trajectory(battle) for battle in (70, 71)])
+    preprocess([old], folder / "old", **options)
+    return Job(folder, PREPROCESS, lambda out: preprocess([raw], out, **options), raw, folder / "old")
+
+
+@pytest.fixture(scope="module")
+def converting(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """66 battles of one turn, two blocks, and an earlier output."""
+    folder = tmp_path_factory.mktemp("converting")
+    raw = folder / "battles.jsonl"
+    raw.write_bytes(jsonl(replay_record(number, log="\n".join(make_log(number, turns=1))) for number in range(66)))
+    (folder / "old").mkdir()
+    (folder / "old" / "raw.jsonl.zst").write_bytes(b"old")
+    return Job(folder, CONVERT, lambda out: convert_battles([raw], out / "raw.jsonl.zst", workers=1, salt="s"), raw,
+               folder / "old")
+
+
+def kill_at_each(job: Job, group: int, *, workers: int = 1, most: int, groups: int = GROUPS, **how: Any) -> None:
+    """Kill at every place of this group, each time from the start, look at what is left, and run again."""
+    places = spread(places_to_kill(job.calls(workers)), most)[group::groups]
+    assert places
+    for place in places:
+        out = job.fresh(f"killed-{workers}-{place}")
+        done = job.run(out, workers, kill_at=place, **how)
+        where = f"killed at call {place}, {done.calls[-1:]}"
+        if workers == 1:
+            assert done.killed, f"{where}: {done.stderr}"
+        job.check_what_is_left(out, where)
+        if done.code == 0:  # it did without the worker that was killed, or there were fewer calls this time
+            assert files(out) == job.reference, where
+        job.check_rerun(out, where)
+        shutil.rmtree(out.parent)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_preprocess_killed_at_any_call(group: int, preprocessing: Job) -> None:
+    kill_at_each(preprocessing, group, most=60)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_convert_killed_at_any_call(group: int, converting: Job) -> None:
+    kill_at_each(converting, group, most=60)
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["all processes", "one process"])
+@pytest.mark.parametrize("name", ["preprocessing", "converting"])
+def test_killed_with_two_workers(name: str, alone: bool, request: pytest.FixtureRequest) -> None:
+    kill_at_each(request.getfixturevalue(name), 0, workers=2, most=5, groups=1, alone=alone)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_preprocess_with_the_scanner_killed(workers: int, preprocessing: Job) -> None:
+    pytest.importorskip("numba")
+    script = f"{WITH_SCANNER}{PREPROCESS}    assert done.decoder == 'scanner'\n"
+    scanning = replace(preprocessing, script=script, counted={})
+    kill_at_each(scanning, 0, workers=workers, most=3, groups=1)
+
+
+@pytest.mark.parametrize("name", ["preprocessing", "converting"])
+def test_killed_again_and_again_a_job_still_makes_progress(name: str, request: pytest.FixtureRequest) -> None:
+    """A rerun keeps what is finished: it makes fewer calls than one from the start."""
+    job: Job = request.getfixturevalue(name)
+    whole = len(job.calls(1))
+    out = job.fresh("again")
+    for place in (whole // 3, whole // 3, whole // 2):
+        assert job.run(out, 1, kill_at=place).killed
+        job.check_what_is_left(out, f"killed at call {place}")
+    last = job.run(out, 1)
+    assert last.code == 0, last.stderr
+    assert files(out.parent) == {f"out/{name}": data for name, data in job.reference.items()}
+    assert len(last.calls) < 0.8 * whole
+
+
+def training(shards: Path, run: Path) -> list[str]:
+    """Arguments of a training that saves every third step; it goes on where there is something to go on with."""
+    resume = ["--resume"] if (run / "config.toml").exists() else []
+    return ["train", "--shards", str(shards), "--run", str(run), "--steps", "9", "--save-every", "3", "--keep", "1",
+            "--batch-size", "32", "--device", "cpu", "--quiet", *resume]
+
+
+def result(run: Path) -> tuple[list[str], dict[str, bytes], list[dict[str, Any]]]:
+    """Paths below a run's folder, the weights of its last and best checkpoint, and its figures but for times."""
+    names = sorted(str(path.relative_to(run.parent)) for path in run.parent.rglob("*"))
+    weights = {f"{link} {name}": values.tobytes() for link in ("last", "best")
+               for name, values in load_file(run / link / "policy" / "policy.safetensors").items()}
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    timed = ("seconds", "samples_per_s", "input_wait_fraction")
+    return names, weights, [{name: line[name] for name in line if name not in timed} for line in lines]
+
+
+def test_a_training_killed_again_and_again_ends_with_equal_weights(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", battles=8, steps=6)
+    whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
+    for folder in (whole.parent, broken.parent):
+        folder.mkdir()
+    command = ["-m", "poke_bc"]
+    undisturbed = run([*command, *training(shards, whole)], whole.parent)
+    assert undisturbed.code == 0, undisturbed.stderr
+    for place in spread(list(range(5, len(undisturbed.calls) // 3)), 7):
+        done = run([*command, *training(shards, broken)], broken.parent, kill_at=place)
+        assert done.killed, f"not killed at call {place}: {done.stderr}"
+    last = run([*command, *training(shards, broken)], broken.parent)
+    assert last.code == 0, last.stderr
+    assert len(last.calls) < len(undisturbed.calls)
+    for ours, theirs in zip(result(broken), result(whole), strict=True):
+        assert ours == theirs
