@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import subprocess
+import sys
 import time
 from itertools import accumulate
 from pathlib import Path
