@@ -150,7 +150,8 @@ _converted: dict[At, tuple[dict[str, View], dict[str, View] | None]] = {}
 def _of(at: At, find: Find) -> tuple[dict[str, View], dict[str, View] | None]:
     if at not in _converted:
         record = at.record(find)
-        _converted[at] = (convert_record(replace(record, requests={})), convert_record(record) if record.requests else None)
+        exact = convert_record(record) if record.requests else None
+        _converted[at] = (convert_record(replace(record, requests={})), exact)
     return _converted[at]
 
 

@@ -25,7 +25,9 @@ _ENDINGS = ("|turn|", "|teampreview", "|win|")
 _ACTIONS = ("|move|", "|switch|", "|drag|", "|cant|", "|upkeep", "|start", "|win|")
 
 
-def read_requests(lines: Sequence[str], events: Sequence[Event], hiding: Hiding) -> dict[Player, tuple[RecordedRequest, ...]]:
+def read_requests(
+    lines: Sequence[str], events: Sequence[Event], hiding: Hiding
+) -> dict[Player, tuple[RecordedRequest, ...]]:
     """What each player was asked and answered, by the events of its log; nothing where they do not fit the lines."""
     asked: dict[Player, list[RecordedRequest]] = {player: [] for player in _SIDES}
     rqids: dict[Player, object] = {}

@@ -115,7 +115,8 @@ def _asked(entry: object, log: CleanLog, hiding: Hiding) -> RecordedRequest:
     if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
         raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
     said = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return RecordedRequest(log.before[place], hiding.request(entry["request"]), said or None, bool(entry.get("rejected")))
+    return RecordedRequest(log.before[place], hiding.request(entry["request"]), said or None,
+                           bool(entry.get("rejected")))
 
 
 def _finish(value: Mapping[str, Any], raw: Sequence[str], piece: Piece, hiding: Hiding, log: CleanLog | None = None,
