@@ -15,6 +15,7 @@ from unittest import mock
 import pyarrow as pa
 import pytest
 from bad_lines import BAD
+from command_line import Finished, assert_told_in_two_lines, environment
 from file_trees import files, finished_parts
 from trajectories import make_trajectories, make_trajectory, to_line, to_text, write_raw
 

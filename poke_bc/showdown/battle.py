@@ -60,7 +60,7 @@ class Battle:
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 
     def mon(self, ident: str) -> Mon | None:
-        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the Pokémon of that name, which may be on the bench."""
+        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench."""
         side = self._side_of_position.get(ident[:3])
         if side is not None:
             return side.active

@@ -170,7 +170,7 @@ def _switch_targets(switches: Chosen, arrivals: Sequence[Arrival]) -> dict[OpenD
     lead = arrivals[0].mon
     others: list[Mon | None] = [mon for mon in dict.fromkeys(arrival.mon for arrival in arrivals) if mon is not lead]
     others += [None] * (TEAM_SLOTS - 1 - len(others))
-    named = {decision: int(choice.what) - 1 for decision, choice in switches if choice.what in ("2", "3", "4", "5", "6")}
+    named = {decision: int(choice.what) - 1 for decision, choice in switches if choice.what in tuple("23456")}
     events = _in_order(named, arrivals[1:])
     found: dict[OpenDecision, set[Mon | None]] = {decision: set() for decision in named}
     fits = False

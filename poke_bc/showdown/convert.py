@@ -119,7 +119,9 @@ def _decision_points(record: BattleRecord, first: FirstPass, rosters: Mapping[st
     return sorted(points, key=lambda point: (point.at, point.player))
 
 
-def _matched(player: str, requests: Sequence[DecisionRequest], decisions: Sequence[Decision]) -> Iterable[DecisionPoint]:
+def _matched(
+    player: str, requests: Sequence[DecisionRequest], decisions: Sequence[Decision]
+) -> Iterable[DecisionPoint]:
     """Each request with the decision that the log shows for it, in order, by turn and kind."""
     waiting: dict[tuple[int, bool], list[Decision]] = {}
     for decision in decisions:
