@@ -6,76 +6,15 @@ word from each other, and the same input gives the same blocks whatever the numb
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-from pipelines.decode import decode
-from pipelines.decoded import Bad, Decoded
+from pipelines.decode import Text
 from pipelines.sources import is_seekable, open_text, source_bytes
-from poke_bc.contract.files import digest
-from poke_bc.contract.schema import Schema
-from poke_bc.contract.trajectory import BadLine, parse_strict
 
 BLOCK_BYTES = 8 << 20
 """Also the longest line: a longer one is quarantined, so that memory stays bounded."""
-
-LOOKED_AT = 200
-"""Lines of a block that `first` tries."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """Whole lines and where they stand."""
-
-    data: bytes
-    byte: int
-    """Offset of `data` in the decompressed source."""
-    long_line: int | None = None
-    """Offset of one more line, at the end, that is longer than a block and was not read."""
-
-    def without_long_line(self, size: int, *, cut_off: bool) -> Text:
-        """Without the last line if it is longer than `size`, or was not read to its end."""
-        last = self.data.rfind(b"\n", 0, max(len(self.data) - 1, 0)) + 1 if not cut_off else self.data.rfind(b"\n") + 1
-        if cut_off or len(self.data) - last - self.data.endswith(b"\n") > size:
-            return Text(self.data[:last], self.byte, long_line=self.byte + last)
-        return self
-
-    @cached_property
-    def lines(self) -> int:
-        """How many lines start here."""
-        count, at = 0, self.data.find(b"\n")
-        while at >= 0:  # three times as fast as bytes.count where lines are long
-            count, at = count + 1, self.data.find(b"\n", at + 1)
-        return count + (not self.data.endswith(b"\n") and self.data != b"") + (self.long_line is not None)
-
-    @property
-    def size(self) -> int:
-        """Bytes that were read."""
-        return len(self.data)
-
-    @property
-    def digest(self) -> str:
-        """Of these bytes."""
-        return digest(self.data)
-
-    def decode(self, schema: Schema, *, scanning: bool = False) -> tuple[Decoded, Iterator[Bad]]:
-        """All good lines as rows, and the bad ones in order."""
-        return decode(self, schema, scanning=scanning)
-
-    def until(self, line: int) -> Text:
-        """Up to line `line`, counted from 0."""
-        data = b"\n".join(self.data.split(b"\n", line + 1)[: line + 1]) + b"\n"
-        return Text(data[: len(self.data)], self.byte)
-
-    def first(self) -> Iterator[dict[str, Any]]:
-        """The first lines that can be read, as Python has them."""
-        for line in self.data.split(b"\n", LOOKED_AT)[:LOOKED_AT]:
-            with contextlib.suppress(BadLine):
-                yield parse_strict(line)
 
 
 @dataclass(frozen=True)

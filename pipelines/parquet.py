@@ -17,9 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from pipelines.blocks import BLOCK_BYTES, LOOKED_AT
-from pipelines.decoded import Bad, Decoded, concat
-from pipelines.read_table import decode_batch, row_of
+from pipelines.blocks import BLOCK_BYTES
+from pipelines.decode import FIRST_LINES, Bad, Decoded, concat, decode_batch, row_of
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
 from poke_bc.contract.schema import Schema
@@ -101,7 +100,7 @@ class Rows:
     byte: None = None
     """Rows of a table begin at no byte."""
 
-    def decode(self, schema: Schema, *, scanning: bool = False) -> tuple[Decoded, Iterator[Bad]]:
+    def decode(self, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
         """All good rows, and the bad ones in order. Raises InputError where the file is damaged."""
         pieces: list[Decoded] = []
         bad: list[Bad] = []
@@ -123,7 +122,7 @@ class Rows:
     def first(self) -> Iterator[dict[str, Any]]:
         """The first rows that can be read, as Python has them."""
         batch = next(self._batches())
-        for number in range(min(batch.num_rows, LOOKED_AT)):
+        for number in range(min(batch.num_rows, FIRST_LINES)):
             with contextlib.suppress(BadLine):
                 yield row_of(batch, number, None)
 

@@ -27,7 +27,7 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.decoded import Bad
+from pipelines.decode import Bad, Decoder, Text
 from pipelines.work import Block, Content
 from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.errors import ShardError
@@ -76,8 +76,7 @@ class PartStore:
 
     folder: Path
     schema: Schema
-    scanning: bool = False
-    """Whether the scanner decodes text, where Numba is; else Arrow does. The rows are the same."""
+    decoder: Decoder = field(default_factory=Decoder)
 
     def path(self, number: int) -> Path:
         """Where part `number` is."""
@@ -103,7 +102,10 @@ class PartStore:
 
     def make(self, number: int, block: Block, content: Content) -> Receipt:
         """Make part `number` out of what a block holds, whatever was there before."""
-        decoded, bad = content.decode(self.schema, scanning=self.scanning)
+        if isinstance(content, Text):
+            decoded, bad = self.decoder.decode(content, self.schema)
+        else:
+            decoded, bad = content.decode(self.schema)
         with open(self.path(number), "wb") as file:
             body = _Hashed(file)
             for name in row_dtypes(self.schema):

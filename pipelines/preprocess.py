@@ -23,10 +23,11 @@ from typing import Any
 
 from pipelines.assemble import Assembler
 from pipelines.blocks import BLOCK_BYTES
-from pipelines.decode import WORTH_SCANNING, can_scan, prepare
+from pipelines.decode import Decoder, is_compiled
 from pipelines.detect import choose_schema
-from pipelines.engine import Workers, default_workers, interrupted_later, nothing
+from pipelines.engine import Workers, default_workers, interrupted_later
 from pipelines.ledger import Ledger
+from pipelines.parquet import is_parquet
 from pipelines.part import ENDING, PartStore, Receipt, most_common, read_receipt
 from pipelines.sources import expected_bytes, find_sources, source_bytes
 from pipelines.work import Block, check_tables, work_of
@@ -46,8 +47,7 @@ DECODER_VERSION = 2
 _WORTH_PROCESSES = 256 << 20  # a further process takes a second to start; the scanner reads four times as much in it
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
-"""Told (stage, done, total or None, decisions so far); bytes while reading, decisions while writing;
-"preparing the decoder" once where it is loaded, and compiled if it never was on this machine."""
+"""Told (stage, done, total or None, decisions so far); bytes while reading, decisions while writing."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class Preprocessed:
     manifest: Manifest
     seconds: float
     decoder: str
-    """Of text: "scanner" or "arrow"; the rows are the same."""
+    """What read the text: "arrow", "scanner" or "arrow, then scanner"; the rows are the same."""
+    advice: str | None = None
+    """What the user can do about a scanner that does not work."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -109,21 +111,22 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     with _told_in_two_lines(out), _working_alone(out):
         _sweep(out)
         try:
-            with contextlib.closing(work_of(sources, block_bytes)) as work:
+            with contextlib.closing(work_of(sources, block_bytes)) as work, contextlib.ExitStack() as stack:
                 table, blocks = choose_schema(schema, work)
-                store = _open_parts(out, sources, table, block_bytes)
-                workers = workers or _enough_workers(sources)
+                workers, start_after = (workers, 0) if workers else _enough_workers(sources, block_bytes)
+                texts = [name for name in sources if not is_parquet(name)]
+                decoder = stack.enter_context(Decoder(expected_bytes(texts), workers))
+                store = replace(_open_parts(out, sources, table, block_bytes), decoder=decoder)
                 with Assembler(out, store, max(1, shard_bytes // row_bytes(table)),
                                threads=workers if workers > 1 else 0) as assembler:
-                    with Workers(workers, can_scan if _worth_scanning(sources) else nothing) as processes:
-                        store = _with_decoder(store, sources, progress)  # while the others start
+                    with Workers(workers, start_after=start_after) as processes:
                         ledger = _run_blocks(store, blocks, sources, processes, limit, assembler, progress)
                     _quarantine(out, store, ledger, max_bad)
                     manifest = _commit(out, store, ledger, limit, assembler, progress)
         finally:
             _sweep(out)
         shutil.rmtree(out / PARTS, ignore_errors=True)
-    return Preprocessed(manifest, time.monotonic() - started, "scanner" if store.scanning else "arrow")
+    return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice)
 
 
 @contextlib.contextmanager
@@ -189,26 +192,14 @@ def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int)
     return PartStore(folder, schema)
 
 
-def _with_decoder(store: PartStore, sources: Sequence[str], progress: ProgressCallback) -> PartStore:
-    """With the scanner, where there is one and enough to read."""
-    if not _worth_scanning(sources):
-        return store
-    progress("preparing the decoder", 0, None, 0)
-    with interrupted_later():  # what LLVM calls back would swallow Ctrl-C
-        return replace(store, scanning=prepare(store.schema))
-
-
-def _worth_scanning(sources: Sequence[str]) -> bool:
+def _enough_workers(sources: Sequence[str], block_bytes: int) -> tuple[int, int]:
+    """One process a processor where there is enough to read, and after how many blocks the others start."""
     text = expected_bytes(sources)
-    return text is None or text >= WORTH_SCANNING
-
-
-def _enough_workers(sources: Sequence[str]) -> int:
-    """One process a processor, where there is enough to read."""
-    text = expected_bytes(sources)
-    if text is not None and text < _WORTH_PROCESSES:  # without asking for Numba, which takes a while
-        return 1
-    return 1 if text is not None and text < 4 * _WORTH_PROCESSES and can_scan() else default_workers()
+    if text is None:  # a pipe, which may end soon
+        return default_workers(), _WORTH_PROCESSES // block_bytes
+    if text < _WORTH_PROCESSES or (text < 4 * _WORTH_PROCESSES and is_compiled()):
+        return 1, 0
+    return default_workers(), 0
 
 
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], processes: Workers,
@@ -224,7 +215,12 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], p
             underway.append((block.source, block if limit is not None else None))
             yield block
 
-    ledger = Ledger(sources)
+    def update_decoder(decoded: int) -> None:
+        with interrupted_later():  # what LLVM calls back would swallow Ctrl-C
+            store.decoder.update(decoded)
+
+    ledger, decoded = Ledger(sources), 0
+    update_decoder(decoded)
     with contextlib.closing(processes.run_in_order(store.do, remembered())) as results:
         for receipt, read in results:
             source, block = underway.popleft()
@@ -236,6 +232,8 @@ def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], p
             if enough:
                 break
             progress("reading", before[source] + read, total, ledger.rows)
+            decoded += receipt.text_bytes
+            update_decoder(decoded)
     return ledger
 
 

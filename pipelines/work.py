@@ -1,52 +1,25 @@
 """The work of preprocess: blocks of text and blocks of Parquet, in the order of the sources.
 
-    Block.read()  ->  Content.decode(schema)  ->  rows, and what is wrong
+    Block.read()  ->  Content  ->  rows, and what is wrong
 
 Whoever takes a block need not know which of the two it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipelines.ahead import read_ahead
 from pipelines.blocks import blocks_of
-from pipelines.decoded import Bad, Decoded
-from pipelines.parquet import check_parquet, is_parquet, parquet_blocks
+from pipelines.decode import Text
+from pipelines.parquet import Rows, check_parquet, is_parquet, parquet_blocks
 from pipelines.sources import is_seekable
 from poke_bc.contract.errors import InputError
-from poke_bc.contract.schema import Schema
 
-
-class Content(Protocol):
-    """What a block holds: lines of text, or rows of a table, which are its lines."""
-
-    @property
-    def byte(self) -> int | None:
-        """Where it begins in the source; None for rows of a table."""
-
-    @property
-    def lines(self) -> int:
-        """How many."""
-
-    @property
-    def size(self) -> int:
-        """Bytes in the source: of the text after decompression, of Parquet as it lies in the file."""
-
-    @property
-    def digest(self) -> str:
-        """Equal only where the content is."""
-
-    def decode(self, schema: Schema, *, scanning: bool = False) -> tuple[Decoded, Iterator[Bad]]:
-        """All good lines as rows, and the bad ones in order."""
-
-    def until(self, line: int) -> Content:
-        """Up to line `line`, counted from 0."""
-
-    def first(self) -> Iterator[dict[str, Any]]:
-        """The first lines that can be read, as Python has them, checked no further."""
+Content = Text | Rows
+"""What a block holds: lines of text, or rows of a table, which are its lines."""
 
 
 class Block(Protocol):

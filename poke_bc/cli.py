@@ -153,16 +153,16 @@ def preprocess(
     _say(f"{result['decisions']:,} decisions of {result['trajectories']:,} trajectories in {result['seconds']:.1f} s "
          f"({result['decisions_per_s']:,.0f}/s) -> {out} ({result['shards']} shards, {result['bytes'] / 1e6:.1f} MB, "
          f"{result['bytes_per_decision']:.0f} bytes a decision)")
-    _say(f"schema {result['schema']} · labelled {result['labelled']:,} · legal masks: {result['legal_masks']} · "
-         f"duplicates {result['duplicates']:,} · quarantined {result['quarantined']:,}")
+    _say(f"schema {result['schema']} · decoder {result['decoder']} · labelled {result['labelled']:,} · "
+         f"legal masks: {result['legal_masks']} · duplicates {result['duplicates']:,} · "
+         f"quarantined {result['quarantined']:,}")
     counts = done.manifest.counts
     absent = len(done.manifest.schema.fields) - len(counts.present)
     if absent or counts.unknown_keys:
         _say(f"{len(counts.unknown_keys)} unknown keys left out · {absent} fields of the schema never there: "
              f"poke-bc inspect {out}")
-    if result["decoder"] == "arrow" and result["seconds"] > 20:
-        _say("text was read with Arrow; with Numba (pip install numba) and a folder where what it compiles can be kept "
-             "(NUMBA_CACHE_DIR) that goes several times as fast")
+    if done.advice:
+        _say(done.advice)
     _say(f"next: poke-bc split{'' if out == Path('data/shards') else f' {out}'}")
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 from typing import Any
 
+from pipelines.decode import describe
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import SHIPPED, load_schema
 from poke_bc.contract.split import SPLIT_VERSION
@@ -27,6 +28,7 @@ def info() -> dict[str, Any]:
         "system": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "decoder": describe(),
         "devices": _devices(),
     }
 

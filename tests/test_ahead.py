@@ -16,7 +16,8 @@ from tables import write_parquet
 from trajectories import make_trajectories, to_text, write_raw
 
 from pipelines.ahead import read_ahead
-from pipelines.blocks import Text, blocks_of
+from pipelines.blocks import blocks_of
+from pipelines.decode import Text
 from pipelines.preprocess import preprocess
 from pipelines.work import work_of
 from poke_bc.contract.errors import InputError

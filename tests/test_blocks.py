@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.blocks import Text, blocks_of
+from pipelines.blocks import blocks_of
+from pipelines.decode import Text
 from poke_bc.contract.errors import InputError
 
 texts = st.one_of(

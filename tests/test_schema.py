@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import FULL
 
-from pipelines.blocks import Block, Text
+from pipelines.blocks import Block
+from pipelines.decode import Text
 from pipelines.detect import choose_schema
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes

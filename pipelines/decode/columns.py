@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded, finish
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Decoded, finish
 from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS, pack_actions
 from poke_bc.contract.rows import CATEGORY_COLUMN, MAX_STEPS, NUMBER_COLUMN
 from poke_bc.contract.schema import FLAG, NUMBER, Field, Schema

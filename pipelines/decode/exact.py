@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, read_trajectory

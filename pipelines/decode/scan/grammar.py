@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.scan.compiling import compiled
-from pipelines.scan.machine import byte, trailing_zeros, word
-from pipelines.scan.numbers import DOUBT, read_number
+from pipelines.decode.scan.compiling import compiled
+from pipelines.decode.scan.machine import byte, trailing_zeros, word
+from pipelines.decode.scan.numbers import DOUBT, read_number
 from poke_bc.contract.nesting import DEEPEST
 
 QUOTE, BACKSLASH, COMMA, COLON = ord('"'), ord("\\"), ord(","), ord(":")

@@ -7,8 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scan.compiling import compiled, merged
-from pipelines.scan.grammar import (
+from pipelines.decode.scan.arrays import (
+    CHECKED_ACTION,
+    CHECKED_CANDIDATES,
+    COLUMN,
+    IS_FLAG,
+    IS_ID,
+    IS_NAME,
+    IS_NUMBER,
+    KIND,
+    LOW_BYTES,
+    VOCABULARY,
+    WIDTH,
+    hash_bytes,
+)
+from pipelines.decode.scan.compiling import compiled, merged
+from pipelines.decode.scan.grammar import (
     CLOSE_LIST,
     COMMA,
     NULL,
@@ -20,22 +34,9 @@ from pipelines.scan.grammar import (
     read_string,
     spaces,
 )
-from pipelines.scan.keys import is_name
-from pipelines.scan.machine import byte, word
-from pipelines.scan.numbers import DOUBT, read_number, to_half
-from pipelines.scan.plan import (
-    CHECKED_ACTION,
-    CHECKED_CANDIDATES,
-    COLUMN,
-    IS_FLAG,
-    IS_ID,
-    IS_NAME,
-    IS_NUMBER,
-    KIND,
-    VOCABULARY,
-    WIDTH,
-    hash_bytes,
-)
+from pipelines.decode.scan.keys import is_name
+from pipelines.decode.scan.machine import byte, word
+from pipelines.decode.scan.numbers import DOUBT, read_number, to_half
 from poke_bc.contract.actions import ALL_ACTIONS, GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.trajectory import FLOAT32_MAX, STEP_KEYS
 
@@ -59,7 +60,6 @@ def _words(names: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 _LABEL_WORDS, _LABEL_LENGTHS = _words(LABELS)
 _GIMMICK_WORDS, _GIMMICK_LENGTHS = _words(GIMMICKS)
-_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 
 
 @compiled
@@ -112,8 +112,8 @@ def _read_name(data, at, words, lengths):
         return MISSING, DOUBT
     for place in range(len(lengths)):
         first = min(lengths[place], 8)
-        if (word(data, at + 1) & _MASKS[first] == words[place, 0]
-                and word(data, at + 1 + first) & _MASKS[lengths[place] - first] == words[place, 1]):
+        if (word(data, at + 1) & LOW_BYTES[first] == words[place, 0]
+                and word(data, at + 1 + first) & LOW_BYTES[lengths[place] - first] == words[place, 1]):
             return float(place), at + 1 + lengths[place]
     return MISSING, DOUBT
 
@@ -164,18 +164,18 @@ def is_small_integer(figure):
 
 
 @merged
-def read_field(data, at, key, row, plan, rows):
+def read_field(data, at, key, row, schema, rows):
     """The value or values of a field into its columns: the place behind them."""
-    width = plan.fields[key, WIDTH]
-    column = plan.fields[key, COLUMN]
-    kind = plan.fields[key, KIND]
+    width = schema.fields[key, WIDTH]
+    column = schema.fields[key, COLUMN]
+    kind = schema.fields[key, KIND]
     values = rows.category if kind <= IS_NAME else rows.number
     if width > 1:
         if byte(data, at) != OPEN_LIST:
             return DOUBT
         at = spaces(data, at + 1)
     for place in range(width):
-        values[row, column + place], at = _read_value(data, at, key, kind, plan)
+        values[row, column + place], at = _read_value(data, at, key, kind, schema)
         if at == DOUBT:
             return DOUBT
         if width > 1:
@@ -188,15 +188,15 @@ def read_field(data, at, key, row, plan, rows):
 
 
 @merged
-def _read_value(data, at, key, kind, plan):
+def _read_value(data, at, key, kind, schema):
     """One value -> (an id, or the bits of a float16; end)."""
     if kind == IS_NAME:
-        return _name_id(data, at, plan.fields[key, VOCABULARY], plan)
+        return _name_id(data, at, schema.fields[key, VOCABULARY], schema)
     if kind == IS_FLAG:
         flag, end = read_bool(data, at)
         return np.uint16(_HALF_ONE * flag), end
     figure, end, whole = read_number(data, at)
-    if not plan.ranges[key, 0] <= figure <= plan.ranges[key, 1]:
+    if not schema.ranges[key, 0] <= figure <= schema.ranges[key, 1]:
         return np.uint16(0), DOUBT
     if kind != IS_NUMBER and not whole and figure != np.floor(figure):
         return np.uint16(0), DOUBT
@@ -206,18 +206,18 @@ def _read_value(data, at, key, kind, plan):
 
 
 @merged
-def _name_id(data, at, vocabulary, plan):
+def _name_id(data, at, vocabulary, schema):
     """A name -> (its id, 0 where the vocabulary lacks it; end)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return np.uint16(0), DOUBT
     length = end - at - 2
-    first, mask = plan.vocabularies[vocabulary, 0], plan.vocabularies[vocabulary, 1]
+    first, mask = schema.vocabularies[vocabulary, 0], schema.vocabularies[vocabulary, 1]
     place = hash_bytes(data, at + 1, length) & mask
     while True:
-        name = plan.entry_slots[first + place] - 1
+        name = schema.entry_slots[first + place] - 1
         if name < 0:
             return np.uint16(0), end
-        if plan.entries[name, 1] == length and is_name(data, at + 1, plan.names, plan.entries[name, 0], length):
-            return np.uint16(plan.entries[name, 2]), end
+        if schema.entries[name, 1] == length and is_name(data, at + 1, schema.names, schema.entries[name, 0], length):
+            return np.uint16(schema.entries[name, 2]), end
         place = (place + 1) & mask

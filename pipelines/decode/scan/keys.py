@@ -1,14 +1,29 @@
-"""Keys: which one stands here, whether it did in this object before, and whether all is as in an earlier step.
+"""Keys: which one comes next, whether its object had it before, and whether all is written as in an earlier step.
 
 A key with its value, written byte for byte as before, need not be read: its columns can be copied from that row.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
-from pipelines.scan.compiling import compiled
-from pipelines.scan.grammar import (
+from pipelines.decode.scan.arrays import (
+    AT,
+    FOLLOWER,
+    LOW_BYTES,
+    MORE,
+    NAME_AT,
+    NAME_LENGTH,
+    PREFIX,
+    ROW,
+    SEEN_IN,
+    SPAN,
+    THERE,
+    VALUES,
+    VALUES_BEFORE,
+    WHERE,
+    hash_bytes,
+)
+from pipelines.decode.scan.compiling import compiled
+from pipelines.decode.scan.grammar import (
     CLOSE_OBJECT,
     COMMA,
     NULL,
@@ -21,32 +36,15 @@ from pipelines.scan.grammar import (
     skip_value,
     spaces,
 )
-from pipelines.scan.machine import byte, word
-from pipelines.scan.numbers import DOUBT
-from pipelines.scan.plan import (
-    AT,
-    FOLLOWER,
-    MORE,
-    NAME_AT,
-    NAME_LENGTH,
-    PLACE,
-    PREFIX,
-    ROW,
-    SEEN_IN,
-    SPAN,
-    THERE,
-    VALUES,
-    VALUES_BEFORE,
-    hash_bytes,
-)
+from pipelines.decode.scan.machine import byte, word
+from pipelines.decode.scan.numbers import DOUBT
 
 NO_KEY = -1
-_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 
 
 @compiled
 def keep_counts(memory):
-    """The counts before a line."""
+    """Note the counts before a line."""
     for field in range(memory.present.shape[1]):
         memory.present[1, field] = memory.present[0, field]
     for number in range(memory.counts[1]):
@@ -55,7 +53,7 @@ def keep_counts(memory):
 
 @compiled
 def forget(memory):
-    """The counts as they were before the line; and nothing of its rows, which will be overwritten."""
+    """Restore the counts before the line, and forget its rows, which will be overwritten."""
     for field in range(memory.present.shape[1]):
         memory.present[0, field] = memory.present[1, field]
     for number in range(memory.counts[1]):
@@ -72,34 +70,33 @@ def begin_object(memory):
 
 
 @compiled
-def read_key(data, at, where, plan, memory):
-    """The key whose quote is at `at`, with its colon: (its number or NO_KEY, where it stands, where its value does)."""
+def read_key(data, at, where, schema, memory):
+    """The key whose quote is at `at`, with its colon: (its number or NO_KEY, position of its value)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
-        return NO_KEY, at, DOUBT
+        return NO_KEY, DOUBT
     length = end - at - 2
-    slots = plan.key_slots[where]
+    slots = schema.key_slots[where]
     mask = len(slots) - 1
     place = hash_bytes(data, at + 1, length) & mask
     value = after_colon(data, end)
-    while True:
-        key = np.int64(slots[place]) - 1
-        if key < 0:
-            return NO_KEY, at, value
-        if plan.keys[key, 1] == length and is_name(data, at + 1, plan.names, plan.keys[key, 0], length):
-            return key, at, value
+    while slots[place]:
+        key = slots[place] - 1
+        if schema.keys[key, 1] == length and is_name(data, at + 1, schema.names, schema.keys[key, 0], length):
+            return key, value
         place = (place + 1) & mask
+    return NO_KEY, value
 
 
 @compiled
 def is_name(data, at, names, first, length):
-    """Whether a name stands at `at`."""
+    """Whether a name of `names` stands at `at`."""
     count = 0
     while count + 8 <= length:
         if word(data, at + count) != word(names, first + count):
             return False
         count += 8
-    return (word(data, at + count) ^ word(names, first + count)) & _MASKS[length - count] == 0
+    return (word(data, at + count) ^ word(names, first + count)) & LOW_BYTES[length - count] == 0
 
 
 @compiled
@@ -110,7 +107,7 @@ def skip_unknown(data, begin, value, where, depth, this, memory):
     mask = len(memory.unknown_slots) - 1
     place = (hash_bytes(data, begin, length) + where) & mask
     while True:
-        number = np.int64(memory.unknown_slots[place]) - 1
+        number = memory.unknown_slots[place] - 1
         if number < 0:
             number = memory.counts[1]
             if number == len(memory.unknown):
@@ -119,11 +116,10 @@ def skip_unknown(data, begin, value, where, depth, this, memory):
             memory.unknown_slots[place] = number + 1
             memory.unknown[number, NAME_AT] = begin
             memory.unknown[number, NAME_LENGTH] = length
-            memory.unknown[number, PLACE] = where
+            memory.unknown[number, WHERE] = where
             break
-        first = memory.unknown[number, NAME_AT]
-        if (memory.unknown[number, PLACE] == where and memory.unknown[number, NAME_LENGTH] == length
-                and common_bytes(data, first, begin, length) == length):
+        if (memory.unknown[number, WHERE] == where and memory.unknown[number, NAME_LENGTH] == length
+                and common_bytes(data, memory.unknown[number, NAME_AT], begin, length) == length):
             break
         place = (place + 1) & mask
     if memory.unknown[number, SEEN_IN] == this:
@@ -137,7 +133,7 @@ def skip_unknown(data, begin, value, where, depth, this, memory):
 
 @compiled
 def repeats(data, at, last, memory):
-    """What stands at `at` of the key that followed `last` before: (key or NO_KEY, all of it or only its prefix)."""
+    """The key that came after `last` before, if it does again at `at`, or NO_KEY; and whether its value is the same."""
     key = memory.keys[last, FOLLOWER]
     before = memory.keys[key, AT]
     if before < 0:
@@ -152,19 +148,14 @@ def repeats(data, at, last, memory):
 
 @compiled
 def remember(data, at, value, end, key, last, row, there, memory):
-    """Note how a key with its value is written; returns the next key's place, the closing brace's, or DOUBT."""
-    end = spaces(data, end)
-    more = byte(data, end) == COMMA
-    if more:
-        end = spaces(data, end + 1)
-        if byte(data, end) != QUOTE:
-            return DOUBT
-    elif byte(data, end) != CLOSE_OBJECT:
+    """Note how a key with its value is written; the position of the next key or the closing brace, or DOUBT."""
+    end = after_value(data, end)
+    if end == DOUBT:
         return DOUBT
     memory.keys[key, AT] = at
     memory.keys[key, PREFIX] = value - at
     memory.keys[key, SPAN] = end - at
-    memory.keys[key, MORE] = more
+    memory.keys[key, MORE] = byte(data, end) == QUOTE
     memory.keys[key, ROW] = row
     memory.keys[key, THERE] = there
     memory.keys[last, FOLLOWER] = key
@@ -172,8 +163,8 @@ def remember(data, at, value, end, key, last, row, there, memory):
 
 
 @compiled
-def after_unknown(data, at):
-    """The next key's place, the closing brace's, or DOUBT."""
+def after_value(data, at):
+    """The position of the next key or of the closing brace behind a value that ended at `at`, or DOUBT."""
     if at == DOUBT:
         return DOUBT
     at = spaces(data, at)

@@ -1,6 +1,6 @@
 """A fast reader of text: all of it through Arrow's JSON reader, which is more lenient than a trajectory file may be.
 
-Its result counts only where these checks and those of pipelines.from_arrow hold for all of the text.
+Its result counts only where these checks and those of pipelines.decode.columns hold for all of the text.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import pyarrow as pa
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded
-from pipelines.from_arrow import STEP_TYPES, NotSure, field_type, rows_from_arrow, sure
+from pipelines.decode.columns import STEP_TYPES, NotSure, field_type, rows_from_arrow, sure
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Decoded
 from poke_bc.contract.nesting import DEEPEST, nesting, skeleton
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS
 
-__all__ = ["NotSure", "decode_fast"]
+__all__ = ["NotSure", "decode_with_arrow"]
 
 _INFER_BYTES = 256 << 10  # up to this Arrow may infer what it likes
 
 
-def decode_fast(data: bytes, line: int, schema: Schema) -> Decoded:
+def decode_with_arrow(data: bytes, line: int, schema: Schema) -> Decoded:
     """All lines through Arrow. Raises NotSure unless every line is surely a good one."""
     lines = _line_numbers(data, line)
     table = _parse(data, schema)

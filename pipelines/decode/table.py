@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decoded import Bad, Decoded
-from pipelines.from_arrow import STEP_TYPES, NotSure, rows_from_arrow
-from pipelines.read_exact import from_trajectories
+from pipelines.decode.columns import STEP_TYPES, NotSure, rows_from_arrow
+from pipelines.decode.decoded import Bad, Decoded
+from pipelines.decode.exact import from_trajectories
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, check_trajectory
 

@@ -1,0 +1,19 @@
+"""Decoding: lines of text and rows of tables -> rows of a data set, and what is wrong with the others.
+
+    text.py        whole lines, and where they are in their source
+    table.py       rows of an Arrow table -> decoded
+    decoder.py     text -> decoded; which of the readers below takes it
+    scan/          the scanner: bytes straight into rows, compiled by Numba
+    arrow_json.py  text through Arrow's JSON reader
+    columns.py     Arrow's columns -> rows, checked all at once
+    exact.py       line by line through the contract's definition of a trajectory, which has the last word
+    decoded.py     what all of them give
+"""
+
+from pipelines.decode.decoded import Bad, Decoded, concat
+from pipelines.decode.decoder import Decoder, decode, describe, is_compiled
+from pipelines.decode.table import decode_batch, row_of
+from pipelines.decode.text import FIRST_LINES, Text
+
+__all__ = ["FIRST_LINES", "Bad", "Decoded", "Decoder", "Text", "concat", "decode", "decode_batch",
+           "describe", "is_compiled", "row_of"]
