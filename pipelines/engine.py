@@ -36,22 +36,16 @@ class Workers:
     Args:
         count: how many.
         load: done by each of the others before its first task.
-        start_after: tasks that this process does alone before the others start.
     """
 
-    def __init__(self, count: int, load: Callable[[], object] = nothing, *, start_after: int = 0) -> None:
+    def __init__(self, count: int, load: Callable[[], object] = nothing) -> None:
         _calm_threads()
         self.count = count
-        self._load, self._start_after = load, start_after
+        self._load = load
         self._pool: ProcessPoolExecutor | None = None
         self._starting: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        if self._start_after == 0:
-            self._start_others()
-        return self
-
-    def _start_others(self) -> None:
         if self.count > 1:
             self._pool = ProcessPoolExecutor(self.count - 1, multiprocessing.get_context("spawn"), _begin,
                                              (self._load,))
@@ -60,6 +54,7 @@ class Workers:
             except BaseException:
                 self.__exit__()
                 raise
+        return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
@@ -71,12 +66,14 @@ class Workers:
         Whenever each of the others has tasks waiting, this process does the next one itself. So a long list of tasks
         that carry their data costs no memory: at most two tasks a worker are under way.
         """
+        if self._pool is None:
+            for number, task in enumerate(tasks):
+                yield job(number, task)
+            return
         results: deque[Future[R]] = deque()
         try:
             for number, task in enumerate(_until_one_fails(tasks, results)):
-                if number == self._start_after > 0:
-                    self._start_others()
-                if self._pool is not None and self._is_waiting(results):
+                if self._is_waiting(results):
                     results.append(self._pool.submit(job, number, task))
                 else:
                     results.append(_done(job, number, task))

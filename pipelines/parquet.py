@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.blocks import BLOCK_BYTES
-from pipelines.decode import FIRST_LINES, Bad, Decoded, concat, decode_batch, row_of
+from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
 from poke_bc.contract.schema import Schema
@@ -122,7 +122,7 @@ class Rows:
     def first(self) -> Iterator[dict[str, Any]]:
         """The first rows that can be read, as Python has them."""
         batch = next(self._batches())
-        for number in range(min(batch.num_rows, FIRST_LINES)):
+        for number in range(min(batch.num_rows, SAMPLED_LINES)):
             with contextlib.suppress(BadLine):
                 yield row_of(batch, number, None)
 

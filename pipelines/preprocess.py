@@ -113,13 +113,13 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         try:
             with contextlib.closing(work_of(sources, block_bytes)) as work, contextlib.ExitStack() as stack:
                 table, blocks = choose_schema(schema, work)
-                workers, start_after = (workers, 0) if workers else _enough_workers(sources, block_bytes)
+                workers = workers or _enough_workers(sources)
                 texts = [name for name in sources if not is_parquet(name)]
                 decoder = stack.enter_context(Decoder(expected_bytes(texts), workers))
                 store = replace(_open_parts(out, sources, table, block_bytes), decoder=decoder)
                 with Assembler(out, store, max(1, shard_bytes // row_bytes(table)),
                                threads=workers if workers > 1 else 0) as assembler:
-                    with Workers(workers, start_after=start_after) as processes:
+                    with Workers(workers) as processes:
                         ledger = _run_blocks(store, blocks, sources, processes, limit, assembler, progress)
                     _quarantine(out, store, ledger, max_bad)
                     manifest = _commit(out, store, ledger, limit, assembler, progress)
@@ -192,14 +192,12 @@ def _open_parts(out: Path, sources: list[str], schema: Schema, block_bytes: int)
     return PartStore(folder, schema)
 
 
-def _enough_workers(sources: Sequence[str], block_bytes: int) -> tuple[int, int]:
-    """One process a processor where there is enough to read, and after how many blocks the others start."""
+def _enough_workers(sources: Sequence[str]) -> int:
+    """One process a processor, where there is enough to read."""
     text = expected_bytes(sources)
-    if text is None:  # a pipe, which may end soon
-        return default_workers(), _WORTH_PROCESSES // block_bytes
-    if text < _WORTH_PROCESSES or (text < 4 * _WORTH_PROCESSES and is_compiled()):
-        return 1, 0
-    return default_workers(), 0
+    if text is not None and (text < _WORTH_PROCESSES or (text < 4 * _WORTH_PROCESSES and is_compiled())):
+        return 1
+    return default_workers()
 
 
 def _run_blocks(store: PartStore, blocks: Iterator[Block], sources: list[str], processes: Workers,

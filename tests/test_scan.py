@@ -138,6 +138,16 @@ def test_unknown_keys_of_any_shape_are_stepped_over_and_counted() -> None:
     assert scanned_alone(text) == by_hand(text, BASIC)[0]
 
 
+def test_a_text_with_many_doubtful_bytes_is_left_to_arrow() -> None:
+    lines = [to_line(raw) for raw in make_trajectories(6)]
+    lines[3] = lines[3].replace(b'"turn"', b'"t\\u0075rn"')
+    text = b"\n".join(lines)
+    for most, left in ((len(lines[3]), False), (len(lines[3]) - 1, True)):
+        with mock.patch.object(scanner_module, "_MOST_DOUBTFUL_BYTES", most):
+            assert (scanner()(text, 0, 0, BASIC) is None) == left
+            assert by_decode(text, BASIC) == by_hand(text, BASIC)
+
+
 def test_more_unknown_keys_than_it_can_remember_are_still_counted() -> None:
     raws = make_trajectories(20)
     for number, raw in enumerate(raws):

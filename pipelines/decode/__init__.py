@@ -13,7 +13,7 @@
 from pipelines.decode.decoded import Bad, Decoded, concat
 from pipelines.decode.decoder import Decoder, decode, describe, is_compiled
 from pipelines.decode.table import decode_batch, row_of
-from pipelines.decode.text import FIRST_LINES, Text
+from pipelines.decode.text import SAMPLED_LINES, Text
 
-__all__ = ["FIRST_LINES", "Bad", "Decoded", "Decoder", "Text", "concat", "decode", "decode_batch",
-           "describe", "is_compiled", "row_of"]
+__all__ = ["SAMPLED_LINES", "Bad", "Decoded", "Decoder", "Text", "concat", "decode", "decode_batch", "describe",
+           "is_compiled", "row_of"]

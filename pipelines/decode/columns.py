@@ -8,7 +8,6 @@ must look at each trajectory. Columns may have any type that means the same, suc
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -77,25 +76,20 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
                              if name not in STEP_TYPES and name != "observation"), "$.steps[].")
     unknown += _with_values(((name, every_observation[name]) for name in every_observation
                              if name not in schema.field_names), "$.steps[].observation.")
-    rewards_N = _float32s(step["reward"], 0.0, n)
     rows = {
         CATEGORY_COLUMN: _matrix(schema.categories, observation, n, schema, np.dtype(np.uint16)),
         NUMBER_COLUMN: _matrix(schema.numbers, observation, n, schema, np.dtype(np.float16)),
-        "reward": rewards_N,
+        "reward": _float32s(step["reward"], 0.0, n),
         "done": _done(step["done"], counts_T),
         "weight": _float32s(step["weight"], 1.0, n),
         "gimmick": _index_of(step["gimmick"], GIMMICKS, n),
         **_labels(step, n),
     }
     sure(rows["weight"].min(initial=0.0) >= 0)
-    totals_T = _totals(keys["total_reward"], rewards_N, counts_T)
-    for name in ("rating", "opponent_rating"):
+    for name in ("total_reward", "rating", "opponent_rating"):
         _float32s(keys[name], 0.0, len(lines))
         keys[name] = pc.add(keys[name], 0.0)  # -0.0 becomes 0.0
-    trajectories = pa.table({**keys, "total_reward": totals_T, "rows": counts_T.astype(np.uint32), "line": lines},
-                            schema=TRAJECTORY_SCHEMA)
-    finished = finish(rows, rewards_N, counts_T, totals_T, ids.to_pylist(), schema)
-    return Decoded(finished, trajectories, unknown, present)
+    return Decoded(*finish(rows, counts_T, keys, lines, schema), unknown, present)
 
 
 def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Counter[str]:
@@ -269,15 +263,3 @@ def _labels(step: Mapping[str, pa.Array | None], n: int) -> dict[str, NDArray[An
     candidates_N = np.where(censored_N, candidates_N, 0).astype(np.uint16)
     sure(not ((candidates_N & ~legal_N)[legal_N != 0]).any())
     return {"legal": legal_N, "candidates": candidates_N, "action": action_N}
-
-
-def _totals(values: pa.Array, rewards_N: NDArray[np.float64], counts_T: NDArray[np.int64]) -> NDArray[np.float64]:
-    """total_reward, or where it is missing the sum of the rewards."""
-    totals_T = _float32s(values, 0.0, len(values))
-    if values.null_count:
-        missing_T = ~pc.is_valid(values).to_numpy(zero_copy_only=False)
-        first_T = np.cumsum(counts_T) - counts_T
-        # fsum per trajectory, as the exact reader does: a running sum rounds differently
-        for place in np.flatnonzero(missing_T):
-            totals_T[place] = math.fsum(rewards_N[first_T[place]: first_T[place] + counts_T[place]])
-    return totals_T

@@ -1,4 +1,4 @@
-"""A piece of a text: whole lines, and where they are in their source."""
+"""Some whole lines of a text."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from poke_bc.contract.files import digest
 from poke_bc.contract.trajectory import BadLine, parse_strict
 
-FIRST_LINES = 200
-"""Lines, or rows of a table, that `first` tries."""
+SAMPLED_LINES = 200
+"""Lines that `first` tries."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Whole lines; the last one may lack its newline."""
+    """Whole lines and where they begin."""
 
     data: bytes
     byte: int
@@ -34,7 +34,7 @@ class Text:
 
     @cached_property
     def lines(self) -> int:
-        """Number of lines that start here, the long one among them."""
+        """Lines that start here."""
         count, at = 0, self.data.find(b"\n")
         while at >= 0:  # three times as fast as bytes.count where lines are long
             count, at = count + 1, self.data.find(b"\n", at + 1)
@@ -42,12 +42,12 @@ class Text:
 
     @property
     def size(self) -> int:
-        """Bytes that were read."""
+        """Bytes of these lines, without a long line."""
         return len(self.data)
 
     @property
     def digest(self) -> str:
-        """xxh3 of the bytes."""
+        """xxh3 of these bytes."""
         return digest(self.data)
 
     def until(self, line: int) -> Text:
@@ -56,7 +56,7 @@ class Text:
         return Text(data[: len(self.data)], self.byte)
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """The first lines that are JSON objects, as Python has them."""
-        for line in self.data.split(b"\n", FIRST_LINES)[:FIRST_LINES]:
+        """The first lines that are JSON objects, not checked any further."""
+        for line in self.data.split(b"\n", SAMPLED_LINES)[:SAMPLED_LINES]:
             with contextlib.suppress(BadLine):
                 yield parse_strict(line)

@@ -7,55 +7,49 @@ Few arrays with several columns instead of many arrays: each one costs time in e
 
 from __future__ import annotations
 
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.decode.scan.compiling import compiled, entry
+from pipelines.decode.scan.compiling import compiled, entry, merged
+from pipelines.decode.scan.grammar import room_for_keys
 from pipelines.decode.scan.machine import PADDING, word
-from poke_bc.contract.nesting import DEEPEST
+from poke_bc.contract.actions import GIMMICKS, LABELS
 from poke_bc.contract.schema import FLAG, INTEGER, NUMBER, Field, Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
 IS_ID, IS_NAME, IS_NUMBER, IS_INTEGER, IS_FLAG = range(5)
 TOP_KEYS = (*TRAJECTORY_KEYS, "steps")
-OBSERVATION, STEP, TOP = range(3)
-"""The kind of object a key belongs to."""
-
-MOST_NESTED_KEYS = 256
-"""Keys of all open objects together inside one unknown value; more are left to the exact reader."""
-LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
-"""Masks of the lowest 0 to 8 bytes of a word."""
+OBSERVATION, STEP, TOP, LABEL_NAMES, GIMMICK_NAMES, FIRST_VOCABULARY = range(6)
+"""Tables of names: the keys of each kind of object, values of step keys, closed vocabularies."""
 
 _MOST_UNKNOWN = 256
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 
 
 class SchemaArrays(NamedTuple):
     """A schema. Keys are numbered: the F fields, then STEP_KEYS, then TOP_KEYS."""
 
-    names: NDArray[np.uint8]
-    """The bytes of all names, of keys and in vocabularies, one after the other, padded."""
-    keys: NDArray[np.int64]
-    """[keys, 2] where a key's name begins in `names`, and its length."""
-    key_slots: NDArray[np.int32]
-    """[3, slots] hash tables of the keys of each kind of object: key + 1, 0 where free."""
+    text: NDArray[np.uint8]
+    """The bytes of all names, one after the other, padded."""
+    names: NDArray[np.int64]
+    """[names, 3] where a name begins in `text`, its length, and what it means: a key, an id, a place in LABELS."""
+    slots: NDArray[np.int32]
+    """Hash tables, one after the other: name + 1, 0 where free."""
+    tables: NDArray[np.int64]
+    """[tables, 2] where a table begins in `slots`, and its size less one."""
     fields: NDArray[np.int64]
-    """[F, 4] KIND, WIDTH, COLUMN, VOCABULARY."""
+    """[F, 4] KIND, WIDTH, COLUMN, TABLE (of a category whose vocabulary is closed)."""
     ranges: NDArray[np.float64]
     """[F, 2] lowest and highest value."""
-    entries: NDArray[np.int64]
-    """[names, 3] of closed vocabularies: where a name begins in `names`, its length, its id."""
-    entry_slots: NDArray[np.int32]
-    """Hash tables of entries, one vocabulary after the other: entry + 1, 0 where free."""
-    vocabularies: NDArray[np.int64]
-    """[V, 2] where a vocabulary's table begins in `entry_slots`, and its size less one."""
     category_default: NDArray[np.uint16]
     number_default: NDArray[np.uint16]
 
 
-KIND, WIDTH, COLUMN, VOCABULARY = range(4)
+KIND, WIDTH, COLUMN, TABLE = range(4)
 
 
 class RowArrays(NamedTuple):
@@ -83,7 +77,7 @@ class LineArrays(NamedTuple):
     lines: NDArray[np.int64]
     """[T, 2] rows, line number."""
     doubts: NDArray[np.int64]
-    """[D, 4] of doubtful lines: number, first byte, byte behind the last, trajectories before it."""
+    """[D, 3] of doubtful lines: number, first byte, byte behind the last."""
 
 
 class Memory(NamedTuple):
@@ -107,62 +101,86 @@ AT, PREFIX, SPAN, MORE, ROW, THERE, FOLLOWER, SEEN = range(8)
 or the closing brace; whether a key followed (1), a brace (0), or the value does not count (-1); the row it filled;
 whether it was not null; the key that came next; the object it was last seen in."""
 
-NAME_AT, NAME_LENGTH, WHERE, SEEN_IN, VALUES, VALUES_BEFORE = range(6)
-"""Columns of Memory.unknown."""
+NAME_AT, NAME_LENGTH, WHERE, SEEN_IN, VALUES = range(5)
+"""Columns of Memory.unknown; one more holds VALUES before the line."""
 
 
 @compiled
-def hash_bytes(data, at, count):
-    """An int64, at least 0, that depends on `count` bytes from `at` on."""
-    mixed = np.uint64(count) * _MULTIPLIER
-    while count > 0:
-        mixed = (mixed ^ (word(data, at) & LOW_BYTES[min(count, 8)])) * _MULTIPLIER
+def hash_bytes(data, at, length):
+    """An int64, at least 0, that depends on `length` bytes from `at` on."""
+    mixed = np.uint64(length) * _MULTIPLIER
+    while length > 0:
+        mixed = (mixed ^ (word(data, at) & _LOW_BYTES[min(length, 8)])) * _MULTIPLIER
         mixed ^= mixed >> np.uint64(29)
         at += 8
-        count -= 8
+        length -= 8
     return np.int64((mixed ^ (mixed >> np.uint64(32))) >> np.uint64(1))
 
 
+@compiled
+def _is_name(data, at, text, first, length):
+    """Whether the name that begins at `first` in `text` is at `at`."""
+    while length > 0:
+        if (word(data, at) ^ word(text, first)) & _LOW_BYTES[min(length, 8)] != 0:
+            return False
+        at += 8
+        first += 8
+        length -= 8
+    return True
+
+
+@merged
+def find(data, at, length, table, schema):
+    """What the name at `at` means, by a table; -1 where it is not in there."""
+    begin, mask = schema.tables[table, 0], schema.tables[table, 1]
+    place = hash_bytes(data, at, length) & mask
+    while True:
+        name = schema.slots[begin + place] - 1
+        if name < 0:
+            return -1
+        if schema.names[name, 1] == length and _is_name(data, at, schema.text, schema.names[name, 0], length):
+            return schema.names[name, 2]
+        place = (place + 1) & mask
+
+
 @entry
-def _enter(names, first, length, slots, start, stop, origin):
-    """Enter the names [start, stop), numbered from `origin`, into a table whose size is a power of two."""
+def _enter(text, names, slots, start, stop):
+    """Enter the names [start, stop) into a table whose size is a power of two."""
     mask = len(slots) - 1
-    for number in range(start, stop):
-        place = hash_bytes(names, first[number], length[number]) & mask
+    for name in range(start, stop):
+        place = hash_bytes(text, names[name, 0], names[name, 1]) & mask
         while slots[place]:
             place = (place + 1) & mask
-        slots[place] = number - origin + 1
+        slots[place] = name + 1
 
 
 def schema_arrays(schema: Schema) -> SchemaArrays:
     """The arrays for a schema."""
-    fields = schema.fields
-    keys = [*(field.name for field in fields), *STEP_KEYS, *TOP_KEYS]
-    closed = {name: vocabulary.ids for name, vocabulary in schema.vocabularies.items() if not vocabulary.is_open}
-    encoded = [name.encode() for name in [*keys, *(word_ for ids in closed.values() for word_ in ids)]]
-    names = np.frombuffer(b"".join(encoded) + bytes(PADDING), np.uint8)
+    closed = [name for name, vocabulary in schema.vocabularies.items() if not vocabulary.is_open]
+    keys = count()
+    tables: list[dict[str, int]] = [
+        *(dict(zip(names, keys, strict=False)) for names in ([field.name for field in schema.fields], STEP_KEYS,
+                                                             TOP_KEYS)),
+        *({name: place for place, name in enumerate(names)} for names in (LABELS, GIMMICKS)),
+        *(dict(schema.vocabularies[name].ids) for name in closed)]
+    encoded = [name.encode() for table in tables for name in table]
     length = np.array([len(name) for name in encoded], np.int64)
-    first = np.cumsum(length) - length
-    borders = [0, len(fields), len(fields) + len(STEP_KEYS), len(keys)]
-    key_slots = np.zeros((3, _table_size(len(keys))), np.int32)
-    for where in (OBSERVATION, STEP, TOP):
-        _enter(names, first, length, key_slots[where], borders[where], borders[where + 1], 0)
-    slots, vocabularies, start = [np.zeros(0, np.int32)], [], len(keys)
-    for ids in closed.values():
-        table = np.zeros(_table_size(len(ids)), np.int32)
-        _enter(names, first, length, table, start, start + len(ids), len(keys))
-        vocabularies.append((sum(map(len, slots)), len(table) - 1))
-        slots.append(table)
-        start += len(ids)
-    place_of = {name: place for place, name in enumerate(closed)}
+    text = np.frombuffer(b"".join(encoded) + bytes(PADDING), np.uint8)
+    names = np.stack([np.cumsum(length) - length, length,
+                      np.array([number for table in tables for number in table.values()], np.int64)], axis=1)
+    sizes = np.array([1 << (2 * len(table)).bit_length() for table in tables], np.int64)
+    begins = np.cumsum(sizes) - sizes
+    slots = np.zeros(sizes.sum(), np.int32)
+    stop = 0
+    for table, begin, size in zip(tables, begins, sizes, strict=True):
+        start, stop = stop, stop + len(table)
+        _enter(text, names, slots[begin: begin + size], start, stop)
     return SchemaArrays(
-        names=names, keys=np.stack([first, length], axis=1)[: len(keys)].copy(), key_slots=key_slots,
+        text=text, names=names, slots=slots, tables=np.stack([begins, sizes - 1], axis=1),
         fields=np.array([(_kind(field, schema), field.width, schema.columns[field.name].start,
-                          place_of.get(field.vocab, 0)) for field in fields], np.int64),
-        ranges=np.array([(field.low, field.high) for field in fields], np.float64),
-        entries=np.stack([first[len(keys):], length[len(keys):],
-                          np.array([id_ for ids in closed.values() for id_ in ids.values()], np.int64)], axis=1),
-        entry_slots=np.concatenate(slots), vocabularies=np.array(vocabularies, np.int64).reshape(-1, 2),
+                          FIRST_VOCABULARY + closed.index(field.vocab) if field.vocab in closed else 0)
+                         for field in schema.fields], np.int64),
+        ranges=np.array([(field.low, field.high) for field in schema.fields], np.float64),
         category_default=np.array([field.default for field in schema.categories for _ in range(field.width)],
                                   np.uint16),
         number_default=np.array([field.default for field in schema.numbers for _ in range(field.width)],
@@ -173,10 +191,6 @@ def _kind(field: Field, schema: Schema) -> int:
     if field.is_category:
         return IS_ID if schema.vocabularies[field.vocab].is_open else IS_NAME
     return {NUMBER: IS_NUMBER, INTEGER: IS_INTEGER, FLAG: IS_FLAG}[field.kind]
-
-
-def _table_size(entries: int) -> int:
-    return 1 << (2 * entries).bit_length()
 
 
 def room_for_rows(schema: Schema, most: int) -> RowArrays:
@@ -190,7 +204,7 @@ def room_for_lines(most: int, most_doubts: int) -> LineArrays:
     """Room for `most` trajectories and `most_doubts` doubtful lines."""
     keys = len(TRAJECTORY_KEYS)
     return LineArrays(spans=np.empty((most, keys, 3), np.int64), figures=np.empty((most, keys)),
-                      lines=np.empty((most, 2), np.int64), doubts=np.empty((most_doubts, 4), np.int64))
+                      lines=np.empty((most, 2), np.int64), doubts=np.empty((most_doubts, 3), np.int64))
 
 
 def new_memory(schema: Schema) -> Memory:
@@ -202,4 +216,4 @@ def new_memory(schema: Schema) -> Memory:
     keys[:, FOLLOWER] = known  # which never follows anything
     return Memory(keys=keys, present=np.zeros((2, fields), np.int64), unknown=np.zeros((_MOST_UNKNOWN, 6), np.int64),
                   unknown_slots=np.zeros(4 * _MOST_UNKNOWN, np.int32), counts=np.zeros(2, np.int64),
-                  nested=np.empty((MOST_NESTED_KEYS + DEEPEST + 1, 2), np.int64))
+                  nested=room_for_keys())

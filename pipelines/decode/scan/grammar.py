@@ -149,12 +149,6 @@ def _wide_character(data, at):
 
 
 @compiled
-def same_bytes(data, first, second, count):
-    """Whether `count` bytes are the same at both places."""
-    return common_bytes(data, first, second, count) == count
-
-
-@compiled
 def common_bytes(data, first, second, limit):
     """How many bytes are the same from both places on, at most `limit`."""
     count = 0
@@ -236,7 +230,7 @@ def _next_key(data, at, first, known, keys):
     if end == DOUBT or holds != PLAIN or known == _MOST_KEYS:
         return DOUBT, known
     for other in range(first, known):
-        if keys[other, 1] == end - at and same_bytes(data, keys[other, 0], at, end - at):
+        if keys[other, 1] == end - at and common_bytes(data, keys[other, 0], at, end - at) == end - at:
             return DOUBT, known
     keys[known, 0] = at
     keys[known, 1] = end - at

@@ -48,8 +48,8 @@ from pipelines.decode.scan.keys import (
     NO_KEY,
     after_value,
     begin_object,
+    copy_counts,
     forget,
-    keep_counts,
     read_key,
     remember,
     repeats,
@@ -90,7 +90,7 @@ def scan_lines(data, at, stop, line, row, trajectory, doubts, schema, rows, line
             at = here + 1
             line += 1
             continue
-        keep_counts(memory)
+        copy_counts(memory, 0, 1)
         end, next_row = _read_line(data, here, row, trajectory, schema, rows, lines, memory)
         if end == DOUBT:
             end = here
@@ -101,7 +101,6 @@ def scan_lines(data, at, stop, line, row, trajectory, doubts, schema, rows, line
             lines.doubts[doubts, 0] = line
             lines.doubts[doubts, 1] = at
             lines.doubts[doubts, 2] = end
-            lines.doubts[doubts, 3] = trajectory
             doubts += 1
             forget(memory)
         else:
@@ -254,7 +253,7 @@ def _read_step(data, at, row, schema, rows, memory):
             there = four(data, value) != NULL
             end = value + 4
             if where == STEP:
-                rows.scalars[row, key - fields], end = read_step_value(data, value, key - fields)
+                rows.scalars[row, key - fields], end = read_step_value(data, value, key - fields, schema)
             elif there:
                 end = read_field(data, value, key, row, schema, rows)
             if end == DOUBT:

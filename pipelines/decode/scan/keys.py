@@ -8,7 +8,6 @@ from __future__ import annotations
 from pipelines.decode.scan.arrays import (
     AT,
     FOLLOWER,
-    LOW_BYTES,
     MORE,
     NAME_AT,
     NAME_LENGTH,
@@ -18,8 +17,8 @@ from pipelines.decode.scan.arrays import (
     SPAN,
     THERE,
     VALUES,
-    VALUES_BEFORE,
     WHERE,
+    find,
     hash_bytes,
 )
 from pipelines.decode.scan.compiling import compiled
@@ -36,28 +35,25 @@ from pipelines.decode.scan.grammar import (
     skip_value,
     spaces,
 )
-from pipelines.decode.scan.machine import byte, word
+from pipelines.decode.scan.machine import byte
 from pipelines.decode.scan.numbers import DOUBT
 
 NO_KEY = -1
 
 
 @compiled
-def keep_counts(memory):
-    """Note the counts before a line."""
+def copy_counts(memory, source, target):
+    """Copy the counts by now (0) over those before the line (1), or the other way round."""
     for field in range(memory.present.shape[1]):
-        memory.present[1, field] = memory.present[0, field]
+        memory.present[target, field] = memory.present[source, field]
     for number in range(memory.counts[1]):
-        memory.unknown[number, VALUES_BEFORE] = memory.unknown[number, VALUES]
+        memory.unknown[number, VALUES + target] = memory.unknown[number, VALUES + source]
 
 
 @compiled
 def forget(memory):
     """Restore the counts before the line, and forget its rows, which will be overwritten."""
-    for field in range(memory.present.shape[1]):
-        memory.present[0, field] = memory.present[1, field]
-    for number in range(memory.counts[1]):
-        memory.unknown[number, VALUES] = memory.unknown[number, VALUES_BEFORE]
+    copy_counts(memory, 1, 0)
     for key in range(len(memory.keys)):
         memory.keys[key, AT] = -1
 
@@ -75,28 +71,7 @@ def read_key(data, at, where, schema, memory):
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return NO_KEY, DOUBT
-    length = end - at - 2
-    slots = schema.key_slots[where]
-    mask = len(slots) - 1
-    place = hash_bytes(data, at + 1, length) & mask
-    value = after_colon(data, end)
-    while slots[place]:
-        key = slots[place] - 1
-        if schema.keys[key, 1] == length and is_name(data, at + 1, schema.names, schema.keys[key, 0], length):
-            return key, value
-        place = (place + 1) & mask
-    return NO_KEY, value
-
-
-@compiled
-def is_name(data, at, names, first, length):
-    """Whether a name of `names` stands at `at`."""
-    count = 0
-    while count + 8 <= length:
-        if word(data, at + count) != word(names, first + count):
-            return False
-        count += 8
-    return (word(data, at + count) ^ word(names, first + count)) & LOW_BYTES[length - count] == 0
+    return find(data, at + 1, end - at - 2, where, schema), after_colon(data, end)
 
 
 @compiled

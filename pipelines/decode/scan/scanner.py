@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, concat, finish
+from pipelines.decode.decoded import Bad, Decoded, concat, finish
 from pipelines.decode.exact import decode_exact
 from pipelines.decode.scan.arrays import (
     CHECKED_ACTION,
@@ -38,6 +37,7 @@ _LEAST_STEP = 32  # {"observation":{},"label":"none"} and a comma are more
 _LEAST_LINE = 64
 _TAIL = 1024  # at least so many bytes at the end, PADDING or more, are read from a copy that has padding
 _MOST_DOUBTS = 1024
+_MOST_DOUBTFUL_BYTES = 1 << 20  # which take the exact reader half as long as Arrow takes for a block
 _PATHS = ("$.steps[].observation", "$.steps[]", "$")
 
 
@@ -68,6 +68,8 @@ def scan(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Decoded, li
         lines.doubts[doubts_before:doubts, 1:3] += offset
         unknown += _unknown(text, memory)
         present += Counter(dict(zip((field.name for field in schema.fields), memory.present[0].tolist(), strict=True)))
+    if (lines.doubts[:doubts, 2] - lines.doubts[:doubts, 1]).sum() > _MOST_DOUBTFUL_BYTES:
+        return None
     scanned = Decoded(*_assemble(data, rows, lines, n, count, schema), unknown, present)
     return _with_doubtful_lines(scanned, data, byte, lines.doubts[:doubts], schema)
 
@@ -94,9 +96,7 @@ def _unknown(text: bytes, memory: Memory) -> Counter[str]:
 def _assemble(data: bytes, rows: RowArrays, lines: LineArrays, n: int, count: int,
               schema: Schema) -> tuple[dict[str, NDArray[Any]], pa.Table]:
     """Columns and trajectories of what the kernel read."""
-    counts_T = lines.lines[:count, 0]
     scalars = {name: rows.scalars[:n, place] for place, name in enumerate(STEP_KEYS)}
-    reward_N = scalars["reward"]
     top: dict[str, pa.Array] = {}
     for place, (name, kind) in enumerate(TRAJECTORY_KEYS.items()):
         if kind is str:
@@ -106,20 +106,12 @@ def _assemble(data: bytes, rows: RowArrays, lines: LineArrays, n: int, count: in
             absent_T = np.isnan(figures)
             top[name] = pa.array(np.where(absent_T, 0, figures).astype(np.int64 if kind is int else np.float64),
                                  mask=absent_T)
-    totals_T = lines.figures[:count, list(TRAJECTORY_KEYS).index("total_reward")].copy()
-    if (missing_T := np.isnan(totals_T)).any():
-        last_T = np.cumsum(counts_T)
-        for missing in np.flatnonzero(missing_T):
-            totals_T[missing] = math.fsum(reward_N[last_T[missing] - counts_T[missing]: last_T[missing]])
-        top["total_reward"] = pa.array(totals_T)
     columns = {
         CATEGORY_COLUMN: rows.category[:n], NUMBER_COLUMN: rows.number[:n].view(np.float16),
         "action": rows.scalars[:n, CHECKED_ACTION], "candidates": rows.scalars[:n, CHECKED_CANDIDATES],
         **{name: scalars[name] for name in ("legal", "gimmick", "done", "weight", "reward")},
     }
-    trajectories = pa.table({**top, "rows": counts_T.astype(np.uint32), "line": lines.lines[:count, 1]},
-                            schema=TRAJECTORY_SCHEMA)
-    return finish(columns, reward_N, counts_T, totals_T, top["replay_id"].to_pylist(), schema), trajectories
+    return finish(columns, lines.lines[:count, 0], top, lines.lines[:count, 1], schema)
 
 
 def _strings(data: bytes, spans: NDArray[np.int64]) -> pa.Array:
@@ -133,24 +125,20 @@ def _strings(data: bytes, spans: NDArray[np.int64]) -> pa.Array:
 def _with_doubtful_lines(scanned: Decoded, data: bytes, byte: int, doubts: NDArray[np.int64],
                          schema: Schema) -> tuple[Decoded, list[Bad]]:
     """`scanned` with the good ones among the doubtful lines in their places; and the bad ones."""
-    pieces, all_bad, done = [], [], 0
-    for line, begin, end, before in doubts.tolist():
+    pieces, all_bad = [scanned], []
+    for line, begin, end in doubts.tolist():
         exact, bad = decode_exact(data[begin:end], line, byte + begin, schema)
         all_bad += bad
         if exact.trajectories.num_rows:
-            pieces += [_between(scanned, done, before), exact]
-            done = before
-    if not pieces:
+            pieces.append(exact)
+    if len(pieces) == 1:
         return scanned, all_bad
-    pieces.append(_between(scanned, done, scanned.trajectories.num_rows))
-    first = concat(pieces, schema)
-    return Decoded(first.rows, first.trajectories, first.unknown + scanned.unknown,
-                   first.present + scanned.present), all_bad
-
-
-def _between(scanned: Decoded, start: int, stop: int) -> Decoded:
-    """The trajectories [start, stop) with their rows; without counts."""
-    begin, end = np.searchsorted(scanned.rows["trajectory"], [start, stop])
-    rows = {name: column[begin:end] for name, column in scanned.rows.items()}
-    return Decoded(rows | {"trajectory": rows["trajectory"] - np.uint32(start)},
-                   scanned.trajectories.slice(start, stop - start), Counter(), Counter())
+    found = concat(pieces, schema)
+    order_T = np.argsort(found.trajectories["line"].to_numpy())
+    counts_T = found.trajectories["rows"].to_numpy().astype(np.int64)
+    first_T = np.cumsum(counts_T) - counts_T
+    from_N = np.concatenate([np.arange(first, first + count) for first, count in
+                             zip(first_T[order_T], counts_T[order_T], strict=True)])
+    rows = {name: column[from_N] for name, column in found.rows.items()}
+    rows["trajectory"] = np.repeat(np.arange(len(order_T), dtype=np.uint32), counts_T[order_T])
+    return Decoded(rows, found.trajectories.take(order_T), found.unknown, found.present), all_bad

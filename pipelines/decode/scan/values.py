@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.decode.scan.arrays import (
     CHECKED_ACTION,
     CHECKED_CANDIDATES,
     COLUMN,
+    GIMMICK_NAMES,
     IS_FLAG,
     IS_ID,
     IS_NAME,
     IS_NUMBER,
     KIND,
-    LOW_BYTES,
-    VOCABULARY,
+    LABEL_NAMES,
+    TABLE,
     WIDTH,
-    hash_bytes,
+    find,
 )
 from pipelines.decode.scan.compiling import compiled, merged
 from pipelines.decode.scan.grammar import (
@@ -28,16 +26,14 @@ from pipelines.decode.scan.grammar import (
     NULL,
     OPEN_LIST,
     PLAIN,
-    QUOTE,
     four,
     read_bool,
     read_string,
     spaces,
 )
-from pipelines.decode.scan.keys import is_name
-from pipelines.decode.scan.machine import byte, word
+from pipelines.decode.scan.machine import byte
 from pipelines.decode.scan.numbers import DOUBT, read_number, to_half
-from poke_bc.contract.actions import ALL_ACTIONS, GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
+from poke_bc.contract.actions import ALL_ACTIONS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.trajectory import FLOAT32_MAX, STEP_KEYS
 
 STEP_KEY_COUNT = len(STEP_KEYS)
@@ -50,29 +46,16 @@ _EXACT_INTEGER = 2.0**53
 _HALF_ONE = 0x3C00
 
 
-def _words(names: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Each of some names of at most 15 bytes, its closing quote behind it, as two words; and their lengths."""
-    quoted = [name.encode() + b'"' for name in names]
-    assert max(map(len, quoted)) <= 16
-    return np.array([[int.from_bytes(name[:8], "little"), int.from_bytes(name[8:], "little")] for name in quoted],
-                    np.uint64), np.array([len(name) for name in quoted])
-
-
-_LABEL_WORDS, _LABEL_LENGTHS = _words(LABELS)
-_GIMMICK_WORDS, _GIMMICK_LENGTHS = _words(GIMMICKS)
-
-
-@compiled
-def read_step_value(data, at, key):
+@merged
+def read_step_value(data, at, key, schema):
     """(value of a step key or NaN where null, end); sets of actions as bits, names as their place."""
     if four(data, at) == NULL:
         return MISSING, at + 4
     if key == _LEGAL or key == _CANDIDATES:
         return _read_actions(data, at)
-    if key == _LABEL:
-        return _read_name(data, at, _LABEL_WORDS, _LABEL_LENGTHS)
-    if key == _GIMMICK:
-        return _read_name(data, at, _GIMMICK_WORDS, _GIMMICK_LENGTHS)
+    if key == _LABEL or key == _GIMMICK:
+        name, end = _read_name(data, at, LABEL_NAMES if key == _LABEL else GIMMICK_NAMES, schema)
+        return float(name), end if name >= 0 else DOUBT
     if key == DONE:
         done, end = read_bool(data, at)
         return float(done), end
@@ -105,17 +88,13 @@ def _read_actions(data, at):
     return float(bits), at
 
 
-@compiled
-def _read_name(data, at, words, lengths):
-    """One of a few names -> (its place among them, end)."""
-    if byte(data, at) != QUOTE:
-        return MISSING, DOUBT
-    for place in range(len(lengths)):
-        first = min(lengths[place], 8)
-        if (word(data, at + 1) & LOW_BYTES[first] == words[place, 0]
-                and word(data, at + 1 + first) & LOW_BYTES[lengths[place] - first] == words[place, 1]):
-            return float(place), at + 1 + lengths[place]
-    return MISSING, DOUBT
+@merged
+def _read_name(data, at, table, schema):
+    """A name -> (what it means by a table, -1 where it is not in there; end)."""
+    end, holds = read_string(data, at)
+    if end == DOUBT or holds != PLAIN:
+        return -1, DOUBT
+    return find(data, at + 1, end - at - 2, table, schema), end
 
 
 @compiled
@@ -191,7 +170,8 @@ def read_field(data, at, key, row, schema, rows):
 def _read_value(data, at, key, kind, schema):
     """One value -> (an id, or the bits of a float16; end)."""
     if kind == IS_NAME:
-        return _name_id(data, at, schema.fields[key, VOCABULARY], schema)
+        name, end = _read_name(data, at, schema.fields[key, TABLE], schema)
+        return np.uint16(max(name, 0)), end
     if kind == IS_FLAG:
         flag, end = read_bool(data, at)
         return np.uint16(_HALF_ONE * flag), end
@@ -203,21 +183,3 @@ def _read_value(data, at, key, kind, schema):
     if kind == IS_ID:
         return np.uint16(figure), end
     return to_half(figure + 0.0), end
-
-
-@merged
-def _name_id(data, at, vocabulary, schema):
-    """A name -> (its id, 0 where the vocabulary lacks it; end)."""
-    end, holds = read_string(data, at)
-    if end == DOUBT or holds != PLAIN:
-        return np.uint16(0), DOUBT
-    length = end - at - 2
-    first, mask = schema.vocabularies[vocabulary, 0], schema.vocabularies[vocabulary, 1]
-    place = hash_bytes(data, at + 1, length) & mask
-    while True:
-        name = schema.entry_slots[first + place] - 1
-        if name < 0:
-            return np.uint16(0), end
-        if schema.entries[name, 1] == length and is_name(data, at + 1, schema.names, schema.entries[name, 0], length):
-            return np.uint16(schema.entries[name, 2]), end
-        place = (place + 1) & mask
