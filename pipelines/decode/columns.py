@@ -1,7 +1,7 @@
-"""Arrow arrays -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
+"""Arrow columns -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
 
-Whoever reads a file with Arrow (JSON or Parquet) gets its rows here, or NotSure: then poke_bc.contract.trajectory
-must look at each trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
+Readers of JSON and of Parquet get their rows here, or NotSure: then poke_bc.contract.trajectory must check each
+trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
 
     N rows   T trajectories   W values of a field
 """
@@ -32,7 +32,7 @@ STEP_TYPES = {
 
 
 class NotSure(Exception):
-    """A fast reader cannot vouch for some trajectories; the exact one must look."""
+    """A fast reader cannot vouch for some trajectories; the exact one must check them."""
 
 
 def sure(holds: bool) -> None:
@@ -52,7 +52,7 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
     """All trajectories as rows. Raises NotSure unless every one is surely a good one.
 
     Args:
-        top: keys of the trajectories, one value each; columns that are not there are missing keys.
+        top: keys of the trajectories, one value each; absent columns are missing keys.
         lines: numbers of the trajectories' lines in their block.
         schema: what the observations hold.
     """
@@ -98,7 +98,7 @@ def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Co
 
 
 def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
-    """`values` as one of the types that the JSON reader gives; [n] nulls where there are none.
+    """`values` as one of the types that the JSON reader gives; [n] nulls if there are none.
 
     Raises NotSure unless each value is one that the exact reader takes for a `kind`: no number in place of a
     boolean or a text, no 3.7 in place of an integer.
@@ -119,16 +119,16 @@ def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
     try:
         values = values if values.type == kind else values.cast(kind)
         if kind == pa.string():
-            values.validate(full=True)  # Parquet's reader takes bytes that are no UTF-8
+            values.validate(full=True)  # Parquet's reader accepts invalid UTF-8
     except pa.ArrowException:
         raise NotSure from None
     return values
 
 
 def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_] | None]:
-    """Items of all lists one after the other, how many each has, and which are lists at all (None: all).
+    """Items of all lists one after the other, the length of each list, and which are not null (None: all).
 
-    Raises NotSure for what is no list.
+    Raises NotSure for anything but lists.
     """
     there: NDArray[np.bool_] | None = None
     if lists.null_count:
@@ -144,7 +144,7 @@ def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.b
 
 
 def _fields(struct: pa.Array) -> dict[str, pa.Array]:
-    """Children of a struct array that may hold no null itself."""
+    """Children of a struct array by name. Raises NotSure if one of the structs is null."""
     sure(pa.types.is_struct(struct.type) and not struct.null_count)
     return {struct.type.field(place).name: struct.field(place) for place in range(struct.type.num_fields)}
 
@@ -178,7 +178,7 @@ def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None],
 
 
 def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
-    """What is stored for each value; all are in the field's range."""
+    """The value to store for each one. Raises NotSure unless all are in the field's range."""
     values = as_type(values, field_type(field, schema), len(values))
     if pa.types.is_string(values.type):
         found = pc.index_in(values, pa.array(["", "none", *(schema.vocabularies[field.vocab].names or ())]))
@@ -193,7 +193,7 @@ def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
 
 
 def _fixed_lists(lists: pa.Array, width: int) -> tuple[pa.Array, NDArray[np.bool_] | None]:
-    """Values of lists that must all have `width` items, and which rows have one (None: all)."""
+    """Values of lists that must all have `width` items, and which rows have a list (None: all)."""
     items, lengths, there = items_of(lists)
     sure(bool((lengths == (width if there is None else np.where(there, width, 0))).all()))
     return items, there

@@ -48,7 +48,7 @@ _HALF_ONE = 0x3C00
 
 @merged
 def read_step_value(data, at, key, schema):
-    """(value of a step key or NaN where null, end); sets of actions as bits, names as their place."""
+    """(value of a step key, NaN if null; end). Sets of actions become bits, names their index."""
     if four(data, at) == NULL:
         return MISSING, at + 4
     if key == _LEGAL or key == _CANDIDATES:
@@ -104,7 +104,7 @@ def _may_be_integer(figure):
 
 @compiled
 def finish_step(row, rows):
-    """Check and complete the row's scalars as read; False where they cannot be together."""
+    """Check the row's scalars as read and fill in defaults; False where they contradict each other."""
     scalars = rows.scalars[row]
     label = _OBSERVED if np.isnan(scalars[_LABEL]) else np.int64(scalars[_LABEL])
     action = NO_LABEL
@@ -138,13 +138,13 @@ def finish_step(row, rows):
 
 @compiled
 def is_small_integer(figure):
-    """Whether a float64 is a whole number, and which one is beyond doubt."""
+    """Whether a float64 is a whole number, small enough to be exact."""
     return abs(figure) < _EXACT_INTEGER and figure == np.floor(figure)
 
 
 @merged
 def read_field(data, at, key, row, schema, rows):
-    """The value or values of a field into its columns: the place behind them."""
+    """The value or values of a field into its columns: the position behind them."""
     width = schema.fields[key, WIDTH]
     column = schema.fields[key, COLUMN]
     kind = schema.fields[key, KIND]
