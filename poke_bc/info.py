@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 from typing import Any
 
+from pipelines.decode import describe
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import SHIPPED, load_schema
 from poke_bc.contract.split import SPLIT_VERSION
@@ -27,23 +27,10 @@ def info() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "decoder": decoder(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "decoder": describe(),
         "devices": _devices(),
     }
-
-
-def decoder() -> str:
-    """The reader of text that preprocess uses here, and what to do if it is the slower one. Does not import Numba."""
-    slow = "arrow, several times slower than the scanner: "
-    if os.environ.get("POKE_BC_DECODER") == "arrow":
-        return slow + "unset POKE_BC_DECODER"
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        return slow + "unset NUMBA_DISABLE_JIT"
-    version = _version("numba")
-    if version is None or importlib.util.find_spec("numba") is None:
-        return slow + "pip install numba"
-    return f"scanner (numba {version})"
 
 
 def _version(package: str) -> str | None:

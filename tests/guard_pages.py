@@ -6,7 +6,6 @@ that is read in place ends with the NUL that Python puts behind bytes, the tail 
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
 import sys
@@ -16,11 +15,12 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import numpy as np  # noqa: E402
+from decoding import scanner  # noqa: E402
 from fuzz_texts import SCHEMAS, read_corpus, seeds  # noqa: E402
 
-from pipelines.scan import read  # noqa: E402
-from pipelines.scan.kernel import scan_lines  # noqa: E402
-from pipelines.scan.machine import PADDING  # noqa: E402
+from pipelines.decode.scan import scanner as module  # noqa: E402
+from pipelines.decode.scan.kernel import scan_lines  # noqa: E402
+from pipelines.decode.scan.machine import PADDING  # noqa: E402
 
 _SIZE = 1 << 20
 _memory = mmap.mmap(-1, _SIZE + mmap.PAGESIZE)
@@ -44,13 +44,13 @@ def scan_guarded(data: Any, *arguments: Any) -> Any:
 PLACED: Any = None
 
 if __name__ == "__main__":
-    read.scan_lines = scan_guarded
+    scan = scanner()
+    module.scan_lines = scan_guarded
     texts = [*seeds(), *read_corpus(), b'{"winner":\n' + b"a" * 2000, b'{"player":\n' + b"1" * 5000]
     for text in texts:
         for tail in (PADDING, 40, 1024):
-            read._TAIL = tail
+            module._TAIL = tail
             for schema in SCHEMAS:
                 PLACED = text
-                with contextlib.suppress(read.TooDoubtful):
-                    read.decode_scanning(text, 0, 0, schema)
+                scan(text, 0, 0, schema)
     print(f"{len(texts)} texts")

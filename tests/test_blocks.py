@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.decode.text import Text
+from pipelines.decode import Text
 from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.errors import InputError
 

@@ -15,11 +15,10 @@ from decoding import by_decode, by_hand, plain, small_limits
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
 from pipelines.decode import decode
-from pipelines.decode.text import Text
-from pipelines.decoded import Decoded
+from pipelines.decode.arrow_json import decode_with_arrow
+from pipelines.decode.columns import NotSure
 from pipelines.preprocess.text_blocks import text_blocks
-from pipelines.read_arrow import NotSure, decode_fast
-from poke_bc.contract.schema import load_schema, schema_from_dict
+from poke_bc.contract.schema import Schema, load_schema, schema_from_dict
 
 BASIC = load_schema("basic")
 GOOD = [to_line(raw) for raw in make_trajectories(6)]
@@ -33,11 +32,17 @@ def joined(lines: list[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def only_fast(text: bytes) -> Decoded:
-    with mock.patch("pipelines.decode.decode_exact", side_effect=AssertionError("the fast reader was not sure")):
-        decoded, bad = decode(Text(text, 0), BASIC)
-    assert list(bad) == []
-    return decoded
+def only_fast(text: bytes, schema: Schema = BASIC) -> dict[str, Any]:
+    """What both fast readers give, without any help from the exact one."""
+    not_sure = AssertionError("a fast reader was not sure")
+    with (
+        mock.patch("pipelines.decode.decoder.decode_exact", side_effect=not_sure),
+        mock.patch("pipelines.decode.scan.scanner.decode_exact", side_effect=not_sure),
+    ):
+        found, bad = by_decode(text, schema, scanning=False)
+        assert by_decode(text, schema, scanning=True) == (found, bad)
+    assert bad == []
+    return found
 
 
 @pytest.mark.parametrize("place", [0, 6, 12], ids=["first", "middle", "last"])
@@ -89,7 +94,7 @@ def test_a_line_longer_than_a_block_is_named_and_all_other_rows_stay_as_they_wer
     ids=["CRLF", "blank lines", "no last newline", "blank lines at the end", "blank CRLF lines", "no last CRLF"],
 )
 def test_line_ends_of_any_sort_are_fine_and_fast(text: bytes) -> None:
-    found = plain(only_fast(text))
+    found = only_fast(text)
     assert {**found, "trajectories": None} == CLEAN
 
 
@@ -109,7 +114,7 @@ def test_a_text_without_lines_has_no_rows_and_nothing_bad(text: bytes) -> None:
 def test_clean_text_never_goes_line_by_line() -> None:
     for masks in ("all", "some", "none"):
         text = to_text(make_trajectories(20, masks=masks))
-        assert plain(only_fast(text)) == by_hand(text, BASIC)[0]
+        assert only_fast(text) == by_hand(text, BASIC)[0]
 
 
 def test_unknown_keys_in_a_long_text_are_learned_from_its_first_lines() -> None:
@@ -123,16 +128,16 @@ def test_unknown_keys_in_a_long_text_are_learned_from_its_first_lines() -> None:
             step["comment"] = "said"
             step["observation"] |= {"mood": 1 + number / 2, "deep": {"list": [{"a": number}], "nothing": [None]}}
     with small_limits(infer=20_000):
-        assert plain(decode_fast(to_text(raws), 0, BASIC)) == by_hand(to_text(raws), BASIC)[0]
+        assert plain(decode_with_arrow(to_text(raws), 0, BASIC)) == by_hand(to_text(raws), BASIC)[0]
         raws[-1]["new"] = 1
         with pytest.raises(NotSure):
-            decode_fast(to_text(raws), 0, BASIC)
-        assert plain(only_fast(to_text(raws))) == by_hand(to_text(raws), BASIC)[0]
+            decode_with_arrow(to_text(raws), 0, BASIC)
+        assert only_fast(to_text(raws)) == by_hand(to_text(raws), BASIC)[0]
 
 
 def both_ways(*raws: Raw) -> dict[str, Any]:
     """What the fast reader gives, once the exact one has given the same."""
-    found = plain(decode_fast(to_text(raws), 0, BASIC))
+    found = plain(decode_with_arrow(to_text(raws), 0, BASIC))
     assert found == by_hand(to_text(raws), BASIC)[0]
     return found
 
@@ -174,14 +179,14 @@ def test_fields_and_keys_that_are_never_there_are_not_counted_both_ways() -> Non
 def test_a_name_with_brackets_or_capitals_does_not_cost_the_fast_way() -> None:
     raws = [make_trajectory(battle) | {"winner": name, "format": "[Gen 9] OU"}
             for battle, name in enumerate(["Nina", "Infinity", "NaN", "]]}}", "[[[[[[", '"N"', "\\", '\\"[', "Iñaki"])]
-    assert plain(only_fast(to_text(raws))) == by_hand(to_text(raws), BASIC)[0]
+    assert only_fast(to_text(raws)) == by_hand(to_text(raws), BASIC)[0]
 
 
 def test_keys_that_are_names_do_not_fill_the_memory() -> None:
     """Inferred in one piece, these 3 MB made 12,000 columns of 12,000 rows: 2.5 GB."""
     code = (
         "import json, pathlib, re, sys\n"
-        "from pipelines.decode.text import Text; from pipelines.decode import decode\n"
+        "from pipelines.decode import Text, decode\n"
         "from poke_bc.contract.schema import load_schema\n"
         "line = json.loads(sys.argv[1])\n"
         "text = b'\\n'.join(json.dumps(line | {'log': {f'name {n}': n}}).encode() for n in range(6000))\n"
@@ -202,7 +207,7 @@ NESTS = {"brackets": ("[", "]"), "brackets and spaces": (" [ ", " ] "), "objects
 
 
 def test_nesting_without_end_is_a_bad_line_not_the_end_of_the_process() -> None:
-    code = ("import sys\nfrom pipelines.decode.text import Text; from pipelines.decode import decode\n"
+    code = ("import sys\nfrom pipelines.decode import Text, decode\n"
             "from poke_bc.contract.schema import load_schema\n"
             "good = sys.argv[1].encode()\n"
             "for opening, closing in zip(sys.argv[2::2], sys.argv[3::2], strict=True):\n"
@@ -233,8 +238,8 @@ NAMES = schema_from_dict(
 
 
 def names_line(own: object, other: object) -> bytes:
-    return json.dumps({"replay_id": "a", "player": "p1", "steps": [
-        {"observation": {"own": own, "other": other, "team": 9}, "action_type": 0, "action_target": 0}]}).encode()
+    step = {"observation": {"own": own, "other": other, "team": 9}, "action_type": 0, "action_target": 0}
+    return json.dumps({"replay_id": "a", "player": "p1", "steps": [step]}, ensure_ascii=False).encode()
 
 
 def test_names_become_ids_both_ways() -> None:
@@ -242,11 +247,10 @@ def test_names_become_ids_both_ways() -> None:
         [names_line(["abra", "none", "mew"], "flabébé"), names_line(None, None), names_line(["", "", "abra"], "")]
     )
     expected = [[2, 1, 0, 4, 9], [1, 1, 1, 0, 9], [0, 0, 2, 0, 9]]
-    with mock.patch("pipelines.decode.decode_exact", side_effect=AssertionError):
-        fast, _ = decode(Text(text, 0), NAMES)
-    assert fast.rows["category"].tolist() == expected
-    assert "number" not in fast.rows
-    assert plain(fast) == by_hand(text, NAMES)[0]
+    fast = only_fast(text, NAMES)
+    assert np.frombuffer(fast["category"][2], np.uint16).reshape(-1, 5).tolist() == expected
+    assert "number" not in fast
+    assert fast == by_hand(text, NAMES)[0]
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from plain_reading import read_shards_with_polars
 from tables import retyped, table_of, write_parquet
 from trajectories import FULL, Raw, make_trajectories, make_trajectory, write_raw
 
-from pipelines import read_table
+from pipelines.decode import table as table_reader
+from pipelines.decode.exact import decode_exact
 from pipelines.preprocess import preprocess
 from pipelines.preprocess.parquet_blocks import parquet_blocks
-from pipelines.read_exact import decode_exact
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, load_schema, schema_from_dict
@@ -128,7 +128,7 @@ def test_a_table_is_read_as_the_lines_that_hold_the_same(tmp_path_factory: pytes
     lines = write_raw(folder / "raw.jsonl", table.to_pylist())
     write_parquet(folder / "raw.parquet", table, row_group_size=group)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_table, "_EXACT_ROWS", exact)
+        patch.setattr(table_reader, "_EXACT_ROWS", exact)
         found = outcome(folder / "raw.parquet", folder / "table", block_bytes=block)
     assert found == outcome(lines, folder / "lines")
 
@@ -159,7 +159,7 @@ def test_a_bad_row_is_refused_with_the_path_and_reason_of_its_line(name: str, tm
 
 
 def test_a_clean_table_never_goes_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_table, "_decode_exact", lambda *_: pytest.fail("the fast way was not sure"))
+    monkeypatch.setattr(table_reader, "_decode_exact", lambda *_: pytest.fail("the fast way was not sure"))
     for masks in ("all", "some", "none"):
         table = table_of(make_trajectories(20, masks=masks))
         for seed in range(5):
@@ -313,7 +313,7 @@ def test_unknown_columns_of_any_type_are_counted_and_cost_nothing_else(tmp_path:
         table = table.append_column(name, values)
     for sure in (True, False):
         if not sure:
-            monkeypatch.setattr(read_table, "rows_from_arrow", unsure)
+            monkeypatch.setattr(table_reader, "rows_from_arrow", unsure)
         found, bad = read(table, tmp_path / "raw.parquet")
         assert bad == []
         assert found["unknown"] == before["unknown"] | {"$.map": 19, "$.money": 10, "$.late": 20, "$.broken": 20}
@@ -321,7 +321,7 @@ def test_unknown_columns_of_any_type_are_counted_and_cost_nothing_else(tmp_path:
 
 
 def unsure(*_: object) -> None:
-    raise read_table.NotSure
+    raise table_reader.NotSure
 
 
 def test_missing_columns_are_missing_keys(tmp_path: Path) -> None:

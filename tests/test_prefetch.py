@@ -15,7 +15,7 @@ from file_trees import files, finished_parts
 from tables import write_parquet
 from trajectories import make_trajectories, to_text, write_raw
 
-from pipelines.decode.text import Text
+from pipelines.decode import Text
 from pipelines.jobs.prefetch import prefetch
 from pipelines.preprocess import preprocess
 from pipelines.preprocess.tasks import tasks_of

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import shutil
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
@@ -19,22 +16,18 @@ import numpy as np
 import pytest
 from bad_lines import BAD
 from command_line import REPOSITORY, environment
-from decoding import by_decode, by_hand, plain
+from decoding import by_decode, by_hand, plain, scanner
 from fuzz_texts import SCHEMAS, Mutator, read_corpus, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import Raw, make_trajectories, make_trajectory, to_line, to_text
 
-from pipelines import decode as decode_module
-from pipelines.decode import can_scan, decode
-from pipelines.decode.text import Text
-from pipelines.decoded import Bad
-from pipelines.scan import compiling, read
-from pipelines.scan.compiling import entry
-from pipelines.scan.kernel import scan_lines
-from pipelines.scan.machine import PADDING
-from pipelines.scan.numbers import DOUBT, read_number, to_half
-from pipelines.scan.read import TooDoubtful, decode_scanning
+from pipelines.decode import Bad
+from pipelines.decode.exact import decode_exact
+from pipelines.decode.scan import scanner as scanner_module
+from pipelines.decode.scan.compiling import entry
+from pipelines.decode.scan.machine import PADDING
+from pipelines.decode.scan.numbers import DOUBT, read_number, to_half
 from poke_bc.contract.schema import Schema, load_schema
 
 BASIC = load_schema("basic")
@@ -89,15 +82,18 @@ def test_a_number_is_read_as_python_reads_it_or_not_at_all(texts: list[str]) -> 
 
 def test_ordinary_numbers_are_read_and_not_left_to_the_exact_reader() -> None:
     random = Random(0)
-    texts = [repr(random.random() * 10.0 ** random.randrange(-20, 20)) for _ in range(10_000)]
+    texts = [repr(random.uniform(0.1, 1) * 10.0 ** random.randrange(-5, 17)) for _ in range(10_000)]
     texts += [str(random.randrange(-10**18, 10**18)) for _ in range(10_000)]
-    texts += ["0", "-0", "-0.0", "0.1", "1e22", "1e-22", "5e22", "1E+5", "0.000000000000000001234567890123456789"]
+    texts += [repr(hp / most) for most in range(1, 400) for hp in range(most)]
+    texts += [str(ratio / 10_000) for ratio in range(10_000)]
+    texts += ["0", "-0", "-0.0", "0.1", "1e22", "1e-22", "5e22", "1E+5", "0.0001234567890123456789", "0.8731"]
     assert [text for text, value in read_numbers(texts) if value is None] == []
 
 
 @pytest.mark.parametrize("text", ["", "-", "01", "-01", "1.", ".5", "1.e5", "1e", "1e+", "+1", "NaN", "Infinity", "0x1",
-                                  "1_0", "--1", "1e400", "1e-400", "5e-324", "12345678901234567890"])
-def test_what_is_no_number_or_a_hard_one_is_left_to_the_exact_reader(text: str) -> None:
+                                  "1_0", "--1", "1e400", "1e-400", "5e-324", "12345678901234567890",
+                                  "9007199254740993.0", "0.00000000000000000001234567890123456789", "1e00001"])
+def test_anything_but_a_number_and_a_hard_number_are_left_to_the_exact_reader(text: str) -> None:
     values, ends = np.empty(1), np.empty(1, np.int64)
     _numbers(np.frombuffer(text.encode() + b"," + bytes(PADDING), np.uint8), np.zeros(1, np.int64), values, ends)
     assert ends[0] == DOUBT or ends[0] != len(text)  # the comma that must follow a value then does not
@@ -115,10 +111,11 @@ def test_every_float16_and_every_middle_between_two_is_rounded_as_numpy_does() -
 
 def scanned_alone(text: bytes, schema: Schema = BASIC) -> dict[str, Any]:
     """What the kernel gives; the exact reader is not there to help."""
-    with mock.patch.object(read, "decode_exact", side_effect=AssertionError("a line was doubtful")):
-        decoded, bad = decode_scanning(text, 0, 0, schema)
-    assert bad == []
-    return plain(decoded)
+    with mock.patch.object(scanner_module, "decode_exact", side_effect=AssertionError("a line was doubtful")):
+        scanned = scanner()(text, 0, 0, schema)
+    assert scanned is not None
+    assert scanned[1] == []
+    return plain(scanned[0])
 
 
 @pytest.mark.parametrize("masks", ["all", "some", "none"])
@@ -135,10 +132,20 @@ def test_unknown_keys_of_any_shape_are_stepped_over_and_counted() -> None:
     for number, raw in enumerate(raws):
         raw["tree"] = {"a": [{"b": {}, "c": []}, [[], [None, True, -1.5e3, "\\ \" \u00e9 😀"]]], "d": {"a": 1, "e": {}}}
         for step in raw["steps"]:
-            step["comment"] = "said" if number % 2 else None
+            step["comment"] = "well played" if number % 2 else None
             step["observation"] |= {"turns": 1, "tur": [1, {"a": 2}], "": 0, f"key {number}": {}}
     text = to_text(raws)
     assert scanned_alone(text) == by_hand(text, BASIC)[0]
+
+
+def test_a_text_with_many_doubtful_bytes_is_left_to_arrow() -> None:
+    lines = [to_line(raw) for raw in make_trajectories(6)]
+    lines[3] = lines[3].replace(b'"turn"', b'"t\\u0075rn"')
+    text = b"\n".join(lines)
+    for most, left in ((len(lines[3]), False), (len(lines[3]) - 1, True)):
+        with mock.patch.object(scanner_module, "_MOST_DOUBTFUL_BYTES", most):
+            assert (scanner()(text, 0, 0, BASIC) is None) == left
+            assert by_decode(text, BASIC) == by_hand(text, BASIC)
 
 
 def test_more_unknown_keys_than_it_can_remember_are_still_counted() -> None:
@@ -167,7 +174,7 @@ def test_doubtful_lines_that_are_good_stand_in_their_places() -> None:
         lines.insert(place, to_line(raw).replace(b'"turn"', b'"t\\u0075rn"', 1))
     lines.insert(5, b"}")
     text = b"\n".join(lines)
-    with mock.patch.object(read, "decode_exact", side_effect=read.decode_exact) as exact:
+    with mock.patch.object(scanner_module, "decode_exact", side_effect=decode_exact) as exact:
         assert by_decode(text, BASIC, 100) == by_hand(text, BASIC, 100)
     assert exact.call_count == 5
 
@@ -207,8 +214,7 @@ def test_nothing_is_remembered_of_a_doubtful_line() -> None:
 
 def test_a_text_of_doubtful_lines_is_left_to_arrow() -> None:
     text = b"}\n" * 3000 + to_text(make_trajectories(3))
-    with pytest.raises(TooDoubtful):
-        decode_scanning(text, 0, 0, BASIC)
+    assert scanner()(text, 0, 0, BASIC) is None
     found, bad = by_decode(text, BASIC, 7)
     assert len(bad) == 3000
     assert bad[-1] == Bad(2999, 7 + 2 * 2999, "$", bad[-1].reason)
@@ -218,35 +224,12 @@ def test_a_text_of_doubtful_lines_is_left_to_arrow() -> None:
 @pytest.mark.parametrize("size", range(-3, 4))
 def test_the_border_before_the_tail_may_lie_anywhere(size: int) -> None:
     line = to_line(make_trajectory(1, steps=1))
-    text = (line + b"\n") * (2 * read._TAIL // len(line) + 2)
-    with mock.patch.object(read, "_TAIL", len(line) + 1 + size):
+    text = (line + b"\n") * (2 * scanner_module._TAIL // len(line) + 2)
+    with mock.patch.object(scanner_module, "_TAIL", len(line) + 1 + size):
         assert by_decode(text, BASIC) == by_hand(text, BASIC)
         assert by_decode(text[:-1], BASIC) == by_hand(text[:-1], BASIC)
         unknown = text.replace(b'"steps"', b'"x": 1, "steps"').replace(b"p1", b"p3", 1)
         assert by_decode(unknown, BASIC) == by_hand(unknown, BASIC)
-
-
-def test_compiled_code_is_kept_apart_for_every_state_of_the_sources(tmp_path: Path,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    shutil.copytree(Path(compiling.__file__).parent, tmp_path / "scan", ignore=shutil.ignore_patterns("__pycache__"))
-    spec = importlib.util.spec_from_file_location("compiling_copy", tmp_path / "scan" / "compiling.py")
-    assert spec is not None
-    assert spec.loader is not None
-    copy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(copy)
-    before = copy.folder()
-    assert before == compiling.folder.__wrapped__()
-    with open(tmp_path / "scan" / "numbers.py", "a") as file:
-        file.write("# changed\n")
-    assert copy.folder.__wrapped__() != before
-
-
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same() -> None:
-    before = compiling.config.CACHE_DIR
-    with compiling._kept_in(Path("/proc/none")) as possible:
-        assert not possible
-    assert before == compiling.config.CACHE_DIR
 
 
 def test_the_kernel_reads_no_further_than_it_may() -> None:
@@ -254,64 +237,6 @@ def test_the_kernel_reads_no_further_than_it_may() -> None:
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(" texts\n")
-
-
-PREPARE = """
-from pipelines.decode import can_scan, prepare
-from poke_bc.contract.schema import load_schema
-print(can_scan(), prepare(load_schema("basic")))
-"""
-
-
-def prepared(**variables: str) -> str:
-    done = subprocess.run([sys.executable, "-c", PREPARE], env=environment() | variables, capture_output=True,
-                          text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_damaged_compiled_code_is_made_anew(tmp_path: Path) -> None:
-    assert decode_module.prepare(BASIC)  # so that there is some
-    ours = Path(scan_lines.stats.cache_path)  # beside it lies what tests and other checkouts compiled
-    damaged = tmp_path / "poke-bc" / ours.relative_to(compiling.folder().parent)
-    damaged.mkdir(parents=True)
-    for path in ours.glob("*.nb?"):
-        (damaged / path.name).write_bytes(path.read_bytes()[:7] if path.suffix == ".nbc" else b"")
-    assert {path.suffix for path in damaged.iterdir()} == {".nbi", ".nbc"}
-    assert prepared(NUMBA_CACHE_DIR=str(tmp_path)) == "True True\n"
-    assert {path.suffix for path in damaged.glob("kernel.scan_lines*")} == {".nbi", ".nbc"}
-    assert all(path.stat().st_size > 100 for path in damaged.iterdir())
-
-
-def test_without_compilation_there_is_no_scanner() -> None:
-    assert prepared(NUMBA_DISABLE_JIT="1") == "False False\n"
-
-
-def test_a_scanner_that_cannot_be_compiled_is_not_used() -> None:
-    with mock.patch.object(read, "scan_lines", side_effect=OSError("disk full")), \
-            mock.patch.object(compiling, "folder", return_value=Path("/proc/none")):
-        assert not decode_module.prepare(BASIC)
-        text = Text(to_text(make_trajectories(5)), 0)
-        assert plain(decode(text, BASIC)[0]) == by_hand(text.data, BASIC)[0]
-
-
-@pytest.mark.parametrize("missing", ["not installed", "does not work", "not wanted"])
-def test_without_numba_arrow_does_the_work(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = Text(to_text(make_trajectories(5)), 0)
-    expected = plain(decode(text, BASIC)[0])
-    if missing == "not installed":
-        monkeypatch.setattr(decode_module, "find_spec", lambda name: None)
-    elif missing == "does not work":
-        monkeypatch.setitem(sys.modules, "pipelines.scan.read", None)
-    else:
-        monkeypatch.setenv("POKE_BC_DECODER", "arrow")
-    assert can_scan()
-    can_scan.cache_clear()
-    try:
-        assert not can_scan()
-        assert plain(decode(text, BASIC)[0]) == expected
-    finally:
-        can_scan.cache_clear()
 
 
 def test_the_corpus_of_the_fuzzer_is_read_alike() -> None:
@@ -336,5 +261,5 @@ def test_total_reward_left_out_is_the_exact_sum() -> None:
     raw["steps"] = [step | {"reward": reward, "done": False}
                     for step, reward in zip([raw["steps"][0]] * 5, [1e16, 1.0, -1e16, 0.1, 0.2], strict=True)]
     raw["total_reward"] = None
-    decoded, _ = decode(Text(to_text([raw]), 0), BASIC)
-    assert decoded.trajectories["total_reward"].to_pylist() == [math.fsum([1e16, 1.0, -1e16, 0.1, 0.2])]
+    total = math.fsum([1e16, 1.0, -1e16, 0.1, 0.2])
+    assert f"'total_reward': {total}," in scanned_alone(to_text([raw]))["trajectories"]

@@ -25,6 +25,13 @@ class Text:
     long_line: int | None = None
     """Offset of one more line, at the end, that is longer than a block and was not read."""
 
+    def without_long_line(self, size: int, *, cut_off: bool) -> Text:
+        """Without the last line if it is longer than `size`, or was not read to its end."""
+        last = self.data.rfind(b"\n", 0, max(len(self.data) - 1, 0)) + 1 if not cut_off else self.data.rfind(b"\n") + 1
+        if cut_off or len(self.data) - last - self.data.endswith(b"\n") > size:
+            return Text(self.data[:last], self.byte, long_line=self.byte + last)
+        return self
+
     @cached_property
     def lines(self) -> int:
         """Lines that start here."""

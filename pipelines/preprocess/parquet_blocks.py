@@ -17,10 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from pipelines.decode.text import SAMPLED_LINES
-from pipelines.decoded import Bad, Decoded, concat
+from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
-from pipelines.read_table import decode_batch, row_of
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
 from poke_bc.contract.schema import Schema

@@ -18,8 +18,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decode import decode
-from pipelines.decoded import Bad, Decoded
+from pipelines.decode import Bad, Decoded, Decoder
 from pipelines.jobs.store import PartStore, PartWriter, Receipt
 from pipelines.preprocess.parquet_blocks import TableRows
 from pipelines.preprocess.tasks import Content, Task
@@ -98,8 +97,7 @@ class DecodeJob:
 
     store: PartStore[PreprocessReceipt]
     schema: Schema
-    scanning: bool = False
-    """Whether text is decoded by the scanner instead of Arrow. The rows are the same."""
+    decoder: Decoder = field(default_factory=Decoder)
 
     def run(self, number: int, task: Task) -> tuple[PreprocessReceipt, int]:
         """The receipt of a task's part, made now or by an earlier run, and the progress after it."""
@@ -126,7 +124,7 @@ class DecodeJob:
     def _add_block(self, part: PartWriter, content: Content, line: int, counts: _Counts) -> BlockReceipt:
         """Decode one block; `line`: how many lines of the part come before it."""
         decoded, bad = (content.decode(self.schema) if isinstance(content, TableRows)
-                        else decode(content, self.schema, scanning=self.scanning))
+                        else self.decoder.decode(content, self.schema))
         trajectories = decoded.trajectories.num_rows
         counts.add(decoded, self.schema)
         if trajectories:

@@ -15,17 +15,18 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipelines.decode import WORTH_SCANNING, can_scan, prepare
+from pipelines.decode import Decoder, is_compiled
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, default_workers, interrupts_deferred, nothing
+from pipelines.jobs.processes import LocalProcesses, default_workers, interrupts_deferred
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt, most_common
 from pipelines.preprocess.shard_writer import ShardWriter
 from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, expected_bytes, tasks_of
@@ -41,8 +42,7 @@ STORE = STORE_SUFFIX
 """Name of the store in the data set's folder."""
 QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
-CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.decoded", "pipelines.from_arrow", "pipelines.read_arrow",
-        "pipelines.read_exact", "pipelines.read_table", "pipelines.scan", "pipelines.preprocess")
+CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.preprocess")
 """What decides which rows a text becomes."""
 _WORTH_PROCESSES = 256 << 20
 """Bytes that Arrow decodes in the seconds that processes take to start; the scanner decodes four times as much."""
@@ -51,7 +51,7 @@ _DELAY = 1.0
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, done, total (None: unknown), and decisions so far. Done and total are bytes while reading, and
-decisions while writing; the stage "preparing the decoder" is where it is loaded, and compiled if it never was."""
+decisions while writing."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class Preprocessed:
     manifest: Manifest
     seconds: float
     decoder: str
-    """Of text: "scanner" or "arrow". The rows are the same."""
+    """What decoded the text: "arrow", "scanner" or "arrow, then scanner". The rows are the same."""
+    advice: str | None = None
+    """What the user can do about a scanner that does not work."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -115,23 +117,23 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     with open_store(out / STORE, PreprocessReceipt, out, ShardError) as store:
         _sweep(out)
         try:
-            with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks:
+            with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
                 table, tasks = choose_schema(schema, all_tasks)
                 store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
                               "inputs": names})
-                job = DecodeJob(store, table)
                 workers = workers or _enough_workers(names)
+                texts = [name for name in names if not is_parquet(name)]
+                decoder = stack.enter_context(Decoder(expected_bytes(texts), workers))
+                job = DecodeJob(store, table, decoder)
                 with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)),
                                  threads=workers if workers > 1 else 0) as shards:
-                    with LocalProcesses(workers, can_scan if _worth_scanning(names) else nothing,
-                                        delay=_DELAY if total_bytes(names) is None else 0) as executor:
-                        job = _with_decoder(job, names, progress)  # while the others start
+                    with LocalProcesses(workers, delay=_DELAY if total_bytes(names) is None else 0) as executor:
                         totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
                     _quarantine(out, job, totals, max_bad)
                     manifest = _commit(out, job, totals, limit, shards, progress)
         finally:
             _sweep(out)
-    return Preprocessed(manifest, time.monotonic() - started, "scanner" if job.scanning else "arrow")
+    return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice)
 
 
 def _sweep(out: Path) -> None:
@@ -149,26 +151,12 @@ def _sweep(out: Path) -> None:
             path.unlink()
 
 
-def _with_decoder(job: DecodeJob, names: Sequence[str], progress: ProgressCallback) -> DecodeJob:
-    """With the scanner, where it works and there is enough to read."""
-    if not _worth_scanning(names):
-        return job
-    progress("preparing the decoder", 0, None, 0)
-    with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
-        return replace(job, scanning=prepare(job.schema))
-
-
-def _worth_scanning(names: Sequence[str]) -> bool:
-    text = expected_bytes(names)
-    return text is None or text >= WORTH_SCANNING
-
-
 def _enough_workers(names: Sequence[str]) -> int:
     """One process for each processor, where there is enough to read."""
     text = expected_bytes(names)
-    if text is not None and text < _WORTH_PROCESSES:  # without asking for Numba, which takes a while
+    if text is not None and (text < _WORTH_PROCESSES or (text < 4 * _WORTH_PROCESSES and is_compiled())):
         return 1
-    return 1 if text is not None and text < 4 * _WORTH_PROCESSES and can_scan() else default_workers()
+    return default_workers()
 
 
 def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
@@ -184,7 +172,12 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
             underway.append(task if limit is not None else None)
             yield task
 
-    totals = Totals(names)
+    def update_decoder(decoded: int) -> None:
+        with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
+            job.decoder.update(decoded)
+
+    totals, decoded = Totals(names), 0
+    update_decoder(decoded)
     with contextlib.closing(executor.run_in_order(job.run, remembered())) as results:
         for number, (receipt, read) in enumerate(results):
             task = underway.popleft()
@@ -195,6 +188,8 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
             if enough:
                 break
             progress("reading", before[receipt.source] + read, total, totals.rows)
+            decoded += sum(block.size for block in receipt.blocks)
+            update_decoder(decoded)
     return totals
 
 

@@ -89,8 +89,8 @@ def preprocess(
     if absent or counts.unknown_keys:
         print(f"{len(counts.unknown_keys)} unknown keys ignored · {absent} fields of the schema missing everywhere: "
               f"poke-bc inspect {out}")
-    if result["decoder"] == "arrow" and result["seconds"] > 20:
-        print("the Arrow decoder is several times slower than the scanner; poke-bc info says why it was used")
+    if done.advice:
+        print(done.advice)
     print(f"next: poke-bc split{'' if out == SHARDS else f' {out}'}")
 
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pyarrow as pa
+
+from pipelines.decode import Decoder
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample" / "raw.jsonl.zst"
@@ -116,9 +119,19 @@ def compare(what: str, unit: str, amount: float, ours: Job, theirs: Job, *, targ
 
 @contextmanager
 def arrow_only() -> Iterator[None]:
-    """preprocess in this process with Arrow's JSON reader."""
-    with mock.patch("pipelines.preprocess.preprocess_job.prepare", return_value=False):
+    """preprocess with Arrow's JSON reader."""
+    with mock.patch.dict(os.environ, POKE_BC_DECODER="arrow"):
         yield
+
+
+@cache
+def scanning() -> Decoder:
+    """A decoder with the scanner, compiled first if it never was on this machine; later ones load that."""
+    with mock.patch.dict(os.environ, POKE_BC_DECODER="scanner"), Decoder() as decoder:
+        decoder.update()
+    if not decoder.scanning:
+        raise AssertionError(decoder.advice)
+    return decoder
 
 
 def forget(path: Path) -> None:

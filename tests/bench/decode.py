@@ -19,15 +19,14 @@ import polars as pl
 import xxhash
 from numpy.typing import NDArray
 
-from pipelines.decode import decode
-from pipelines.decode.text import Text
+from pipelines.decode import Text
+from pipelines.decode.arrow_json import decode_with_arrow
 from pipelines.preprocess.text_blocks import text_blocks
-from pipelines.read_arrow import decode_fast
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.field import FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema, load_schema
-from tests.bench.common import Line, converted_battles, enlarged_sample, line_of, rates, sized
+from tests.bench.common import Line, converted_battles, enlarged_sample, line_of, rates, scanning, sized
 
 Rows = dict[str, NDArray[Any]]
 COLUMNS = (CATEGORY_COLUMN, NUMBER_COLUMN, "action", "legal")
@@ -35,13 +34,13 @@ BITS = 1 << np.arange(NUM_ACTIONS)
 
 
 def ours(block: bytes, schema: Schema) -> Rows:
-    decoded, bad = decode(Text(block, 0), schema)
+    decoded, bad = scanning().decode(Text(block, 0), schema)
     assert not list(bad)
     return decoded.rows
 
 
 def arrow(block: bytes, schema: Schema) -> Rows:
-    return decode_fast(block, 0, schema).rows
+    return decode_with_arrow(block, 0, schema).rows
 
 
 def python_json(loads: Callable[[bytes], Any], block: bytes, schema: Schema) -> Rows:

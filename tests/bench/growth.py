@@ -9,13 +9,14 @@ from pathlib import Path
 from pipelines.preprocess import preprocess
 from poke_bc.data.shards import Shards
 from tests.bench import measured
-from tests.bench.common import QUICK, ROUNDS, Line, enlarged_sample, line_of, sized
+from tests.bench.common import QUICK, ROUNDS, Line, enlarged_sample, line_of, scanning, sized
 
 FACTORS = (1, 4, 16)
 Found = dict[str, float]
 
 
 def run(folder: Path) -> Iterator[Line]:
+    scanning()
     yield from _inputs(folder)
     raw = folder / "raw.jsonl"
     enlarged_sample(raw, sized(400))

@@ -30,6 +30,7 @@ from tests.bench.common import (
     forget,
     line_of,
     rates,
+    scanning,
     sized,
 )
 
@@ -129,6 +130,7 @@ PEERS = {
 
 
 def run(folder: Path) -> Iterator[Line]:
+    scanning()
     raw, packed = folder / "raw.jsonl", folder / "raw.jsonl.zst"
     decisions = enlarged_sample(raw, sized(100))
     with pa.CompressedOutputStream(str(packed), "zstd") as file:

@@ -19,10 +19,12 @@ from tests.fuzz import coverage  # noqa: E402
 
 coverage.install()
 
+import decoding  # noqa: E402
 import numpy as np  # noqa: E402
 from decoding import by_decode, by_hand  # noqa: E402
 from fuzz_texts import CORPUS, SCHEMAS, Mutator, read_corpus, seeds, write_corpus  # noqa: E402
 
+from pipelines.decode.scan.scanner import scan  # noqa: E402
 from poke_bc.contract.schema import Schema  # noqa: E402
 
 _BUCKETS = np.array([0, 1, 2, 3, *[4] * 4, *[8] * 8, *[16] * 16, *[32] * 96, *[128] * 128], np.uint16)
@@ -49,6 +51,7 @@ def main() -> int:
     parser.add_argument("minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    decoding.scanner = lambda: scan  # with counters, and so compiled here instead of loaded
     corpus, known, tried = [], set(), 0
     texts = Mutator(Random(arguments.seed), corpus)
     started = time.monotonic()

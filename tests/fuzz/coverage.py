@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ast
 import itertools
-import os
 import sys
-import tempfile
 from importlib.machinery import PathFinder, SourceFileLoader
 from typing import Any
 
 import numpy as np
 
-INSTRUMENTED = {f"pipelines.scan.{name}" for name in ("numbers", "grammar", "keys", "values", "kernel")}
+INSTRUMENTED = {f"pipelines.decode.scan.{name}" for name in ("numbers", "grammar", "keys", "values", "kernel")}
 HITS = np.zeros(4096, np.uint8)
 """How often each place was come by, modulo 256."""
 
@@ -24,10 +22,9 @@ _numbers = itertools.count()
 
 
 def install() -> None:
-    """From now on the kernel's modules are imported with counters. Their compiled code is kept apart."""
+    """From now on the kernel's modules are imported with counters."""
     if INSTRUMENTED & sys.modules.keys():
         raise RuntimeError("the scanner is imported already")
-    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="poke-bc-fuzz-")
     sys.meta_path.insert(0, _Finder())
 
 

@@ -1,4 +1,4 @@
-"""The exact reader: line by line, or row by row, through the contract's definition of a trajectory."""
+"""The exact reader: line by line through the contract's definition of a trajectory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Bad, Decoded, finish
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, read_trajectory
 
 
 def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Decoded, list[Bad]]:
-    """Line by line through the contract's reader."""
+    """All good lines as rows, and the bad ones in order. `line` and `byte`: number and offset of the first."""
     good: list[Trajectory] = []
     lines: list[int] = []
     bad: list[Bad] = []
@@ -30,21 +30,15 @@ def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Dec
 
 
 def from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) -> Decoded:
-    """Rows of checked trajectories, and the numbers of their lines in the block."""
+    """Rows of checked trajectories; `lines`: their numbers in the block."""
     steps = [step for trajectory in good for step in trajectory.steps]
-    counts = [len(trajectory.steps) for trajectory in good]
-    totals = np.array([trajectory.keys["total_reward"] for trajectory in good], np.float64)
-    rows = {
-        CATEGORY_COLUMN: [step.ids for step in steps], NUMBER_COLUMN: [step.numbers for step in steps],
-        **{name: [getattr(step, name) for step in steps]
-           for name in ("legal", "candidates", "action", "gimmick", "done", "weight", "reward")},
-    }
-    ids = [trajectory.keys["replay_id"] for trajectory in good]
-    trajectories = pa.table({
-        **{name: [trajectory.keys[name] for trajectory in good] for name in TRAJECTORY_KEYS},
-        "rows": counts, "line": lines,
-    }, schema=TRAJECTORY_SCHEMA)
-    reward_N = np.array(rows["reward"], np.float64)
-    return Decoded(finish(rows, reward_N, np.array(counts, np.int64), totals, ids, schema), trajectories,
+    rows = {CATEGORY_COLUMN: [step.ids for step in steps], NUMBER_COLUMN: [step.numbers for step in steps],
+            "reward": np.array([step.reward for step in steps], np.float64),
+            **{name: [getattr(step, name) for step in steps]
+               for name in ("legal", "candidates", "action", "gimmick", "done", "weight")}}
+    keys = {name: pa.array([trajectory.keys[name] for trajectory in good], TRAJECTORY_SCHEMA.field(name).type)
+            for name in TRAJECTORY_KEYS}
+    counts_T = np.array([len(trajectory.steps) for trajectory in good], np.int64)
+    return Decoded(*finish(rows, counts_T, keys, np.array(lines, np.int64), schema),
                    sum((trajectory.unknown for trajectory in good), Counter()),
                    sum((trajectory.present for trajectory in good), Counter()))

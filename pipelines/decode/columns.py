@@ -1,14 +1,13 @@
-"""Arrow arrays -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
+"""Arrow columns -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
 
-Whoever reads a file with Arrow (JSON or Parquet) gets its rows here, or NotSure: then poke_bc.contract.trajectory
-must look at each trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
+Readers of JSON and of Parquet get their rows here, or NotSure: then poke_bc.contract.trajectory must check each
+trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
 
     N rows   T trajectories   W values of a field
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded, finish
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Decoded, finish
 from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS, pack_actions
 from poke_bc.contract.field import FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, MAX_STEPS, NUMBER_COLUMN
@@ -34,7 +33,7 @@ STEP_TYPES = {
 
 
 class NotSure(Exception):
-    """A fast reader cannot vouch for some trajectories; the exact one must look."""
+    """A fast reader cannot vouch for some trajectories; the exact one must check them."""
 
 
 def sure(holds: bool) -> None:
@@ -54,7 +53,7 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
     """All trajectories as rows. Raises NotSure unless every one is surely a good one.
 
     Args:
-        top: keys of the trajectories, one value each; columns that are not there are missing keys.
+        top: keys of the trajectories, one value each; absent columns are missing keys.
         lines: numbers of the trajectories' lines in their block.
         schema: what the observations hold.
     """
@@ -78,25 +77,20 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
                              if name not in STEP_TYPES and name != "observation"), "$.steps[].")
     unknown += _with_values(((name, every_observation[name]) for name in every_observation
                              if name not in schema.field_names), "$.steps[].observation.")
-    rewards_N = _float32s(step["reward"], 0.0, n)
     rows = {
         CATEGORY_COLUMN: _matrix(schema.categories, observation, n, schema, np.dtype(np.uint16)),
         NUMBER_COLUMN: _matrix(schema.numbers, observation, n, schema, np.dtype(np.float16)),
-        "reward": rewards_N,
+        "reward": _float32s(step["reward"], 0.0, n),
         "done": _done(step["done"], counts_T),
         "weight": _float32s(step["weight"], 1.0, n),
         "gimmick": _index_of(step["gimmick"], GIMMICKS, n),
         **_labels(step, n),
     }
     sure(rows["weight"].min(initial=0.0) >= 0)
-    totals_T = _totals(keys["total_reward"], rewards_N, counts_T)
-    for name in ("rating", "opponent_rating"):
+    for name in ("total_reward", "rating", "opponent_rating"):
         _float32s(keys[name], 0.0, len(lines))
         keys[name] = pc.add(keys[name], 0.0)  # -0.0 becomes 0.0
-    trajectories = pa.table({**keys, "total_reward": totals_T, "rows": counts_T.astype(np.uint32), "line": lines},
-                            schema=TRAJECTORY_SCHEMA)
-    finished = finish(rows, rewards_N, counts_T, totals_T, ids.to_pylist(), schema)
-    return Decoded(finished, trajectories, unknown, present)
+    return Decoded(*finish(rows, counts_T, keys, lines, schema), unknown, present)
 
 
 def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Counter[str]:
@@ -105,7 +99,7 @@ def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Co
 
 
 def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
-    """`values` as one of the types that the JSON reader gives; [n] nulls where there are none.
+    """`values` as one of the types that the JSON reader gives; [n] nulls if there are none.
 
     Raises NotSure unless each value is one that the exact reader takes for a `kind`: no number in place of a
     boolean or a text, no 3.7 in place of an integer.
@@ -126,16 +120,16 @@ def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
     try:
         values = values if values.type == kind else values.cast(kind)
         if kind == pa.string():
-            values.validate(full=True)  # Parquet's reader takes bytes that are no UTF-8
+            values.validate(full=True)  # Parquet's reader accepts invalid UTF-8
     except pa.ArrowException:
         raise NotSure from None
     return values
 
 
 def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_] | None]:
-    """Items of all lists one after the other, how many each has, and which are lists at all (None: all).
+    """Items of all lists one after the other, the length of each list, and which are not null (None: all).
 
-    Raises NotSure for what is no list.
+    Raises NotSure for anything but lists.
     """
     there: NDArray[np.bool_] | None = None
     if lists.null_count:
@@ -151,7 +145,7 @@ def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.b
 
 
 def _fields(struct: pa.Array) -> dict[str, pa.Array]:
-    """Children of a struct array that may hold no null itself."""
+    """Children of a struct array by name. Raises NotSure if one of the structs is null."""
     sure(pa.types.is_struct(struct.type) and not struct.null_count)
     return {struct.type.field(place).name: struct.field(place) for place in range(struct.type.num_fields)}
 
@@ -185,7 +179,7 @@ def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None],
 
 
 def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
-    """What is stored for each value; all are in the field's range."""
+    """The value to store for each one. Raises NotSure unless all are in the field's range."""
     values = as_type(values, field_type(field, schema), len(values))
     if pa.types.is_string(values.type):
         found = pc.index_in(values, pa.array(["", "none", *(schema.vocabularies[field.vocab].names or ())]))
@@ -200,7 +194,7 @@ def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
 
 
 def _fixed_lists(lists: pa.Array, width: int) -> tuple[pa.Array, NDArray[np.bool_] | None]:
-    """Values of lists that must all have `width` items, and which rows have one (None: all)."""
+    """Values of lists that must all have `width` items, and which rows have a list (None: all)."""
     items, lengths, there = items_of(lists)
     sure(bool((lengths == (width if there is None else np.where(there, width, 0))).all()))
     return items, there
@@ -270,15 +264,3 @@ def _labels(step: Mapping[str, pa.Array | None], n: int) -> dict[str, NDArray[An
     candidates_N = np.where(censored_N, candidates_N, 0).astype(np.uint16)
     sure(not ((candidates_N & ~legal_N)[legal_N != 0]).any())
     return {"legal": legal_N, "candidates": candidates_N, "action": action_N}
-
-
-def _totals(values: pa.Array, rewards_N: NDArray[np.float64], counts_T: NDArray[np.int64]) -> NDArray[np.float64]:
-    """total_reward, or where it is missing the sum of the rewards."""
-    totals_T = _float32s(values, 0.0, len(values))
-    if values.null_count:
-        missing_T = ~pc.is_valid(values).to_numpy(zero_copy_only=False)
-        first_T = np.cumsum(counts_T) - counts_T
-        # fsum per trajectory, as the exact reader does: a running sum rounds differently
-        for place in np.flatnonzero(missing_T):
-            totals_T[place] = math.fsum(rewards_N[first_T[place]: first_T[place] + counts_T[place]])
-    return totals_T

@@ -1,6 +1,6 @@
-"""A fast reader of text: all of it through Arrow's JSON reader, which is more lenient than a trajectory file may be.
+"""Text through Arrow's JSON reader, which is more lenient than a trajectory file may be.
 
-Its result counts only where these checks and those of pipelines.from_arrow hold for all of the text.
+Its result counts only where the checks here and in `columns` hold for all of the text.
 """
 
 from __future__ import annotations
@@ -12,32 +12,30 @@ import pyarrow as pa
 import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from pipelines.decoded import TRAJECTORY_SCHEMA, Decoded
-from pipelines.from_arrow import STEP_TYPES, NotSure, field_type, rows_from_arrow, sure
+from pipelines.decode.columns import STEP_TYPES, NotSure, field_type, rows_from_arrow, sure
+from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Decoded
 from poke_bc.contract.nesting import DEEPEST, nesting, skeleton
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS
 
-__all__ = ["NotSure", "decode_fast"]
-
-_INFER_BYTES = 256 << 10  # up to this Arrow may infer what it likes
+_INFER_BYTES = 256 << 10  # up to here Arrow may infer the types of unknown keys
 
 
-def decode_fast(data: bytes, line: int, schema: Schema) -> Decoded:
-    """All lines through Arrow. Raises NotSure unless every line is surely a good one."""
+def decode_with_arrow(data: bytes, line: int, schema: Schema) -> Decoded:
+    """All lines as rows; `line`: number of the first. Raises NotSure unless every line is surely a good one."""
     lines = _line_numbers(data, line)
     table = _parse(data, schema)
     sure(table.num_rows == len(lines))
     sure(all(column.num_chunks == 1 for column in table.columns))
-    # Not combine_chunks: it stumbles over the broken array that Arrow 26 makes of an unknown list of nulls.
+    # Not combine_chunks, which fails on the broken array that Arrow 26 makes of an unknown list of nulls.
     return rows_from_arrow({name: table.column(name).chunk(0) for name in table.column_names}, lines, schema)
 
 
 def _line_numbers(data: bytes, line: int) -> NDArray[np.int64]:
-    """Numbers of the lines that hold something; each must begin with "{" and end with "}".
+    """Numbers of the lines that are not empty; each must begin with "{" and end with "}".
 
-    A newline between "}" and "{" cannot lie inside a JSON value, so there are then as many values as lines, or
-    some line holds two.
+    A newline between "}" and "{" cannot be inside a JSON value, so either there are as many values as lines, or some
+    line holds two.
     """
     sure(bool(data))
     bare = skeleton(data)
@@ -60,10 +58,10 @@ def _line_numbers(data: bytes, line: int) -> NDArray[np.int64]:
 
 
 def _parse(data: bytes, schema: Schema) -> pa.Table:
-    """Arrow's JSON reader with exactly the types that the exact reader would accept.
+    """Arrow's table, with exactly the types that the exact reader accepts.
 
     Arrow infers unknown keys, but each costs it a column over all rows: where keys are names, 3 MB of text took
-    2.5 GB. So a long text may only hold unknown keys that its first lines hold; otherwise it is halved.
+    2.5 GB. So the unknown keys of a long text are those of its first lines; if it has others, it is halved.
     """
     types = _types(schema)
     try:
@@ -88,7 +86,7 @@ def _read_json(data: bytes, types: pa.Schema, unexpected: str) -> pa.Table:
 
 
 def _types(schema: Schema, inferred: pa.Schema | None = None) -> pa.Schema:
-    """Arrow's types of a trajectory; with the unknown keys of `inferred`, types as wide as they may become."""
+    """Arrow's types of a trajectory; and of the unknown keys of `inferred`, wide enough for values still to come."""
     def with_unknown(known: list[pa.Field], found: Iterator[pa.Field] | None) -> list[pa.Field]:
         names = {each.name for each in known}
         return known + [each.with_type(_widened(each.type)) for each in found or () if each.name not in names]
@@ -107,7 +105,7 @@ def _types(schema: Schema, inferred: pa.Schema | None = None) -> pa.Schema:
 
 
 def _widened(kind: pa.DataType) -> pa.DataType:
-    """A type for all values that a key may have whose first values were of type `kind`."""
+    """A type for all values of a key whose first values were of type `kind`."""
     if pa.types.is_struct(kind):
         return pa.struct([each.with_type(_widened(each.type)) for each in kind])
     if pa.types.is_list(kind):

@@ -1,16 +1,16 @@
-r"""JSON's grammar, strictly: white space, strings, words, and values that are only stepped over.
+r"""JSON's grammar, strictly: white space, strings, literals, and values that are only stepped over.
 
-Every function takes a place in the text and gives the place behind what it read, or DOUBT. A newline ends a line
-and is never stepped over, so nothing here runs further than the line it began in.
+Every function takes a position in the text and returns the position behind what it read, or DOUBT. A newline ends a
+line and is never stepped over, so nothing here reads past the end of its line.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipelines.scan.compiling import compiled
-from pipelines.scan.machine import byte, trailing_zeros, word
-from pipelines.scan.numbers import DOUBT, read_number
+from pipelines.decode.scan.compiling import compiled
+from pipelines.decode.scan.machine import byte, trailing_zeros, word
+from pipelines.decode.scan.numbers import DOUBT, read_number
 from poke_bc.contract.nesting import DEEPEST
 
 QUOTE, BACKSLASH, COMMA, COLON = ord('"'), ord("\\"), ord(","), ord(":")
@@ -25,7 +25,7 @@ _IS_ESCAPE = np.zeros(256, np.bool_)
 _IS_ESCAPE[[*b'"\\/bfnrt']] = True
 
 PLAIN, ESCAPED, SURROGATE = 0, 1, 2
-"""What a string holds besides characters: nothing, escapes, or escapes for UTF-16 surrogates."""
+"""What a string contains besides plain characters: nothing, escapes, or escapes for UTF-16 surrogates."""
 
 _ONES = np.uint64(0x0101010101010101)
 _TOPS = np.uint64(0x8080808080808080)
@@ -38,7 +38,7 @@ FALSE = np.uint64(int.from_bytes(b"fals", "little"))
 NULL = np.uint64(int.from_bytes(b"null", "little"))
 _FOUR_BYTES = np.uint64(0xFFFFFFFF)
 
-_MOST_KEYS = 256  # of all open objects together inside an unknown value; more is left to the exact reader
+_MOST_KEYS = 256  # of all open objects inside one unknown value; more are left to the exact reader
 
 
 @compiled
@@ -59,7 +59,7 @@ def four(data, at):
 
 @compiled
 def read_bool(data, at):
-    """(0 or 1, end). Without a branch between the two: which one it is would be guessed wrong half of the time."""
+    """(0 or 1, end). Without a branch between the two, which would be mispredicted half of the time."""
     letters = four(data, at)
     is_true = np.int64(letters == TRUE)
     is_false = np.int64(letters == FALSE) & np.int64(byte(data, at + 4) == _E)
@@ -70,7 +70,7 @@ def read_bool(data, at):
 
 @compiled
 def read_string(data, at):
-    """A string: (end, what it holds). Valid UTF-8 and valid escapes only."""
+    """A string: (end, PLAIN, ESCAPED or SURROGATE). Valid UTF-8 and valid escapes only."""
     holds = PLAIN
     if byte(data, at) != QUOTE:
         return DOUBT, holds
@@ -149,14 +149,8 @@ def _wide_character(data, at):
 
 
 @compiled
-def same_bytes(data, first, second, count):
-    """Whether `count` bytes are the same at both places."""
-    return common_bytes(data, first, second, count) == count
-
-
-@compiled
 def common_bytes(data, first, second, limit):
-    """How many bytes are the same from both places on, at most `limit`."""
+    """The number of equal bytes from both positions on, at most `limit`."""
     count = 0
     while count < limit:
         differing = word(data, first + count) ^ word(data, second + count)
@@ -170,8 +164,8 @@ def common_bytes(data, first, second, limit):
 def skip_value(data, at, depth, keys):
     """Behind any value, which is checked and not kept; `depth` brackets are open around it.
 
-    `keys` is room (of room_for_keys) for where the keys of the open objects stand, since no key may come twice,
-    and behind them for each depth's first one.
+    `keys` (of room_for_keys) has room for the positions of the keys of all open objects, since no key may come twice,
+    and behind them for the first one at each depth.
     """
     outer = depth
     known = 0  # keys of all open objects
@@ -207,7 +201,7 @@ def skip_value(data, at, depth, keys):
             return DOUBT
         if not closed:
             continue
-        # a value, or an empty bracket's inside, has ended at `at`
+        # a value has ended at `at`, or an empty list or object is about to
         while True:
             if depth == outer:
                 return at
@@ -231,12 +225,12 @@ def skip_value(data, at, depth, keys):
 
 @compiled
 def _next_key(data, at, first, known, keys):
-    """Behind a key and its colon, at its value: (place, keys known by now)."""
+    """Behind a key and its colon: (position of its value, keys known by now)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN or known == _MOST_KEYS:
         return DOUBT, known
     for other in range(first, known):
-        if keys[other, 1] == end - at and same_bytes(data, keys[other, 0], at, end - at):
+        if keys[other, 1] == end - at and common_bytes(data, keys[other, 0], at, end - at) == end - at:
             return DOUBT, known
     keys[known, 0] = at
     keys[known, 1] = end - at

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.scan.compiling import compiled, merged
-from pipelines.scan.grammar import (
-    CLOSE_LIST,
-    COMMA,
-    NULL,
-    OPEN_LIST,
-    PLAIN,
-    QUOTE,
-    four,
-    read_bool,
-    read_string,
-    spaces,
-)
-from pipelines.scan.keys import is_name
-from pipelines.scan.machine import byte, word
-from pipelines.scan.numbers import DOUBT, read_number, to_half
-from pipelines.scan.plan import (
+from pipelines.decode.scan.arrays import (
     CHECKED_ACTION,
     CHECKED_CANDIDATES,
     COLUMN,
+    GIMMICK_NAMES,
     IS_FLAG,
     IS_ID,
     IS_NAME,
     IS_NUMBER,
     KIND,
-    VOCABULARY,
+    LABEL_NAMES,
+    TABLE,
     WIDTH,
-    hash_bytes,
+    find,
 )
-from poke_bc.contract.actions import ALL_ACTIONS, GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
+from pipelines.decode.scan.compiling import compiled, merged
+from pipelines.decode.scan.grammar import (
+    CLOSE_LIST,
+    COMMA,
+    NULL,
+    OPEN_LIST,
+    PLAIN,
+    four,
+    read_bool,
+    read_string,
+    spaces,
+)
+from pipelines.decode.scan.machine import byte
+from pipelines.decode.scan.numbers import DOUBT, read_number, to_half
+from poke_bc.contract.actions import ALL_ACTIONS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
 from poke_bc.contract.trajectory import FLOAT32_MAX, STEP_KEYS
 
 STEP_KEY_COUNT = len(STEP_KEYS)
@@ -49,30 +46,16 @@ _EXACT_INTEGER = 2.0**53
 _HALF_ONE = 0x3C00
 
 
-def _words(names: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Each of some names of at most 15 bytes, its closing quote behind it, as two words; and their lengths."""
-    quoted = [name.encode() + b'"' for name in names]
-    assert max(map(len, quoted)) <= 16
-    return np.array([[int.from_bytes(name[:8], "little"), int.from_bytes(name[8:], "little")] for name in quoted],
-                    np.uint64), np.array([len(name) for name in quoted])
-
-
-_LABEL_WORDS, _LABEL_LENGTHS = _words(LABELS)
-_GIMMICK_WORDS, _GIMMICK_LENGTHS = _words(GIMMICKS)
-_MASKS = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
-
-
-@compiled
-def read_step_value(data, at, key):
-    """(value of a step key or NaN where null, end); sets of actions as bits, names as their place."""
+@merged
+def read_step_value(data, at, key, schema):
+    """(value of a step key, NaN if null; end). Sets of actions become bits, names their index."""
     if four(data, at) == NULL:
         return MISSING, at + 4
     if key == _LEGAL or key == _CANDIDATES:
         return _read_actions(data, at)
-    if key == _LABEL:
-        return _read_name(data, at, _LABEL_WORDS, _LABEL_LENGTHS)
-    if key == _GIMMICK:
-        return _read_name(data, at, _GIMMICK_WORDS, _GIMMICK_LENGTHS)
+    if key == _LABEL or key == _GIMMICK:
+        name, end = _read_name(data, at, LABEL_NAMES if key == _LABEL else GIMMICK_NAMES, schema)
+        return float(name), end if name >= 0 else DOUBT
     if key == DONE:
         done, end = read_bool(data, at)
         return float(done), end
@@ -105,17 +88,13 @@ def _read_actions(data, at):
     return float(bits), at
 
 
-@compiled
-def _read_name(data, at, words, lengths):
-    """One of a few names -> (its place among them, end)."""
-    if byte(data, at) != QUOTE:
-        return MISSING, DOUBT
-    for place in range(len(lengths)):
-        first = min(lengths[place], 8)
-        if (word(data, at + 1) & _MASKS[first] == words[place, 0]
-                and word(data, at + 1 + first) & _MASKS[lengths[place] - first] == words[place, 1]):
-            return float(place), at + 1 + lengths[place]
-    return MISSING, DOUBT
+@merged
+def _read_name(data, at, table, schema):
+    """A name -> (what it means by a table, -1 where it is not in there; end)."""
+    end, holds = read_string(data, at)
+    if end == DOUBT or holds != PLAIN:
+        return -1, DOUBT
+    return find(data, at + 1, end - at - 2, table, schema), end
 
 
 @compiled
@@ -125,7 +104,7 @@ def _may_be_integer(figure):
 
 @compiled
 def finish_step(row, rows):
-    """Check and complete the row's scalars as read; False where they cannot be together."""
+    """Check the row's scalars as read and fill in defaults; False where they contradict each other."""
     scalars = rows.scalars[row]
     label = _OBSERVED if np.isnan(scalars[_LABEL]) else np.int64(scalars[_LABEL])
     action = NO_LABEL
@@ -159,23 +138,23 @@ def finish_step(row, rows):
 
 @compiled
 def is_small_integer(figure):
-    """Whether a float64 is a whole number, and which one is beyond doubt."""
+    """Whether a float64 is a whole number, small enough to be exact."""
     return abs(figure) < _EXACT_INTEGER and figure == np.floor(figure)
 
 
 @merged
-def read_field(data, at, key, row, plan, rows):
-    """The value or values of a field into its columns: the place behind them."""
-    width = plan.fields[key, WIDTH]
-    column = plan.fields[key, COLUMN]
-    kind = plan.fields[key, KIND]
+def read_field(data, at, key, row, schema, rows):
+    """The value or values of a field into its columns: the position behind them."""
+    width = schema.fields[key, WIDTH]
+    column = schema.fields[key, COLUMN]
+    kind = schema.fields[key, KIND]
     values = rows.category if kind <= IS_NAME else rows.number
     if width > 1:
         if byte(data, at) != OPEN_LIST:
             return DOUBT
         at = spaces(data, at + 1)
     for place in range(width):
-        values[row, column + place], at = _read_value(data, at, key, kind, plan)
+        values[row, column + place], at = _read_value(data, at, key, kind, schema)
         if at == DOUBT:
             return DOUBT
         if width > 1:
@@ -188,36 +167,19 @@ def read_field(data, at, key, row, plan, rows):
 
 
 @merged
-def _read_value(data, at, key, kind, plan):
+def _read_value(data, at, key, kind, schema):
     """One value -> (an id, or the bits of a float16; end)."""
     if kind == IS_NAME:
-        return _name_id(data, at, plan.fields[key, VOCABULARY], plan)
+        name, end = _read_name(data, at, schema.fields[key, TABLE], schema)
+        return np.uint16(max(name, 0)), end
     if kind == IS_FLAG:
         flag, end = read_bool(data, at)
         return np.uint16(_HALF_ONE * flag), end
     figure, end, whole = read_number(data, at)
-    if not plan.ranges[key, 0] <= figure <= plan.ranges[key, 1]:
+    if not schema.ranges[key, 0] <= figure <= schema.ranges[key, 1]:
         return np.uint16(0), DOUBT
     if kind != IS_NUMBER and not whole and figure != np.floor(figure):
         return np.uint16(0), DOUBT
     if kind == IS_ID:
         return np.uint16(figure), end
     return to_half(figure + 0.0), end
-
-
-@merged
-def _name_id(data, at, vocabulary, plan):
-    """A name -> (its id, 0 where the vocabulary lacks it; end)."""
-    end, holds = read_string(data, at)
-    if end == DOUBT or holds != PLAIN:
-        return np.uint16(0), DOUBT
-    length = end - at - 2
-    first, mask = plan.vocabularies[vocabulary, 0], plan.vocabularies[vocabulary, 1]
-    place = hash_bytes(data, at + 1, length) & mask
-    while True:
-        name = plan.entry_slots[first + place] - 1
-        if name < 0:
-            return np.uint16(0), end
-        if plan.entries[name, 1] == length and is_name(data, at + 1, plan.names, plan.entries[name, 0], length):
-            return np.uint16(plan.entries[name, 2]), end
-        place = (place + 1) & mask

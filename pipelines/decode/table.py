@@ -1,7 +1,7 @@
-"""Rows of an Arrow table, as a Parquet file holds them -> decisions: all at once where that is sure, else one by one.
+"""Rows of an Arrow table, as Parquet files hold them -> decisions: all at once where that is sure, else one by one.
 
-A row is what a line is in a text: what is wrong with it is said by the same checks, and rows beside it do not
-notice. A null is a missing key. Of unknown columns only counts are kept, so they may hold anything.
+A row is to a table what a line is to a text: the same checks find what is wrong with it, and other rows are not
+affected. A null is a missing key. Unknown columns are only counted, so they may hold anything.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decoded import Bad, Decoded
-from pipelines.from_arrow import STEP_TYPES, NotSure, rows_from_arrow
-from pipelines.read_exact import from_trajectories
+from pipelines.decode.columns import STEP_TYPES, NotSure, rows_from_arrow
+from pipelines.decode.decoded import Bad, Decoded
+from pipelines.decode.exact import from_trajectories
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, check_trajectory
 
-_EXACT_ROWS = 8  # up to here doubtful rows are not halved again
+_EXACT_ROWS = 8  # up to so many doubtful rows are not halved again
 
 
 def decode_batch(batch: pa.RecordBatch, line: int, schema: Schema) -> tuple[list[Decoded], list[Bad]]:
@@ -60,9 +60,9 @@ def row_of(batch: pa.RecordBatch, number: int, fields: Collection[str] | None) -
     """One row in Python's types; unknown keys are True where they have a value.
 
     Args:
-        batch: what holds it.
-        number: of the row.
-        fields: keys of an observation that are known; None: all.
+        batch: rows of a table.
+        number: which row, from 0.
+        fields: known keys of an observation; None: all.
 
     Raises BadLine where a value has no type in Python.
     """
@@ -82,17 +82,17 @@ def _python(values: pa.Array, path: str, known: _Known | None) -> list[Any]:
     if known is not None and pa.types.is_struct(kind):
         names = [each.name for each in kind]
         columns = [_python(child, f"{path}.{name}", known[name]) if name in known
-                   else [there or None for there in child.is_valid().to_pylist()]
+                   else [valid or None for valid in child.is_valid().to_pylist()]
                    for name, child in zip(names, map(values.field, range(len(names))), strict=True)]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        return [row if there else None for row, there in zip(rows, values.is_valid().to_pylist(), strict=True)]
+        return [row if valid else None for row, valid in zip(rows, values.is_valid().to_pylist(), strict=True)]
     if known is not None and any(is_list(kind) for is_list in _LISTS) and pa.types.is_struct(kind.value_type):
         return [_python(each.values, f"{path}[]", known) if each.is_valid else None for each in values]
     try:
         plain: list[Any] = values.to_pylist()
     except UnicodeDecodeError:
         raise BadLine(path, "invalid UTF-8") from None
-    except (ValueError, TypeError, ArithmeticError, ImportError) as error:  # such as a moment after the year 9999
+    except (ValueError, TypeError, ArithmeticError, ImportError) as error:  # such as a timestamp after the year 9999
         raise BadLine(path, f"a {kind} that cannot be read: {error}") from None
     return plain
 
@@ -101,11 +101,11 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def _with_text_dates(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Dates and moments of the column `date` as ISO text: 2024-01-02, or 2024-01-02 03:04:00Z."""
+    """Dates and timestamps of the column `date` as ISO text: 2024-01-02, or 2024-01-02 03:04:00Z."""
     place = batch.schema.get_field_index("date")
     if place < 0 or not (pa.types.is_date(batch.column(place).type) or pa.types.is_timestamp(batch.column(place).type)):
         return batch
     dates = batch.column(place)
     if pa.types.is_timestamp(dates.type) and dates.type.tz is not None:
-        dates = dates.cast(pa.timestamp(dates.type.unit, "UTC"))  # the same moments; needs no table of zones
+        dates = dates.cast(pa.timestamp(dates.type.unit, "UTC"))  # the same instants; needs no time zone database
     return batch.set_column(place, "date", dates.cast(pa.string()))

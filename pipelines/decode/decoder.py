@@ -1,0 +1,226 @@
+"""Text -> rows: a fast reader where it is sure, the exact reader for the rest; and which fast reader that is.
+
+There are two fast readers. The scanner (scan/, compiled by Numba) goes over the bytes once, knowing the schema. Arrow's
+JSON reader takes any text with the schema's types. Both are held to the exact reader (poke_bc.contract.trajectory):
+what they cannot vouch for goes through that one, which accepts it or says what is wrong. Rows are the same whichever
+way they went, so a job may begin with Arrow and change over when the scanner has been compiled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from pipelines.decode.arrow_json import decode_with_arrow
+from pipelines.decode.columns import NotSure
+from pipelines.decode.decoded import Bad, Decoded, concat
+from pipelines.decode.exact import decode_exact
+from pipelines.decode.scan.cache import compiled_folder, load
+from pipelines.decode.text import Text
+from poke_bc.contract.schema import Schema
+
+WORTH_LOADING = 64 << 20
+"""Bytes of text from which on loading the scanner pays, which takes half a second."""
+WORTH_COMPILING = 1 << 30
+"""Bytes of text for each process from which on compiling pays: Arrow reads about as many meanwhile."""
+
+_EXACT_BYTES = 64 << 10  # a doubtful text of at most this size is not halved again
+_COMPILE = """
+import sys
+from pathlib import Path
+sys.path[:] = sys.argv[3:]
+from pipelines.decode.scan.cache import compile_into
+compile_into(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+Scan = Callable[[bytes, int, int, Schema], tuple[Decoded, list[Bad]] | None]
+
+
+class Decoder:
+    """Arrow at first, the scanner from when its compiled code is there. Nothing ever waits for the compiler.
+
+    The process that owns a decoder calls `update` between tasks, and sends copies of it along with tasks. A copy knows
+    which reader its owner had reached; it loads compiled code, and never compiles any.
+
+    Args:
+        expected: bytes of text to decode; None if unknown.
+        processes: how many share the work.
+
+    The environment variable POKE_BC_DECODER forces a reader: "arrow", or "scanner", for which the first update waits.
+    """
+
+    def __init__(self, expected: int | None = 0, processes: int = 1) -> None:
+        self.scanning = False
+        self.advice: str | None = None
+        """What the user can do about a scanner that does not work."""
+        self._expected, self._processes = expected, processes
+        self._folder = Path()
+        self._compiler: subprocess.Popen[bytes] | None = None
+        self._temporary: list[Path] = []
+        self._loaded_at = 0
+
+    @property
+    def name(self) -> str:
+        """Which reader decoded the text so far: "arrow", "scanner", or "arrow, then scanner"."""
+        return "arrow" if not self.scanning else "arrow, then scanner" if self._loaded_at else "scanner"
+
+    def decode(self, text: Text, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
+        """As the function `decode`, with the reader reached by now."""
+        return decode(text, schema, scan=_scanner(self._folder) if self.scanning else None)
+
+    def update(self, read: int = 0) -> None:
+        """Load the scanner if that pays and it is compiled; start to compile it if that pays.
+
+        Args:
+            read: bytes of text decoded by now.
+        """
+        wanted = os.environ.get("POKE_BC_DECODER")
+        size = sys.maxsize if wanted == "scanner" else read if self._expected is None else self._expected
+        if self.scanning or self.advice or size < WORTH_LOADING or not is_wanted():
+            return
+        try:
+            if self._compiler is None:
+                self._folder = compiled_folder()
+                if self._load(read):
+                    return
+                if size < WORTH_COMPILING * self._processes:
+                    return
+                self._compiler = self._start_compiler()
+                if wanted != "scanner":
+                    return
+                self._compiler.wait()
+            if self._compiler.poll() is None:
+                return
+            _, messages = self._compiler.communicate()
+            if not self._load(read):
+                self._give_up((messages.decode(errors="replace").splitlines() or ["the compiler was ended"])[-1])
+        except (ImportError, OSError, RuntimeError) as error:  # the last: nobody has a home
+            self._give_up(str(error))
+
+    def _load(self, read: int) -> bool:
+        """Load compiled code if there is any, and remove it if it is damaged. Raises ImportError without Numba."""
+        if not self._folder.exists():
+            return False
+        try:
+            load(self._folder)
+        except ImportError:
+            raise
+        except Exception:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return False
+        self.scanning, self._loaded_at = True, read
+        return True
+
+    def _start_compiler(self) -> subprocess.Popen[bytes]:
+        """Start to compile in a process of its own, which ends with this one. Raises OSError."""
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = tempfile.mkdtemp(prefix="compiling-", dir=self._folder.parent)
+        except OSError:  # nothing can be kept there, so it is made for this run alone
+            temporary = tempfile.mkdtemp(prefix="poke-bc-")
+            self._folder = Path(f"{temporary}-scan")
+            self._temporary.append(self._folder)
+        self._temporary.append(Path(temporary))
+        # Not multiprocessing, which would run the caller's main module again. In a session of its own, so that Ctrl-C
+        # is left to this process: `close` ends the other.
+        return subprocess.Popen([sys.executable, "-c", _COMPILE, temporary, str(self._folder), *sys.path],
+                                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                start_new_session=True)
+
+    def _give_up(self, reason: str) -> None:
+        self.advice = ("text was read with Arrow, because the scanner, which is several times as fast, does not work "
+                       f"here ({reason}); pip install --upgrade numba may help")
+
+    def close(self) -> None:
+        """End the compiler if it is still at work."""
+        if self._compiler is not None:
+            with self._compiler:
+                self._compiler.kill()
+        for folder in self._temporary:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies in other processes know."""
+        return {"scanning": self.scanning, "_folder": self._folder}
+
+
+def is_wanted() -> bool:
+    """Whether the scanner may be used at all."""
+    return os.environ.get("POKE_BC_DECODER") != "arrow" and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+
+
+def is_compiled() -> bool:
+    """Whether the scanner may be used, and compiled code is there."""
+    try:
+        return is_wanted() and compiled_folder().exists()
+    except (ImportError, RuntimeError):
+        return False
+
+
+def describe() -> str:
+    """Which reader a large text would get on this machine, in words."""
+    if not is_wanted():
+        return "arrow: POKE_BC_DECODER or NUMBA_DISABLE_JIT says so"
+    try:
+        import numba  # noqa: F401 - whether it works
+
+        return "scanner" if compiled_folder().exists() else "scanner, once it is compiled: arrow until then"
+    except (ImportError, RuntimeError) as error:
+        return f"arrow, several times slower than the scanner: {error} (pip install --upgrade numba)"
+
+
+@cache
+def _scanner(folder: Path) -> Scan | None:
+    """The scanner, with the compiled code in a folder; None where that does not work."""
+    try:
+        load(folder)
+        from pipelines.decode.scan.scanner import scan
+    except Exception:  # removed or damaged meanwhile: the other reader does as well
+        return None
+    return scan
+
+
+def decode(text: Text, schema: Schema, *, scan: Scan | None = None) -> tuple[Decoded, Iterator[Bad]]:
+    """All good lines as rows, and the bad ones in order (as many as there are lines, where the file is something else).
+
+    Args:
+        text: whole lines.
+        schema: what the observations hold.
+        scan: the scanner; None: Arrow reads.
+    """
+    scanned = scan(text.data, 0, text.byte, schema) if scan is not None else None
+    if scanned is None:
+        pieces, bad = _decode_halving(text.data, 0, text.byte, schema)
+        scanned = concat(pieces, schema), bad
+    decoded, bad = scanned
+    if text.long_line is not None:
+        bad.append(Bad(text.lines - 1, text.long_line, "$", "longer than a block of 8 MiB"))
+    return decoded, iter(bad)
+
+
+def _decode_halving(data: bytes, line: int, byte: int, schema: Schema) -> tuple[list[Decoded], list[Bad]]:
+    """Through Arrow; a doubtful text is halved until it is small enough for the exact reader."""
+    with contextlib.suppress(NotSure):
+        return [decode_with_arrow(data, line, schema)], []
+    middle = data.find(b"\n", len(data) // 2) + 1
+    if len(data) <= _EXACT_BYTES or middle in (0, len(data)):
+        decoded, bad = decode_exact(data, line, byte, schema)
+        return [decoded], bad
+    first, second = data[:middle], data[middle:]
+    left, bad_left = _decode_halving(first, line, byte, schema)
+    right, bad_right = _decode_halving(second, line + first.count(b"\n"), byte + middle, schema)
+    return left + right, bad_left + bad_right
