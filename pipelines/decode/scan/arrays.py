@@ -17,7 +17,8 @@ from pipelines.decode.scan.compiling import compiled, entry, merged
 from pipelines.decode.scan.grammar import room_for_keys
 from pipelines.decode.scan.machine import PADDING, word
 from poke_bc.contract.actions import GIMMICKS, LABELS
-from poke_bc.contract.schema import FLAG, INTEGER, NUMBER, Field, Schema
+from poke_bc.contract.field import FLAG, INTEGER, NUMBER, Field
+from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
 IS_ID, IS_NAME, IS_NUMBER, IS_INTEGER, IS_FLAG = range(5)
