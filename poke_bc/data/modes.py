@@ -1,7 +1,8 @@
 """The three ways to feed: rows streamed from the shards, the same window by window, or resident on the device.
 
-A mode makes slots and lists what is in each batch (`batches`). The gather thread calls `fill` with a slot and each batch
-in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never waits.
+A mode makes slots and lists what is in each batch (`batches`). The gather thread calls `fill` with a slot and each
+batch in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never
+waits.
 
     M selected rows   R rows resident on the device   B samples of a batch
 """
