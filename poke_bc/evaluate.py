@@ -55,9 +55,9 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
     if trained_on is not None and split != "train":
         _check_unseen(trained_on, data)
     if not len(data):
+        again = f"split with a ratio for it, then train on that split: poke-bc split {folder} --{split}-ratio 0.1"
         raise ShardError(f"{folder}: no decision in split {split} to judge by",
-                         hint="split with a ratio for it, then train on that split: "
-                              f"poke-bc split {folder} --{'test' if split == 'test' else 'val'}-ratio 0.1")
+                         hint=again if split in ("val", "test") else f"see what it contains: poke-bc inspect {folder}")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")
     counts_A = np.array([0] * NUM_ACTIONS if trained_on is None else trained_on.actions)

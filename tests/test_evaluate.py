@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import assert_told_in_two_lines, run_cli
 from rich.console import Console
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
@@ -15,7 +16,7 @@ from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import baselines, evaluate, render
 from poke_bc.policy import load_policy
-from poke_bc.train import TrainResult, train
+from poke_bc.train import TrainConfig, TrainResult, train
 
 Run = tuple[Path, TrainResult]
 
@@ -169,3 +170,14 @@ def test_the_shards_it_was_trained_on_are_not_judged_as_a_whole(trained: Run, sh
         with pytest.raises(RunError, match="not all of them are unseen") as caught:
             evaluate(trained[0], given, "all", device="cpu")
         assert "--split val" in caught.value.hint
+
+
+def test_the_commands_take_any_setting_and_shards_as_a_whole(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    run, other = tmp_path / "run", make_shards(tmp_path / "other", battles=10, seed=5, val_ratio=0.5)
+    run_cli("train", "--shards", shards, "--run", run, "--policy", "mlp", "--steps", "3", "--quiet", "--device", "cpu",
+            "--set", "policy.width=16", "--set", "batch_size=32", "--set", "precision=float32")
+    config = TrainConfig.read(run)
+    assert (config.policy.width, config.batch_size, config.steps, config.precision) == (16, 32, 3, "float32")
+    found = run_cli("evaluate", run, "--shards", other, "--split", "all", "--device", "cpu", "--json")
+    assert found.json["decisions"] == len(ShardDataset(other))
+    assert_told_in_two_lines(run_cli("train", "--set", "policy.widht=16"), "unknown setting 'widht'")

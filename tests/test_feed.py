@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -15,6 +16,7 @@ import torch
 from batches import joined, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded_graph import record_graph
 from stream_stand_in import GUARDS, SCHEDULES, StandIn
 
 from poke_bc.data import modes
@@ -346,3 +348,25 @@ def test_the_ranks_together_are_fed_each_batch_of_one_rank(
     for whole, *slices in zip(alone, *shared, strict=True):
         assert {batch.position for batch in slices} == {whole.position}
         assert same(joined(slices), whole)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("steps", [None, range(-3, 2)])
+def test_a_graph_that_unpacks_a_batch_unpacks_every_later_one(
+    folders: dict[str, Path], resident: bool, steps: range | None
+) -> None:
+    data = ShardDataset(folders["one"], "train", steps=steps, **WIDE)
+    expected = fed(data, stop=160)
+    with BatchFeeder(data, 16, seed=3, stop=160, resident=resident) as feeder:
+        first = feeder.next_packed()
+        captured, unpacked = replace(first, raw=first.raw.clone(), tensors=None), first.unpack().clone()
+
+        def work() -> None:
+            for name, tensor in captured.unpack().tensors().items():
+                unpacked.tensors()[name].copy_(tensor)
+
+        replay = record_graph(work)
+        for batch in expected[1:]:
+            captured.raw.copy_(feeder.next_packed().raw)
+            replay()
+            assert same(unpacked, batch)

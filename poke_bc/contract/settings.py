@@ -1,6 +1,6 @@
 """Settings: tables whose values are checked against the types of their fields, whoever makes them.
 
-A table is a frozen, keyword-only class with a line of doc under each field; ranges stand in the types:
+A table is a frozen, keyword-only class with a line of doc under each field; the types include the ranges:
 
     class MyOptions(Settings, frozen=True, kw_only=True):
         width: Annotated[int, Meta(ge=1)] = 256

@@ -56,7 +56,7 @@ class Batch:
     is_pad: Tensor
     """[B, S] bool, sequences only: the trajectory has no such step; every column is zero there."""
     position: int
-    """Where a resumed run goes on after this batch."""
+    """Where a resumed run continues after this batch."""
     steps: range | None
 
     def __init__(self, columns: Mapping[str, Tensor], *, position: int = 0, steps: range | None = None) -> None:

@@ -160,7 +160,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         self.shards.gather(self.rows.astype(np.int64), {name: out})
         return out
 
-    def pieces(self, name: str, rows_M: NDArray[Any] | None = None) -> Iterator[Tensor]:
+    def chunks(self, name: str, rows_M: NDArray[Any] | None = None) -> Iterator[Tensor]:
         """One column for many rows, by default the selected ones, 65,536 rows at a time."""
         rows_M = self.rows if rows_M is None else rows_M
         for first in range(0, len(rows_M), _AT_ONCE):

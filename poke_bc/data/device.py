@@ -1,6 +1,6 @@
 """A device that works asynchronously, as far as feeding and training need it.
 
-The host queues work on streams and runs on; events order the work. The tests put a stand-in in the place of
+The host queues work on streams without waiting for it; events order the work. The tests put a stand-in in the place of
 Accelerator that delays each stream as long as the events allow, so that a missing event shows.
 """
 
@@ -47,7 +47,7 @@ class Accelerator:
         """Record what `work` queues, without running it; the function returned queues it again on the current stream.
 
         Addresses, shapes and Python numbers stay as recorded; only the contents of tensors may change. The feeder's
-        thread goes on copying meanwhile, hence the error mode. The capture has a stream of its own: torch's default is
+        thread keeps copying meanwhile, hence the error mode. The capture has a stream of its own: torch's default is
         one for the process, on the device that captured first.
         """
         graph = torch.cuda.CUDAGraph()

@@ -4,8 +4,8 @@ One thread gathers rows into three reused buffers while the policy works on the 
 worker processes: numpy's take releases the interpreter lock, and handing a batch over costs nothing.
 
 With a GPU the buffers are pinned and copied on a stream of their own; a buffer is filled again only after its copy, and
-a device buffer only after the work on it. Data that fits into the device's memory lives there whole (resident), and not
-even row numbers cross the bus.
+a device buffer only after the work on it. Data that fits into the device's memory is kept there (resident), and then
+not even row numbers cross the bus.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The three ways to feed: rows streamed from the shards, the same window by window, or resident on the device.
 
-A mode makes slots and says what is in each batch (`batches`). The gather thread calls `fill` with a slot and each batch
-in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never waits.
+A mode makes slots and lists what is in each batch (`batches`). The gather thread calls `fill` with a slot and each
+batch in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never
+waits.
 
     M selected rows   R rows resident on the device   B samples of a batch
 """
@@ -105,9 +106,9 @@ class Resident:
                                            device=device) for name, (dtype, shape) in dataset.row_layout.items()}
         for name, column in self._columns.items():
             first = 0
-            for piece in dataset.pieces(name, rows_R):  # never all of it on the host
-                column[first : first + len(piece)] = piece.to(device)
-                first += len(piece)
+            for chunk in dataset.chunks(name, rows_R):  # never the whole column on the host
+                column[first : first + len(chunk)] = chunk.to(device)
+                first += len(chunk)
 
     def slot(self) -> Slot:
         """A slot of row numbers."""

@@ -120,14 +120,14 @@ class Shards:
         order_B = np.argsort(rows_B)
         sorted_B = rows_B[order_B]
         borders = np.searchsorted(sorted_B, self.starts)
-        pieces = [(shard, slice(borders[shard], borders[shard + 1])) for shard in np.flatnonzero(np.diff(borders))]
+        spans = [(shard, slice(borders[shard], borders[shard + 1])) for shard in np.flatnonzero(np.diff(borders))]
         local_B = sorted_B - np.repeat(self.starts[:-1], np.diff(borders))
         place_B = np.empty_like(order_B)
         place_B[order_B] = np.arange(len(order_B))
         for name, array in out.items():
             gathered = np.empty_like(array)
-            for shard, piece in pieces:
-                self._shards[shard][name].take(local_B[piece], axis=0, out=gathered[piece], mode="clip")
+            for shard, span in spans:
+                self._shards[shard][name].take(local_B[span], axis=0, out=gathered[span], mode="clip")
             gathered.take(place_B, axis=0, out=array, mode="clip")
 
 

@@ -5,7 +5,7 @@
     registry.py  POLICIES by name; create_policy
     inputs.py    packed columns -> embeddings and scaled numbers
     mlp.py       the residual MLP
-    store.py     a policy as a folder that people share; load_policy
+    store.py     a policy as a folder that people can share; load_policy
     card.py      its model card, from card.md
 
 To add a network, write a subclass of Policy with its Options in a module of its own, and add a line to POLICIES.

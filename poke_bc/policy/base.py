@@ -20,7 +20,7 @@ from poke_bc.policy.masks import legal_actions
 
 
 class PolicyOutput(NamedTuple):
-    """What a policy says about decisions. Of sequences: about step 0, [B, ...], or about every step, [B, S, ...]."""
+    """Judgement of decisions. For sequences: of step 0, [B, ...], or of every step, [B, S, ...]."""
 
     logits: Tensor
     """[B, A] float32; illegal actions have -inf."""
@@ -123,7 +123,7 @@ class Policy(nn.Module):
         """Record which ids training will see: all others become the unknown id, whose embedding stays zero.
 
         Args:
-            categories: ids of all training rows, [n, C] piece by piece.
+            categories: ids of all training rows, [n, C] chunk by chunk.
         """
         self.ids.note_seen(categories)
 

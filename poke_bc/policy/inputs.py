@@ -63,7 +63,7 @@ class PackedEmbedding(nn.Module):
 
     @torch.no_grad()
     def note_seen(self, categories: Iterable[Tensor]) -> None:
-        """Ids [n, C] of all training rows, in pieces; every other id is unknown from now on."""
+        """Ids [n, C] of all training rows, in chunks; every other id is unknown from now on."""
         seen = torch.zeros(len(self.row_of_id), dtype=torch.bool, device=self.row_of_id.device)
         for category in categories:
             seen[self._places(category.to(seen.device))] = True
@@ -94,9 +94,9 @@ class _LookUp(torch.autograd.Function):
         (row_N,) = ctx.saved_tensors
         wide = torch.promote_types(ctx.dtype, torch.float32)
         table_VE = gradient_NE.new_zeros(ctx.shape, dtype=wide)  # under vmap one for each sample
-        piece = _CACHED_ROWS if gradient_NE.device.type == "cpu" else max(len(row_N), 1)
-        for start in range(0, len(row_N), piece):
-            here = slice(start, start + piece)
+        chunk = _CACHED_ROWS if gradient_NE.device.type == "cpu" else max(len(row_N), 1)
+        for start in range(0, len(row_N), chunk):
+            here = slice(start, start + chunk)
             table_VE.index_add_(0, row_N[here], gradient_NE[here].to(wide))
         table_VE[UNKNOWN_ROW].zero_()
         return table_VE.to(ctx.dtype), None, None

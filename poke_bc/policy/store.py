@@ -1,4 +1,4 @@
-"""A policy as a folder: what people share.
+"""A policy as a folder that people can share.
 
     config.json          the network and its options, versions, what it was trained on, digests of the other files
     policy.safetensors   the weights, and which ids training saw

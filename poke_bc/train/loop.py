@@ -164,7 +164,7 @@ class Trainer:
         """Start a new run: record which ids the policy will see, and write the configuration."""
         if not len(self.val):
             warn(f"{self.config.shards}: the val split has no decisions; training continues without evaluation")
-        self.policy.note_seen(self.data.pieces("category"))
+        self.policy.note_seen(self.data.chunks("category"))
         with writing(self.config.run):
             self.checkpoints.prepare()
             # absolute, so that `evaluate` finds them from any folder

@@ -111,7 +111,7 @@ class Trackers:
     def _try(self, name: str, action: Callable[[], object]) -> None:
         try:
             action()
-        except Exception as error:  # whatever a tracker's library raises, training goes on
+        except Exception as error:  # whatever a tracker's library raises, training continues
             missing = f" (pip install 'poke-bc[{name}]')" if isinstance(error, ImportError) else ""
             warn(f"{name} is switched off: {type(error).__name__}: {error}{missing}")
             if tracker := self._active.pop(name, None):

@@ -62,7 +62,7 @@ class Training:
         self.config = TrainConfig(batch_size=batch_size)
         torch.manual_seed(0)
         self.policy = create_policy("mlp", data.manifest.schema).to(self.device)
-        self.policy.note_seen(data.pieces("category"))
+        self.policy.note_seen(data.chunks("category"))
         self.optimizer = make_optimizer(self.policy, self.config, capturable=captured)
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.update = Update(self.policy, self.optimizer, self.config, self.sums, bfloat16=True,

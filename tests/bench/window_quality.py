@@ -65,7 +65,7 @@ def final_loss(train: ShardDataset, val: ShardDataset, seed: int, epochs: float,
     schedule = Schedule(config, len(train))
     torch.manual_seed(seed)
     policy = create_policy(config.policy, train.manifest.schema)
-    policy.note_seen(train.pieces("category"))
+    policy.note_seen(train.chunks("category"))
     update = Update(policy, make_optimizer(policy, config), config, torch.zeros(3, dtype=torch.float64), bfloat16=False)
     with BatchFeeder(train, config.batch_size, seed=seed, stop=schedule.total * config.batch_size, window=window,
                      shuffle=shuffle) as feeder:
