@@ -68,7 +68,7 @@ STAGES = [
     ("pipelines.preprocess.parts:DecodeJob.make", 1, "before"),
     ("pipelines.preprocess.parts:DecodeJob.make", 4, "after"),
     ("pipelines.jobs.store:PartWriter.write", 23, "after"), ("pipelines.preprocess.parts:_to_ipc", 3, "after"),
-    ("pipelines.preprocess.parts:_write_bad", 7, "after"), ("pipelines.jobs.store:PartWriter.commit", 7, "before"),
+    ("pipelines.preprocess.tally:Tally.add_bad", 1, "after"), ("pipelines.jobs.store:PartWriter.commit", 7, "before"),
     ("os:replace", 5, "before"), ("pipelines.preprocess.preprocess_job:_quarantine", 1, "before"),
     ("poke_bc.contract.files:fsync_folder", 2, "before"),
     ("pipelines.preprocess.shard_writer:ShardWriter.add", 4, "after"),
