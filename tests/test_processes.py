@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from unittest import mock
 
 import pytest
 from command_line import environment
@@ -240,8 +241,9 @@ def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced() -> N
         results.close()
 
 
-def test_further_processes_for_an_input_of_unknown_size_start_after_some_work() -> None:
-    with LocalProcesses(2, delay=0.5) as processes:
+def test_unless_their_number_is_given_further_processes_start_after_some_work() -> None:
+    with (mock.patch("pipelines.jobs.processes._processors", return_value=2),
+          mock.patch("pipelines.jobs.processes._DELAY", 0.5), LocalProcesses(None) as processes):
         assert next(processes.run_in_order(quickly, range(1))) == os.getpid()
         results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}
         while len(seen) < 2:

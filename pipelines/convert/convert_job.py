@@ -26,10 +26,10 @@ import pyarrow as pa
 from pipelines.convert.battle_files import BATTLE_FILES
 from pipelines.convert.passes import CHOSEN, RENAMED, Conversion, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
-from pipelines.convert.summary import ConvertSummary
+from pipelines.convert.summary import FILTERED, LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary, most_frequent
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import STDIN, find_inputs, is_same_file, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, default_workers
+from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
 from poke_bc.contract.errors import InputError, UsageError
@@ -39,13 +39,10 @@ from poke_bc.showdown.convert import convert, first_pass
 from poke_bc.showdown.corpus import Corpus
 
 ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson") for packed in ("", *COMPRESSION))
+DUPLICATE = "duplicate battle"
 CODE = ("poke_bc.showdown", "poke_bc.dex", "poke_bc.contract", "pipelines.convert")
 """What decides what a battle becomes."""
 SHOWDOWN = Conversion(first_pass, convert, Corpus)
-_SMALL = 128 << 10
-"""Bytes of input, mostly compressed, below which starting processes takes longer than converting."""
-_DELAY = 1.0
-"""Seconds of work on a pipe after which further processes are worth starting."""
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, bytes of input done, bytes in all (None: unknown), and battles so far."""
@@ -62,7 +59,7 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
         out: JSONL file, compressed according to its ending (.zst, .gz), or "-" for standard output.
         formats: only battles of these formats ("gen9ou"); empty: all.
         min_rating: only battles whose lower rated player has at least this; excludes unknown ratings.
-        workers: processes; None: one for each processor, or this one alone where the input is small.
+        workers: processes; None: one for each processor, once there is enough to do.
         keep_names: do not replace user names.
         salt: of the pseudonyms; None: see pseudonyms.find_salt.
         limit: only the first so many of the battles that the other options leave.
@@ -80,8 +77,6 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
     names = list(dict.fromkeys(find_inputs(inputs, BATTLE_FILES, output=target)))
     if clash := next((name for name in names if is_same_file(name, target)), None):
         raise UsageError(f"{clash}: input and output are one file", hint="choose another --out")
-    size = total_bytes(names)
-    workers = workers or (1 if size is not None and size <= _SMALL else default_workers())
     pseudonyms = Pseudonyms(None if keep_names else find_salt(salt))
     conversion, wanted = conversion or SHOWDOWN, frozenset(map(to_id, formats))
     with _store(target) as store:
@@ -89,11 +84,13 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
         job = ConvertJob(store, compression, pseudonyms, wanted, min_rating, conversion)
         store.follow(_plan(job))
         run = _Run(job, names, limit, progress)
-        with LocalProcesses(workers, conversion.corpus, delay=_DELAY if size is None else 0) as executor:
+        with LocalProcesses(workers, conversion.corpus) as executor:
             tasks = run.first_pass(executor)
-            run.summary.require_results(bool(tasks), inputs, wanted, min_rating)
+            if not tasks:
+                raise _no_results(run.summary, names, job)
             run.second_pass(executor, tasks, target)
-        run.summary.require_results(run.summary.trajectories > 0, inputs, wanted, min_rating)
+        if not run.summary.trajectories:
+            raise _no_results(run.summary, names, job)
         if target is not None:
             _publish(store.job_file("output"), target)
     run.summary.seconds = time.monotonic() - started
@@ -107,6 +104,22 @@ def _check_output(target: Path | None) -> None:
         raise UsageError(f"{target}: a folder, but the output is one file", hint=f"--out {target / 'raw.jsonl.zst'}")
     if not target.name.endswith(ENDINGS):
         raise UsageError(f"{target}: unknown ending for the output", hint=f"one of {', '.join(ENDINGS)}")
+
+
+def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) -> InputError:
+    """No battle is left: with the most frequent reason."""
+    none = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: none of {summary.battles:,} battles"
+    reasons = most_frequent(summary.skipped, summary.left_out)
+    reason = next(iter(reasons), "")
+    filters = {OTHER_FORMAT: (f"of format {', '.join(sorted(job.formats))}", "see their formatid"),
+               LOW_RATING: (f"rated {job.min_rating} or more", "lower --min-rating"),
+               NO_RATING: ("known to be rated", "omit --min-rating")}
+    if reason in filters and not summary.skipped:
+        return InputError(f"{none} is {filters[reason][0]}", hint=filters[reason][1])
+    example = next(iter(summary.examples.get(reason, ())), "")
+    return InputError(f"{none} could be converted; most often ({reasons[reason]:,}): {reason}"
+                      + (f" ({example})" if example else ""),
+                      hint="give replays as JSON, logs, saved pages or Parquet; see docs/format.md")
 
 
 @contextlib.contextmanager
@@ -143,29 +156,33 @@ class _Run:
         corpus = self._job.conversion.corpus()
         ids: set[str] = set()
         logs: set[str] = set()
-        chosen_tasks: list[ConvertTask] = []
-        tasks = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
-        with contextlib.closing(executor.run_in_order(self._job.first_pass, tasks)) as results:
-            for report in results:
-                chosen = bytearray(len(report.battles))
-                for place, battle in self.summary.usable(report, logs):
-                    if len(logs) == self._limit:
+        tasks: list[ConvertTask] = []
+        raw = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
+        with contextlib.closing(executor.run_in_order(self._job.first_pass, raw)) as results:
+            for task, battles in results:
+                chosen = bytearray(len(battles))
+                for place, battle in enumerate(battles):
+                    reason = DUPLICATE if battle.lines_hash in logs and battle.reason not in FILTERED else battle.reason
+                    if not reason and len(logs) == self._limit:
                         break
+                    self.summary.battles += 1
+                    if reason:
+                        self.summary.leave_out(reason, battle.detail, battle.place)
+                        continue
                     chosen[place] = RENAMED if battle.id_hash in ids else CHOSEN
                     ids.add(battle.id_hash)
                     logs.add(battle.lines_hash)
                     corpus.add(battle.revealed)
                 if any(chosen):
-                    chosen_tasks.append(ConvertTask(report.number, report.name, report.xxh3, report.kept, bytes(chosen),
-                                                    report.progress))
+                    tasks.append(replace(task, chosen=bytes(chosen)))
                 else:
-                    self._job.forget(report.number)
-                self._report("reading battles", report.progress, self.summary.battles)
+                    self._job.forget(task.number)
+                self._report("reading battles", task.progress, self.summary.battles)
                 if len(logs) == self._limit:
                     break
         corpus.save(self._job.corpus_path)
         xxh3 = digest_file(self._job.corpus_path)
-        return [replace(task, corpus=xxh3) for task in chosen_tasks]
+        return [replace(task, corpus=xxh3) for task in tasks]
 
     def second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], target: Path | None) -> None:
         """Write the trajectories, in order, to standard output or beside the target."""
@@ -175,7 +192,7 @@ class _Run:
             for task, (receipt, progress) in zip(tasks, results, strict=True):
                 _append(self._job.store.body(task.number), output, unpack=plain)
                 self._job.forget(task.number)
-                self.summary.add(receipt)
+                self.summary.add(receipt.summary)
                 self._report("converting", (self._total or 0) + progress, self.summary.converted)
 
 

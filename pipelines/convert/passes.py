@@ -29,8 +29,10 @@ from pipelines.convert.battle_files import read_raw_battles
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
-from pipelines.jobs.store import PartStore, Receipt
+from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary
+from pipelines.jobs.store import PartStore
 from pipelines.jobs.task_size import units_per_task
+from poke_bc.contract.actions import LABELS
 from poke_bc.contract.errors import ShardError
 from poke_bc.contract.files import digest
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
@@ -40,14 +42,10 @@ UNIT_BATTLES = 16
 _MOST_UNITS = 8
 _TASK_BYTES = 8 << 20
 """A task is not made larger than this by a further battle."""
-OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
-FILTERED = (OTHER_FORMAT, LOW_RATING, NO_RATING)
-"""Reasons of battles that the options exclude."""
 INTERNAL = "internal error"
 NOT_CHOSEN, CHOSEN, RENAMED = range(3)
 """RENAMED: another battle has the same id, so this one gets an id of its own."""
 _KEPT = ".battles"
-_EXAMPLES = 3
 _ENCODE = msgspec.json.Encoder().encode
 """The same text as json.dumps, five times as fast; a NaN would become null, which preprocess counts as missing."""
 
@@ -121,56 +119,37 @@ class BattleReport:
 
 
 @dataclass(frozen=True)
-class TaskReport:
-    """What the first pass found out about a task."""
-
-    number: int
-    name: str
-    xxh3: str
-    kept: str
-    """Digest of what it kept for the second pass."""
-    progress: int
-    battles: tuple[BattleReport, ...]
-
-
-@dataclass(frozen=True)
 class ConvertTask:
     """A task of the second pass."""
 
     number: int
     name: str
     xxh3: str
+    """Digest of the raw battles."""
     kept: str
-    chosen: bytes
-    """One byte a battle: NOT_CHOSEN, CHOSEN or RENAMED."""
+    """Digest of what the first pass kept of them."""
     progress: int
+    chosen: bytes = b""
+    """One byte a battle: NOT_CHOSEN, CHOSEN or RENAMED. Set once the first pass has gone through the task."""
     corpus: str = ""
-    """Digest of the corpus' file, which is complete once the first pass is."""
+    """Digest of the corpus' file. Set at the end of the first pass."""
 
     def __str__(self) -> str:
         return self.name
 
 
-class ConvertReceipt(Receipt, frozen=True, kw_only=True):
+class ConvertReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """A part of convert: its body is the compressed text of the trajectories, empty without any."""
 
     xxh3: str
     chosen: str
     corpus: str
-    text_bytes: int
-    """Before compression."""
-    converted: int
-    """Battles."""
-    exact_views: int
-    """Trajectories of players whose requests were recorded."""
-    examples: dict[str, list[str]]
+    summary: ConvertSummary
 
-
-def note_example(examples: dict[str, list[str]], reason: str, place: str, detail: str) -> None:
-    """Remember the first few battles of each reason."""
-    here = examples.setdefault(reason, [])
-    if len(here) < _EXAMPLES:
-        here.append(f"{place}: {detail}" if detail else place)
+    @property
+    def trajectories(self) -> int:
+        """In the body."""
+        return self.summary.trajectories
 
 
 @dataclass(frozen=True)
@@ -190,14 +169,14 @@ class ConvertJob:
         """Where the corpus is stored between the passes."""
         return self.store.job_file("corpus")
 
-    def first_pass(self, _number: int, task: RawTask) -> TaskReport:
+    def first_pass(self, _number: int, task: RawTask) -> tuple[ConvertTask, list[BattleReport]]:
         """Read the battles, and decide which of them the options exclude."""
         with _cycles_left_alone():
             read = [self._read(raw) for raw in task.battles]
             packed = pa.compress(pickle.dumps([kept for _, kept in read], protocol=5), "zstd", asbytes=True)
             self.store.path(task.number, _KEPT).write_bytes(packed)
-            return TaskReport(task.number, str(task), task.xxh3, _fingerprint(packed), task.progress,
-                              tuple(report for report, _ in read))
+            reports = [report for report, _ in read]
+            return ConvertTask(task.number, str(task), task.xxh3, _fingerprint(packed), task.progress), reports
 
     def _read(self, raw: RawBattle) -> tuple[BattleReport, bytes]:
         """The report on a battle, and what the second pass needs of it, if anything."""
@@ -249,10 +228,7 @@ class ConvertJob:
                        first)
 
     def _convert(self, task: ConvertTask) -> ConvertReceipt:
-        reasons: Counter[str] = Counter()
-        labels: Counter[str] = Counter()
-        examples: dict[str, list[str]] = {}
-        converted = trajectories = exact = size = 0
+        summary, labels = ConvertSummary(), Counter[str]()
         corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)
         packed = pa.BufferOutputStream()
         with self.store.create(task.number) as part:
@@ -265,23 +241,20 @@ class ConvertJob:
                     except MemoryError:
                         raise
                     except Exception as error:
-                        reason, detail = _why(error)
-                        reasons[reason] += 1
-                        note_example(examples, reason, record.source, detail)
+                        summary.leave_out(*_why(error), record.source)
                         continue
                     for line in lines:
                         text.write(line)
-                        size += len(line)
+                        summary.bytes += len(line)
                     labels += counted
-                    converted += 1
-                    trajectories += len(lines)
-                    exact += sum(bool(record.requests.get(view["player"])) for view in views)
-            if size:
+                    summary.converted += 1
+                    summary.trajectories += len(lines)
+                    summary.exact_views += sum(bool(record.requests.get(view["player"])) for view in views)
+            if summary.bytes:
                 part.write(packed.getvalue())
-            receipt = ConvertReceipt(
-                xxh3=task.xxh3, chosen=digest(task.chosen), corpus=task.corpus, text_bytes=size, converted=converted,
-                trajectories=trajectories, decisions=labels.total(), exact_views=exact, labels=dict(labels),
-                reasons=dict(reasons), examples=examples)
+            summary.decisions = labels.total()
+            summary.labelled, summary.censored, summary.unlabelled = (labels[name] for name in LABELS)
+            receipt = ConvertReceipt(xxh3=task.xxh3, chosen=digest(task.chosen), corpus=task.corpus, summary=summary)
             part.commit(receipt)
         return receipt
 

@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 ATTEMPTS = 3
 """A task whose process dies so often is an error."""
+_DELAY = 1.0
 _UNDERWAY = 2  # tasks of a process: one it runs, one that waits; with more, the end is waited for where tasks are long
 _MOST_RESULTS = 4  # a worker, waiting for the result of an earlier task
 
@@ -116,16 +117,15 @@ class LocalProcesses:
     """An executor that uses processes of this machine. This process is one of them, and starts first.
 
     Args:
-        count: of processes.
+        count: of processes, which start at once. None: one for each processor, of which the further ones start after
+            a second of work: a small input is done before another process is ready.
         load: called by each further process before its first task.
-        delay: seconds of work after which the further processes are started. 0: at once. For inputs of unknown size,
-            which may be over before another process has started.
     """
 
-    def __init__(self, count: int, load: Callable[[], object] = nothing, *, delay: float = 0.0) -> None:
+    def __init__(self, count: int | None, load: Callable[[], object] = nothing) -> None:
         _use_one_thread()
-        self.count = count
-        self._load, self._delay = load, delay
+        self.count = count or _processors()
+        self._load, self._delay = load, 0.0 if count else _DELAY
         self._others: list[_Process] = []
         self._begin: float | None = None
 
@@ -245,8 +245,8 @@ def interrupts_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def default_workers() -> int:
-    """Processors that this process may use."""
+def _processors() -> int:
+    """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -21,7 +21,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
 import msgspec
 import xxhash
@@ -36,14 +36,12 @@ _OURS = re.compile(rf"\d{{6,}}\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TE
 _FOOTER = struct.Struct("<QQQQ")  # size and xxh3 of the body, size and xxh3 of the receipt
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What both jobs record of a finished task."""
+class Receipt(Protocol):
+    """A msgspec.Struct that says what a part was made from and what is in it."""
 
-    trajectories: int
-    decisions: int
-    labels: dict[str, int]
-    reasons: dict[str, int]
-    """Why something was left out -> how often."""
+    @property
+    def trajectories(self) -> int:
+        """How many are in the part: without any, it is not worth keeping."""
 
 
 R = TypeVar("R", bound=Receipt)

@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import accumulate
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decode import Bad, Decoded, Decoder
-from pipelines.jobs.store import PartStore, PartWriter, Receipt
+from pipelines.decode import Bad, Decoder
+from pipelines.jobs.store import PartStore, PartWriter
 from pipelines.preprocess.parquet_blocks import TableRows
+from pipelines.preprocess.tally import Tally, most_common, tally_rows
 from pipelines.preprocess.tasks import Content, Task
-from poke_bc.contract.actions import NO_LABEL
-from poke_bc.contract.rows import CATEGORY_COLUMN, row_bytes, row_dtypes
+from poke_bc.contract.rows import row_bytes, row_dtypes
 from poke_bc.contract.schema import Schema
 
-MOST_NAMES, OTHERS = 100, "(others)"
-_LONGEST_NAME = 200
 _INDEX = re.compile(r"\[\d+\]")
 
 
@@ -46,49 +43,20 @@ class BlockReceipt(msgspec.Struct, frozen=True, kw_only=True):
     bad_bytes: int
 
 
-class PreprocessReceipt(Receipt, frozen=True, kw_only=True):
+class PreprocessReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """A part of preprocess."""
 
     source: int
+    """Place of the input."""
     index: int
+    """Of the first block in it."""
     blocks: tuple[BlockReceipt, ...]
-    largest_ids: dict[str, int]
-    """Vocabulary -> largest id, -1 without rows."""
-    unknown: dict[str, int]
-    present: dict[str, int]
+    tally: Tally
 
     @property
-    def bad(self) -> int:
-        """Quarantined lines."""
-        return sum(self.reasons.values())
-
-    @property
-    def lines(self) -> int:
-        """Lines of all blocks."""
-        return sum(block.lines for block in self.blocks)
-
-
-@dataclass
-class _Counts:
-    """Sums over the blocks of a part."""
-
-    largest_ids: dict[str, int]
-    labels: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-    present: Counter[str] = field(default_factory=Counter)
-
-    def add(self, decoded: Decoded, schema: Schema) -> None:
-        rows = decoded.rows
-        observed, censored = int((rows["action"] != NO_LABEL).sum()), int((rows["candidates"] != 0).sum())
-        self.labels.update({"observed": observed, "censored": censored,
-                            "unlabelled": len(rows["action"]) - observed - censored,
-                            "with_legal": int((rows["legal"] != 0).sum())})
-        self.unknown.update(decoded.unknown)
-        self.present.update(decoded.present)
-        for fields in schema.categories if len(rows["action"]) else ():
-            here = int(rows[CATEGORY_COLUMN][:, schema.columns[fields.name]].max())
-            self.largest_ids[fields.vocab] = max(self.largest_ids[fields.vocab], here)
+    def trajectories(self) -> int:
+        """Of all blocks."""
+        return self.tally.trajectories
 
 
 @dataclass(frozen=True)
@@ -106,37 +74,34 @@ class DecodeJob:
 
     def make(self, number: int, task: Task, contents: Iterable[Content]) -> PreprocessReceipt:
         """The part of a task, whatever was there before."""
-        counts = _Counts(dict.fromkeys(self.schema.vocabularies, -1))
-        blocks: list[BlockReceipt] = []
+        tally, blocks, line = Tally(), [], 0
         with self.store.create(number) as part:
-            line = 0
             for content in contents:
-                blocks.append(self._add_block(part, content, line, counts))
+                blocks.append(self._add_block(part, content, line, tally))
                 line += content.lines
-            receipt = PreprocessReceipt(
-                source=task.source, index=task.index, blocks=tuple(blocks),
-                trajectories=sum(block.trajectories for block in blocks), decisions=sum(block.rows for block in blocks),
-                labels=dict(counts.labels), reasons=dict(counts.reasons), largest_ids=counts.largest_ids,
-                unknown=most_common(counts.unknown), present=dict(counts.present))
+            tally.unknown = most_common(tally.unknown)
+            receipt = PreprocessReceipt(source=task.source, index=task.index, blocks=tuple(blocks), tally=tally)
             part.commit(receipt)
         return receipt
 
-    def _add_block(self, part: PartWriter, content: Content, line: int, counts: _Counts) -> BlockReceipt:
+    def _add_block(self, part: PartWriter, content: Content, line: int, tally: Tally) -> BlockReceipt:
         """Decode one block; `line`: how many lines of the part come before it."""
         decoded, bad = (content.decode(self.schema) if isinstance(content, TableRows)
                         else self.decoder.decode(content, self.schema))
-        trajectories = decoded.trajectories.num_rows
-        counts.add(decoded, self.schema)
-        if trajectories:
+        of_block = tally_rows(decoded, self.schema)
+        tally.add(of_block)
+        rows_end = part.size
+        if of_block.trajectories:
             for name in row_dtypes(self.schema):
                 part.write(decoded.rows[name].reshape(-1).view(np.uint8).data)
-        rows_end = part.size
-        if trajectories:
+            rows_end = part.size
             part.write(_to_ipc(decoded.trajectories))
         table_end = part.size
-        _write_bad(part, bad, line, counts.reasons)
+        for each in bad:
+            part.write(json.dumps(vars(each) | {"line": line + each.line}).encode() + b"\n")
+            tally.add_bad(f"{_INDEX.sub('[]', each.path)}: {each.reason}")
         return BlockReceipt(byte=content.byte, size=content.size, lines=content.lines, xxh3=content.digest,
-                            rows=len(decoded.rows["action"]), trajectories=trajectories,
+                            rows=of_block.rows, trajectories=of_block.trajectories,
                             table_bytes=table_end - rows_end, bad_bytes=part.size - table_end)
 
     def cut(self, number: int, task: Task, receipt: PreprocessReceipt, trajectories: int) -> PreprocessReceipt:
@@ -188,23 +153,3 @@ def _to_ipc(table: pa.Table) -> memoryview:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return memoryview(sink.getvalue())
-
-
-def _write_bad(part: PartWriter, bad: Iterator[Bad], line: int, reasons: Counter[str]) -> None:
-    """One JSON line each; counted by reason."""
-    for each in bad:
-        part.write(json.dumps(vars(each) | {"line": line + each.line}).encode() + b"\n")
-        kind = f"{_INDEX.sub('[]', each.path)}: {each.reason}"
-        reasons[kind if kind in reasons or len(reasons) < MOST_NAMES else OTHERS] += 1
-
-
-def most_common(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by name, bounded in size whatever the input holds: long names are cut, rare ones counted together."""
-    short: Counter[str] = Counter()
-    for name, count in counts.items():
-        short[name[:_LONGEST_NAME].encode(errors="backslashreplace").decode()] += count
-    first = sorted(short, key=lambda name: (name == OTHERS, -short[name], name))
-    kept = {name: short[name] for name in sorted(first[:MOST_NAMES]) if name != OTHERS}
-    others = short.total() - sum(kept.values())
-    return kept | ({OTHERS: others} if others else {})
-

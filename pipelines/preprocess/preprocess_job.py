@@ -20,15 +20,16 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from pipelines.decode import Decoder, is_compiled
+from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, default_workers, interrupts_deferred
+from pipelines.jobs.processes import LocalProcesses, interrupts_deferred
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.parquet_blocks import is_parquet
-from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt, most_common
+from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.shard_writer import ShardWriter
+from pipelines.preprocess.tally import most_common
 from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, expected_bytes, tasks_of
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.preprocess.totals import Totals
@@ -44,11 +45,6 @@ QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
 CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.preprocess")
 """What decides which rows a text becomes."""
-_WORTH_PROCESSES = 256 << 20
-"""Bytes that Arrow decodes in the seconds that processes take to start; the scanner decodes four times as much."""
-_DELAY = 1.0
-"""Seconds of work on a pipe after which further processes are worth starting."""
-
 ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, done, total (None: unknown), and decisions so far. Done and total are bytes while reading, and
 decisions while writing."""
@@ -96,7 +92,7 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         inputs: JSONL files (.gz and .zst too), Parquet files, globs, folders, or "-" for standard input.
         out: folder of the data set.
         schema: "auto", a shipped schema's name, or a TOML file.
-        workers: processes; None: one for each processor, or this one alone where the input is small.
+        workers: processes; None: one for each processor, once there is enough to do.
         max_bad: largest fraction of lines that may be quarantined, 0 to 1.
         limit: only the first so many trajectories.
         shard_bytes: a shard ends with the first battle that fills this.
@@ -121,13 +117,13 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
                 table, tasks = choose_schema(schema, all_tasks)
                 store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
                               "inputs": names})
-                workers = workers or _enough_workers(names)
+                executor = LocalProcesses(workers)
                 texts = [name for name in names if not is_parquet(name)]
-                decoder = stack.enter_context(Decoder(expected_bytes(texts), workers))
+                decoder = stack.enter_context(Decoder(expected_bytes(texts), executor.count))
                 job = DecodeJob(store, table, decoder)
-                with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)),
-                                 threads=workers if workers > 1 else 0) as shards:
-                    with LocalProcesses(workers, delay=_DELAY if total_bytes(names) is None else 0) as executor:
+                threads = executor.count if executor.count > 1 else 0
+                with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
+                    with executor:
                         totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
                     _quarantine(out, job, totals, max_bad)
                     manifest = _commit(out, job, totals, limit, shards, progress)
@@ -149,14 +145,6 @@ def _sweep(out: Path) -> None:
     for path in out.glob("shard-*.arrow"):
         if path.name not in named:
             path.unlink()
-
-
-def _enough_workers(names: Sequence[str]) -> int:
-    """One process for each processor, where there is enough to read."""
-    text = expected_bytes(names)
-    if text is not None and (text < _WORTH_PROCESSES or (text < 4 * _WORTH_PROCESSES and is_compiled())):
-        return 1
-    return default_workers()
 
 
 def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
@@ -181,13 +169,13 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
     with contextlib.closing(executor.run_in_order(job.run, remembered())) as results:
         for number, (receipt, read) in enumerate(results):
             task = underway.popleft()
-            enough = limit is not None and totals.trajectories + receipt.trajectories >= limit
+            enough = limit is not None and totals.tally.trajectories + receipt.trajectories >= limit
             if enough and limit is not None and task is not None:
-                receipt = job.cut(number, task, receipt, limit - totals.trajectories)
+                receipt = job.cut(number, task, receipt, limit - totals.tally.trajectories)
             shards.add(number, receipt, totals.add(receipt))
             if enough:
                 break
-            progress("reading", before[receipt.source] + read, total, totals.rows)
+            progress("reading", before[receipt.source] + read, total, totals.tally.rows)
             decoded += sum(block.size for block in receipt.blocks)
             update_decoder(decoded)
     return totals
@@ -199,7 +187,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
     Where `out` holds a data set, its own quarantine stays until the new one is committed.
     """
     path = _pending_quarantine(job.store) if (out / MANIFEST).exists() else out / QUARANTINE
-    bad, good = totals.bad, totals.trajectories
+    bad, good = totals.tally.bad, totals.tally.trajectories
     names = ", ".join(totals.inputs[:3]) + (", ..." if len(totals.inputs) > 3 else "")
     if not bad and not good:
         raise InputError(f"{names}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
@@ -214,7 +202,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
     else:
         path.unlink(missing_ok=True)
     if bad > max_bad * (good + bad) or not good:
-        reason, count = totals.reasons.most_common(1)[0]
+        reason, count = max(totals.tally.reasons.items(), key=lambda item: item[1])
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
@@ -233,19 +221,19 @@ def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards
     def report(rows: int) -> None:
         nonlocal written
         written += rows
-        progress("writing", written, totals.rows, totals.rows)
+        progress("writing", written, totals.tally.rows, totals.tally.rows)
 
-    entries, index = shards.finish(report)
-    labels = totals.labels
+    entries, battles, duplicates = shards.finish(report)
+    tally, labels = totals.tally, totals.tally.labels
     manifest = Manifest(
         schema=totals.sized(job.schema), shards=entries, sources=totals.sources(), producer=__version__, limit=limit,
         counts=Counts(
-            battles=index.battles, trajectories=len(index.battle_T), duplicates=index.duplicates, decisions=totals.rows,
+            battles=battles, trajectories=tally.trajectories, duplicates=duplicates, decisions=tally.rows,
             observed=labels["observed"], censored=labels["censored"], unlabelled=labels["unlabelled"],
-            with_legal=labels["with_legal"], quarantined=most_common(totals.reasons),
-            unknown_keys=most_common(totals.unknown), present=dict(sorted(totals.present.items()))))
+            with_legal=labels["with_legal"], quarantined=most_common(tally.reasons),
+            unknown_keys=most_common(tally.unknown), present=dict(sorted(tally.present.items()))))
     manifest.write(out)
-    if not totals.reasons:
+    if not tally.bad:
         (out / QUARANTINE).unlink(missing_ok=True)
     elif (pending := _pending_quarantine(job.store)).exists():
         pending.replace(out / QUARANTINE)

@@ -50,24 +50,6 @@ class Slice(NamedTuple):
     row_stop: int
 
 
-class Index(NamedTuple):
-    """What is kept of every trajectory until the end: 16 bytes each."""
-
-    battle_T: NDArray[np.uint64]
-    view_T: NDArray[np.uint64]
-    """Hash of (replay_id, player)."""
-
-    @property
-    def battles(self) -> int:
-        """Different battles."""
-        return len(np.unique(self.battle_T))
-
-    @property
-    def duplicates(self) -> int:
-        """Views that repeat an earlier one."""
-        return len(self.view_T) - len(np.unique(self.view_T))
-
-
 class ShardWriter:
     """Takes parts in order, and writes each shard as soon as it is full; nothing refers to one until a manifest does.
 
@@ -85,7 +67,7 @@ class ShardWriter:
         self._folder, self._job, self._shard_rows = folder, job, shard_rows
         self._pool = ThreadPoolExecutor(threads) if threads else None
         self._most_underway = 2 * threads
-        self._battles: list[NDArray[np.uint64]] = []
+        self._battles: list[NDArray[np.uint64]] = []  # of every trajectory until the end, as are its views: 16 bytes
         self._views: list[NDArray[np.uint64]] = []
         self._slices: list[Slice] = []  # of the shard that is not yet full
         self._filled, self._last_battle = 0, None
@@ -142,31 +124,28 @@ class ShardWriter:
         if self._pool is not None:
             self._underway.append(self._pool.submit(_write_shard, *arguments))
         else:
-            self._entries.append(_write_shard(*arguments))
+            self._underway.append(Future())
+            self._underway[-1].set_result(_write_shard(*arguments))
         self._shards += 1
         self._trajectories += sum(piece.table.num_rows for piece in self._slices)
         self._slices, self._filled = [], 0
 
-    def finish(self, written: Callable[[int], None]) -> tuple[tuple[ShardEntry, ...], Index]:
-        """Write the last shard and wait for all: the shards in order, and what is known of all trajectories.
+    def finish(self, written: Callable[[int], None]) -> tuple[tuple[ShardEntry, ...], int, int]:
+        """Write the last shard and wait for all: the shards in order, different battles, and repeated views.
 
         Args:
             written: called with the rows of each shard once it is written, in order.
         """
         if self._slices:
             self._write()
-        for entry in self._all():
+        for entry in self._entries:
             written(entry.row_count)
-        fsync_folder(self._folder)
-        empty = np.empty(0, np.uint64)
-        return tuple(self._entries), Index(np.concatenate([empty, *self._battles]),
-                                           np.concatenate([empty, *self._views]))
-
-    def _all(self) -> Iterator[ShardEntry]:
-        yield from self._entries
         while self._underway:
             self._entries.append(self._underway.popleft().result())
-            yield self._entries[-1]
+            written(self._entries[-1].row_count)
+        fsync_folder(self._folder)
+        battle_T, view_T = np.concatenate(self._battles), np.concatenate(self._views)
+        return tuple(self._entries), len(np.unique(battle_T)), len(view_T) - len(np.unique(view_T))
 
 
 def _hashes(names: list[str]) -> NDArray[np.uint64]:

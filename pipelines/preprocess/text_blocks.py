@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -45,15 +45,15 @@ class TextBlock:
         if self.carried is not None:
             return self.carried.unpack()
         size, border = self.size, (self.index + 1) * self.size
-        with open(self.name, "rb", buffering=0) as file:
-            descriptor = file.fileno()
-            begin = _line_start(descriptor, self.index * size, border)
+        with open(self.name, "rb") as file:
+            begin = _line_start(file, self.index * size, border)
             if begin is None:
                 return Text(b"", self.index * size)
-            end = _line_start(descriptor, border, border + size + 1)
-            if end is None and os.fstat(descriptor).st_size <= border + size:
-                end = os.fstat(descriptor).st_size
-            data = _read(descriptor, begin, (border if end is None else end) - begin)
+            end = _line_start(file, border, border + size + 1)
+            if end is None and file.seek(0, os.SEEK_END) <= border + size:
+                end = file.tell()
+            file.seek(begin)
+            data = file.read((border if end is None else end) - begin)
         whole = _end_of_block(data, 0, len(data), size, cut_off=end is None)
         return Text(data[:whole], begin, None if whole == len(data) and end is not None else begin + whole)
 
@@ -79,23 +79,13 @@ def _lz4() -> Any:
     return pa.Codec("lz4_raw")
 
 
-def _line_start(descriptor: int, offset: int, stop: int) -> int | None:
+def _line_start(file: BinaryIO, offset: int, stop: int) -> int | None:
     """Offset of the first line that starts in [offset, stop)."""
     if offset == 0:
         return 0
-    at = offset - 1
-    while at < stop - 1 and (piece := os.pread(descriptor, min(1 << 16, stop - 1 - at), at)):
-        if (newline := piece.find(b"\n")) >= 0:
-            return at + newline + 1
-        at += len(piece)
-    return None
-
-
-def _read(descriptor: int, offset: int, size: int) -> bytes:
-    data = os.pread(descriptor, size, offset)
-    while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
-        data += more
-    return data
+    file.seek(offset - 1)
+    before = file.readline(stop - offset)
+    return offset - 1 + len(before) if before.endswith(b"\n") else None
 
 
 def _end_of_block(data: bytes | bytearray, begin: int, end: int, size: int, *, cut_off: bool) -> int:

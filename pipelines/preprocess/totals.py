@@ -1,14 +1,14 @@
-"""Sums over all parts of a data set, and what the quarantine must know of each part."""
+"""What is known of all parts together."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import xxhash
 
 from pipelines.preprocess.parts import PreprocessReceipt
+from pipelines.preprocess.tally import Tally
 from poke_bc.contract.manifest import Source
 from poke_bc.contract.schema import Schema
 
@@ -23,7 +23,7 @@ class PartPlace(NamedTuple):
 
 
 class Totals:
-    """Parts in order, and their sums.
+    """Parts in order, their counts, and the inputs that they cover.
 
     Args:
         inputs: their names.
@@ -32,32 +32,20 @@ class Totals:
     def __init__(self, inputs: Sequence[str]) -> None:
         self.inputs = inputs
         self.parts: list[PartPlace] = []
-        self.rows = self.trajectories = self.bad = 0
-        self.labels: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
-        self.unknown: Counter[str] = Counter()
-        self.present: Counter[str] = Counter()
-        self._largest_ids: dict[str, int] = {}
+        self.tally = Tally()
         self._bytes, self._lines = [0] * len(inputs), [0] * len(inputs)
         self._xxh3 = [xxhash.xxh3_64() for _ in inputs]
 
     def add(self, receipt: PreprocessReceipt) -> PartPlace:
         """Add the next part."""
         source = receipt.source
-        place = PartPlace(source, 1 + self._lines[source], receipt.bad)
+        place = PartPlace(source, 1 + self._lines[source], receipt.tally.bad)
         self.parts.append(place)
+        self.tally.add(receipt.tally)
         for block in receipt.blocks:
             self._bytes[source] += block.size
             self._lines[source] += block.lines
             self._xxh3[source].update(block.xxh3.encode())
-        self.rows += receipt.decisions
-        self.trajectories += receipt.trajectories
-        self.bad += receipt.bad
-        for total, counts in ((self.labels, receipt.labels), (self.reasons, receipt.reasons),
-                              (self.unknown, receipt.unknown), (self.present, receipt.present)):
-            total.update(counts)
-        for name, largest in receipt.largest_ids.items():
-            self._largest_ids[name] = max(self._largest_ids.get(name, -1), largest)
         return place
 
     def sources(self) -> tuple[Source, ...]:
@@ -68,5 +56,5 @@ class Totals:
     def sized(self, schema: Schema) -> Schema:
         """The schema with each open vocabulary as large as its largest id requires."""
         return Schema(schema.name, schema.version, schema.fields,
-                      {name: vocab.with_size(1 + self._largest_ids[name])
+                      {name: vocab.with_size(1 + self.tally.largest_ids[name])
                        for name, vocab in schema.vocabularies.items()})
