@@ -93,9 +93,11 @@ def test_a_pipe_begins_with_arrow_and_compiles_only_once_it_turns_out_long(cold:
 
 
 def test_what_arrow_reads_before_a_compiler_is_done_is_left_to_arrow(cold: Path, started: list[int]) -> None:
-    with Decoder(decoder.WORTH_COMPILING - 1) as owner:
-        owner.update()
-    assert started == []
+    for size, advised in ((decoder.WORTH_COMPILING - 1, True), (decoder.WORTH_LOADING, False)):
+        with Decoder(size) as owner:
+            owner.update()
+        assert started == []
+        assert ("POKE_BC_DECODER=scanner" in (owner.advice or "")) == advised
 
 
 def test_compiled_code_is_used_from_the_first_byte_where_that_pays(cold: Path, started: list[int]) -> None:

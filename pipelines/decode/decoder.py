@@ -32,6 +32,7 @@ WORTH_LOADING = 64 << 20
 WORTH_COMPILING = 1 << 30
 """Bytes of text for each process from which on compiling pays: Arrow reads about as many meanwhile."""
 
+_WORTH_ADVICE = 256 << 20
 _EXACT_BYTES = 64 << 10  # a doubtful text of at most this size is not halved again
 _COMPILE = """
 import sys
@@ -60,8 +61,9 @@ class Decoder:
     def __init__(self, expected: int | None = 0, processes: int = 1) -> None:
         self.scanning = False
         self.advice: str | None = None
-        """What the user can do about a scanner that does not work."""
+        """What the user can do about a scanner that does not work, or is not compiled yet."""
         self._expected, self._processes = expected, processes
+        self._size = 0
         self._folder = Path()
         self._compiler: subprocess.Popen[bytes] | None = None
         self._temporary: list[Path] = []
@@ -84,6 +86,7 @@ class Decoder:
         """
         wanted = os.environ.get("POKE_BC_DECODER")
         size = sys.maxsize if wanted == "scanner" else read if self._expected is None else self._expected
+        self._size = size
         if self.scanning or self.advice or size < WORTH_LOADING or not is_wanted():
             return
         try:
@@ -140,7 +143,10 @@ class Decoder:
                        f"here ({reason}); pip install --upgrade numba may help")
 
     def close(self) -> None:
-        """End the compiler if it is still at work."""
+        """End the compiler if it is still at work, since nothing may outlive the command."""
+        if not self.scanning and not self.advice and self._size >= _WORTH_ADVICE and is_wanted():
+            self.advice = ("text was read with Arrow, since the scanner is not compiled yet; POKE_BC_DECODER=scanner "
+                           "makes a run compile it first, in ten seconds, and later runs are several times as fast")
         if self._compiler is not None:
             with self._compiler:
                 self._compiler.kill()

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-INSTRUMENTED = {f"pipelines.decode.scan.{name}" for name in ("numbers", "grammar", "keys", "values", "kernel")}
+INSTRUMENTED = {f"pipelines.decode.scan.{name}" for name in (
+    "numbers", "grammar", "arrays", "keys", "values", "kernel")}
 HITS = np.zeros(4096, np.uint8)
 """How often each place was come by, modulo 256."""
 
