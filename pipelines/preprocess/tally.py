@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pipelines.decoded import Decoded
+from pipelines.decode import Decoded
 from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.rows import CATEGORY_COLUMN
 from poke_bc.contract.schema import Schema
