@@ -25,7 +25,7 @@ from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.verify import verify
 from poke_bc.version import __version__
 
-COMMANDS = ("preprocess", "split", "train", "evaluate", "inspect", "verify", "info")
+COMMANDS = ("convert", "preprocess", "split", "train", "evaluate", "inspect", "verify", "info")
 
 
 @pytest.fixture(scope="module")

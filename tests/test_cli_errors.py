@@ -276,7 +276,7 @@ def test_a_damaged_shard(raw: Path, tmp_path: Path) -> None:
         ["split", "--val-ratio", "0.0000001"],
     ],
 )
-def test_a_split_that_cannot_be_meant(command: list[str], shards: Path) -> None:
+def test_an_invalid_split(command: list[str], shards: Path) -> None:
     before = everything(shards)
     assert_told_in_two_lines(run_cli(command[0], shards, *command[1:]))
     assert everything(shards) == before

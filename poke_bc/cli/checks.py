@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poke_bc.cli.output import Json, Progress, Quiet, print_json, progress_bar, show
+from poke_bc.cli.output import SHARDS, Json, Progress, Quiet, print_json, progress_bar, show
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 
 if TYPE_CHECKING:
     from poke_bc.inspect import Inspection
-
-SHARDS = Path("data/shards")
 
 
 def inspect(

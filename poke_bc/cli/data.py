@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, show_table
+from poke_bc.cli.output import SHARDS, Json, Quiet, print_json, progress_bar, show_table
 
-SHARDS = Path("data/shards")
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one per CPU.")]
 
 

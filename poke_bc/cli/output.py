@@ -1,4 +1,4 @@
-"""What commands share in showing results and progress."""
+"""Options, tables and the progress bar that commands have in common."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+SHARDS = Path("data/shards")
+"""Where commands look for shards by default."""
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Progress = Callable[[str, int, int | None, int], None]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]
