@@ -99,7 +99,7 @@ def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBa
     recorded = record.requests.get(player, ())  # type: ignore[call-overload]
     requests = [each.request for each in recorded if each.request.get("side", {}).get("pokemon")]
     if not requests:
-        mons = inferred_team(team, tables, others, (record.id, player))
+        mons = inferred_team(team, tables, others, f"{record.id}\0{player}")
         return Roster(mons, [*mons[:len(team.mons)]], is_exact=False)
     mons = requested_team(requests, tables)
     battle = Battle(first.gen, {player: mons})

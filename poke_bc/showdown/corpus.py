@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,9 +58,14 @@ def hashed(*words: object) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(map(str, words)).encode(), digest_size=8).digest())
 
 
-def draw_index(count: int, *seed: object) -> int:
-    """A number from 0 to count - 1, decided by the seed alone."""
-    return min(int(count * (hashed(*seed) / 2.0**64)), count - 1)
+def chance(*words: object) -> float:
+    """A number from 0 to 1, decided by the words alone."""
+    return hashed(*words) / 2.0**64
+
+
+def index_at(at: float, count: int) -> int:
+    """The index at a fraction of `count`: from 0 to count - 1."""
+    return min(int(count * at), count - 1)
 
 
 class Tally:
@@ -76,11 +81,12 @@ class Tally:
         self.counts.update(names)
         self._names = []
 
-    def draw(self, without: Mapping[str, int], *seed: object) -> str | None:
-        """One name, decided by the seed alone; None if there is none.
+    def draw(self, at: float, without: Mapping[str, int]) -> str | None:
+        """The name at a fraction of all times that names were shown, in order of the names; None if there are none.
 
         Args:
-            without: how many of the times that a name was shown do not count.
+            at: the fraction.
+            without: name -> how many of the times that it was shown do not count.
         """
         if not self._names:
             self._names = sorted(self.counts)
@@ -91,12 +97,12 @@ class Tally:
         total = (ends[-1] if ends else 0) - sum(count for _, count in less)
         if not total:
             return None
-        at = draw_index(total, *seed)
+        index = index_at(at, total)
         for place, count in less:
-            if place and ends[place - 1] > at:
+            if place and ends[place - 1] > index:
                 break
-            at += count
-        return names[bisect_right(ends, at)]
+            index += count
+        return names[bisect_right(ends, index)]
 
     def to_json(self) -> dict[str, int]:
         """In order of the names."""
@@ -208,7 +214,10 @@ class OtherBattles:
         self._corpus = corpus
         self._battle = hashed(own.battle)
         self._format = own.format
-        self._own_sets = own.sets if self._battle in corpus._battles else ()
+        self._own_sets: dict[str, list[ShownSet]] = {}
+        """By species; none if this battle is not in the corpus."""
+        for shown in own.sets if self._battle in corpus._battles else ():
+            self._own_sets.setdefault(shown.species, []).append(shown)
         self._species = corpus._species.get(own.format, {})
 
     def matching(self, species: str, moves: Iterable[str]) -> list[ShownSet]:
@@ -218,28 +227,35 @@ class OtherBattles:
             return []
         return [kept.set for kept in known.sorted_sets() if wanted <= kept.moves and kept.battle != battle]
 
-    def draw(self, species: str, what: str, *seed: object, without: Iterable[str] = ()) -> str | None:
-        """One of a species' `moves`, `items`, `abilities` or `teras`, none of `without`; None if none was shown."""
+    def draw(self, species: str, what: str, at: float, without: Iterable[str] = ()) -> str | None:
+        """One of a species' `moves`, `items`, `abilities` or `teras`, none of `without`; see Tally.draw."""
         known = self._species.get(species)
         if known is None:
             return None
         tally = known.usage[what]
-        mine = Counter(name for shown in self._own_sets if shown.species == species for name in shown.shown(what))
-        return tally.draw({**mine, **{name: tally.counts[name] for name in without}}, *seed)
+        own = self._count_own(what, self._own_sets.get(species, ()))
+        return tally.draw(at, own | {name: tally.counts[name] for name in without})
 
-    def draw_overall(self, what: str, *seed: object) -> str | None:
-        """The same of all species together."""
-        mine = Counter(name for shown in self._own_sets for name in shown.shown(what))
-        return self._corpus.overall(self._format, what).draw(mine, *seed)
+    def draw_overall(self, what: str, at: float) -> str | None:
+        """One of all species' `moves`, `items`, `abilities` or `teras`; see Tally.draw."""
+        own = self._count_own(what, chain.from_iterable(self._own_sets.values()))
+        return self._corpus.overall(self._format, what).draw(at, own)
+
+    def _count_own(self, what: str, sets: Iterable[ShownSet]) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for shown in sets:
+            for name in shown.shown(what):
+                counts[name] = counts.get(name, 0) + 1
+        return counts
 
     def draw_pokemon(self, is_wanted: Callable[[str], bool], *seed: object) -> tuple[str, int] | None:
         """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
         tally = self._corpus._present.get(self._format, Tally())
         counts = tally.counts
-        without = Counter(map(_who, self._own_sets))
+        without = Counter(map(_who, chain.from_iterable(self._own_sets.values())))
         while True:
             left = len(counts) - sum(count >= counts[name] for name, count in without.items() if name in counts)
-            drawn = tally.draw(without, *seed, left)
+            drawn = tally.draw(chance(*seed, left), without)
             if drawn is None:
                 return None
             species, level = drawn.split("\0")

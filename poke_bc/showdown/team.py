@@ -13,7 +13,7 @@ from typing import Any
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
-from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, draw_index
+from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, chance, index_at
 from poke_bc.showdown.power import may_power
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
@@ -24,12 +24,12 @@ FIRST_GEN = {"tera": 9, "ability": 3, "item": 2}
 """Generation from which a Pokémon has one."""
 
 
-def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: tuple[str, str]) -> list[Mon]:
+def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> list[Mon]:
     """A fresh team of `team.size` Pokémon, with what the battle never showed imputed and marked.
 
     The Pokémon shown come first, in the order of `team.mons`, so that the caller can match them.
     """
-    mons = [impute(mon, dex, others, (*seed, place)) for place, mon in enumerate(team.mons)]
+    mons = [impute(mon, dex, others, f"{seed}\0{place}") for place, mon in enumerate(team.mons)]
     taken = {mon.base for mon in mons}
 
     def is_free(species: str) -> bool:
@@ -37,28 +37,28 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: tuple[st
         return known is not None and known.base_species not in taken
 
     for place in range(len(mons), min(team.size, TEAM_SLOTS)):
-        hidden = others.draw_pokemon(is_free, *seed, place)
+        hidden = others.draw_pokemon(is_free, seed, place)
         if hidden is None:
             break
         species, level = hidden
         base = dex.species(species).base_species  # type: ignore[union-attr] # is_free
         taken.add(base)
         mon = impute(SeenMon("", Details(species, level), base, ShownSet(species, level, ())), dex, others,
-                     (*seed, place))
+                     f"{seed}\0{place}")
         assert mon.own_set is not None
         mon.own_set = replace(mon.own_set, imputed=mon.own_set.imputed | {"species"})
         mons.append(mon)
     return give_slots(mons)
 
 
-def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: tuple[object, ...]) -> Mon:
+def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
     """A fresh Pokémon whose player knows what the battle showed of it, the rest imputed from other battles."""
     shown = mon.shown
     found = others.matching(shown.species, shown.moves)
     if mon.powered:  # its Z-Moves and Max Moves came from some of its moves
         found = [each for each in found if all(may_power(dex, each.moves, *how) for how in mon.powered)] or found
     full = [each for each in found if len(each.moves) == MOVE_SLOTS] or found
-    chosen = full[_as_text(len(full))[draw_index(len(full), *seed, "set")]] if full else None
+    chosen = full[_as_text(len(full))[index_at(chance(seed, "set"), len(full))]] if full else None
     moves = {*shown.moves, *(chosen.moves if chosen else ())}
     if len(moves) < MOVE_SLOTS:
         _add_moves(moves, shown.species, dex, others, seed)
@@ -75,27 +75,28 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: tuple[object, ...
             imputed.add(what)
             value = getattr(chosen, what) if chosen else UNKNOWN
         if value == UNKNOWN:
-            value = (others.draw(shown.species, usage, *seed, what) or _draw_equally(possible, *seed, what)
-                     or others.draw_overall(usage, *seed, what, "any")  # "unknown" would show that it is imputed
+            at = chance(seed, what)
+            value = (others.draw(shown.species, usage, at) or _draw_equally(possible, at)
+                     or others.draw_overall(usage, chance(seed, what, "any"))  # "unknown" would show that it is imputed
                      or UNKNOWN)
         values[what] = value
     own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed))
     return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
 
 
-def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, seed: tuple[object, ...]) -> None:
+def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, seed: str) -> None:
     """Complete the moves with those used most by others of the species, then with any that it can learn."""
+    at = chance(seed, "move")
     while len(moves) < MOVE_SLOTS:
-        move = (others.draw(species, MOVES, *seed, "move", without=moves)
-                or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, *seed, "move"))
+        move = others.draw(species, MOVES, at, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
         if move is None:
             break
         moves.add(move)
 
 
-def _draw_equally(names: Iterable[str], *seed: object) -> str | None:
+def _draw_equally(names: Iterable[str], at: float) -> str | None:
     ordered = sorted({*names} - {NONE, UNKNOWN})
-    return ordered[draw_index(len(ordered), *seed)] if ordered else None
+    return ordered[index_at(at, len(ordered))] if ordered else None
 
 
 @lru_cache

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from poke_bc.showdown.damage.fields import Bools
 from poke_bc.showdown.damage.pairs import Pairs
-from poke_bc.showdown.damage.pokemon import PAR, PSN, SLP, TOX, Bools
+from poke_bc.showdown.damage.pokemon import PAR, PSN, SLP, TOX
 from poke_bc.showdown.damage.tables import PHYSICAL, SPECIAL, Ints
 
 WEIGHTS = np.array([10, 25, 50, 100, 200])
@@ -140,7 +141,7 @@ def _brine(pairs: Pairs, at: Ints) -> None:
 @rule("acrobatics", "knockoff", "poltergeist")
 def _by_item(pairs: Pairs, at: Ints) -> None:
     pokemon = pairs.pokemon
-    empty = np.array([name == "none" for name in pokemon.names("item")])
+    empty = pokemon.fields.are("item", "none")
     name = next(name for name in ("acrobatics", "knockoff", "poltergeist")
                 if pokemon.tables.moves[name] == pairs.move[at[0]])
     if name == "acrobatics":
@@ -228,12 +229,12 @@ def _struggle(pairs: Pairs, at: Ints) -> None:
 
 @rule("lastrespects")
 def _last_respects(pairs: Pairs, at: Ints) -> None:
-    lost = np.repeat(6 - pairs.pokemon.per_side("alive").ravel(), 6)
+    lost = np.repeat(6 - pairs.pokemon.fields.per_side["alive"].ravel(), 6)
     pairs.power[at] = 50 + 50 * lost[pairs.attacker[at]]
 
 
 @rule("spitup")
 def _spit_up(pairs: Pairs, at: Ints) -> None:
     stock = np.zeros(2 * pairs.pokemon.count)
-    stock[pairs.pokemon.active] = pairs.pokemon.per_side("stockpile")
+    stock[pairs.pokemon.active] = pairs.pokemon.fields.per_side["stockpile"]
     pairs.power[at] = 100 * stock[pairs.attacker[at]]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from poke_bc.showdown.damage.effects import ATE
+from poke_bc.showdown.damage.fields import Bools
 from poke_bc.showdown.damage.moves import RULES, TERRAIN_TYPE
 from poke_bc.showdown.damage.pairs import Pairs
-from poke_bc.showdown.damage.pokemon import CHARGE, Bools
+from poke_bc.showdown.damage.pokemon import CHARGE
 from poke_bc.showdown.damage.tables import Floats
 
 
@@ -31,13 +32,13 @@ def prepare(pairs: Pairs) -> None:
         pairs.type[has[pairs.attacker] & pokemon.tables.flags["sound"][pairs.move]] = types["water"]
     if (has := pokemon.has("skilllink")) is not None:
         pairs.hits[has[pairs.attacker] & (np.abs(pairs.hits - 3.05) < 0.1)] = 5
-    if pokemon.is_any("dynamax_turns"):
+    if (turns := pokemon.fields.per_side["dynamax_turns"]).any():
         dynamaxed = np.zeros(2 * pokemon.count, bool)
-        dynamaxed[pokemon.active[pokemon.per_side("dynamax_turns") > 0]] = True
+        dynamaxed[pokemon.active[turns > 0]] = True
         at = np.flatnonzero(dynamaxed[pairs.attacker] & (pairs.power > 0))
         pairs.power[at] = pokemon.tables.max_power[pairs.move[at]]
         pairs.hits[at] = 1
-    if any("terrain" in row["terrain"] for row in pokemon.rows):
+    if any("terrain" in each["terrain"] for each in pokemon.observations):
         _terrain(pairs)
     if pokemon.tables.gen >= 9 and pokemon.is_any_terastallized:
         weak = pokemon.terastallized[pairs.attacker] & (pairs.power > 0) & (pairs.power < 60) & (pairs.hits == 1)

@@ -1,6 +1,6 @@
-"""What damage depends on, as arrays of one generation: names -> rows, and what items and abilities multiply.
+"""Static facts that damage depends on, as arrays of one generation, and the factors of items and abilities.
 
-Rows 0 stand for what is not known ("none", "unknown", of a later generation): no damage, factor 1.
+Row 0 stands for anything without facts ("none", "unknown", names of a later generation): no damage, factor 1.
 
 Letters: S species, M moves, T types, I items, A abilities; tc = 2 * type + category (0 physical, 1 special).
 """
@@ -30,13 +30,13 @@ CONSTANT_POWER = {"return": 102, "frustration": 102, "pikapapow": 102, "veeveevo
 ONCE = ("triplekick", "tripleaxel")
 
 
-class Rows(dict[str, int]):
-    """Name -> row, from 1 on; all other names have row 0."""
+class NameIndex(dict[str, int]):
+    """Name -> row of a table, from 1 on; all other names have row 0."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__({name: row for row, name in enumerate(names, start=1)})
         self.size = len(self) + 1
-        """How many rows a table needs."""
+        """Number of rows that a table needs."""
         self.update(none=0, unknown=0)  # __missing__ costs more
 
     def __missing__(self, name: str) -> int:
@@ -48,7 +48,7 @@ class Tables:
 
     def __init__(self, gen: int) -> None:
         self.gen = gen
-        self.types = Rows(("typeless", "bird", *dex(9).types))
+        self.types = NameIndex(("typeless", "bird", *dex(9).types))
         self.width = 2 * self.types.size
         """Columns of a tc table."""
         self._species()
@@ -60,7 +60,7 @@ class Tables:
         for attack in types:
             for defend in types:
                 self.chart[types[attack], types[defend]] = dex(gen).effectiveness(attack, (defend,))
-        self.weathers = Rows(effects.WEATHER_TYPE)
+        self.weathers = NameIndex(effects.WEATHER_TYPE)
         self.weather_type: Floats = np.ones((self.weathers.size, self.types.size))
         for weather, factors in effects.WEATHER_TYPE.items():
             for type_, factor in factors.items():
@@ -68,7 +68,7 @@ class Tables:
 
     def _species(self) -> None:
         names = dex(self.gen).species_names
-        self.species = Rows(names)
+        self.species = NameIndex(names)
         found = [each for name in names if (each := dex(self.gen).species(name))]
         self.base: Floats = np.array([(1,) * 6, *(each.base_stats for each in found)], float)
         if shield := self.species["aegislash"]:  # attacks as a blade
@@ -81,7 +81,7 @@ class Tables:
     def _moves(self) -> None:
         gen, types = self.gen, self.types
         moves = [each for name in dex(gen).move_names if (each := dex(gen).move(name))]
-        self.moves = Rows(move.name for move in moves)
+        self.moves = NameIndex(move.name for move in moves)
         start = len(moves) + 1
         self.typical: Ints = np.arange(start, start + self.width).reshape(-1, 2)
         """[T, 2]: row of the typical attack of a type and a category."""
@@ -139,7 +139,7 @@ class Tables:
 
     def _items(self) -> None:
         gen, types = self.gen, self.types
-        self.items = Rows(dex(gen).items)
+        self.items = NameIndex(dex(gen).items)
         size = self.items.size
         self.item_attack: Floats = np.ones((size, self.width))
         by_type = [(name, type_, 1.1 if gen <= 3 else 1.2) for type_, names in effects.TYPE_ITEMS.items()
@@ -182,7 +182,7 @@ class Tables:
         gen, types = self.gen, self.types
         names = {ability for name in dex(gen).species_names if (each := dex(gen).species(name))
                  for ability in each.abilities}
-        self.abilities = Rows(sorted(names))
+        self.abilities = NameIndex(sorted(names))
         size = self.abilities.size
         self.ability_attack: Floats = np.ones((size, self.width))
         self.ability_move: Floats = np.ones((size, len(self.power)))
@@ -220,7 +220,7 @@ class Tables:
             table[0] = 1  # abilities of later generations
         self.pinch[0] = 0
 
-    def _multiply(self, table: Floats, rows: Rows, name: str, type_: int | None, both: tuple[float, float]) -> None:
+    def _multiply(self, table: Floats, rows: NameIndex, name: str, type_: int | None, both: tuple[float, float]) -> None:
         """Physical and special factors of one type, or of all."""
         if (row := rows[name]) and type_ != 0:
             places = slice(None) if type_ is None else slice(2 * type_, 2 * type_ + 2)
