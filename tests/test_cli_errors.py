@@ -71,8 +71,7 @@ def test_a_missing_folder(command: list[str], tmp_path: Path) -> None:
 def test_a_folder_without_anything_to_read(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "notes.txt").write_text("nothing")
-    done = run_cli("preprocess", tmp_path / "raw", "--out", tmp_path / "out")
-    assert_told_in_two_lines(done, "no JSONL or Parquet file")
+    assert_told_in_two_lines(run_cli("preprocess", tmp_path / "raw", "--out", tmp_path / "out"), "no JSONL or Parquet")
     for command in ("split", "inspect", "verify"):
         assert_told_in_two_lines(run_cli(command, tmp_path / "raw"), str(tmp_path / "raw"))
     assert everything(tmp_path) == ["raw", "raw/notes.txt"]
@@ -276,7 +275,7 @@ def test_a_damaged_shard(raw: Path, tmp_path: Path) -> None:
         ["split", "--val-ratio", "0.0000001"],
     ],
 )
-def test_an_invalid_split(command: list[str], shards: Path) -> None:
+def test_a_split_that_cannot_be_meant(command: list[str], shards: Path) -> None:
     before = everything(shards)
     assert_told_in_two_lines(run_cli(command[0], shards, *command[1:]))
     assert everything(shards) == before

@@ -10,7 +10,7 @@ Letters: R rows (observations), N = R * 60 pairs of attacker, move and defender 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
