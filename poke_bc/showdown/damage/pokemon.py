@@ -81,7 +81,8 @@ class Pokemon:
         stats[:, 1:] += 5
         stats[base[:, 0] == 1, 0] = 1  # Shedinja
         if own_stats is not None:
-            known = [(place, _stats_in_order(found)) for place, found in enumerate(chain.from_iterable(own_stats)) if found]
+            known = [(place, _stats_in_order(found)) for place, found in enumerate(chain.from_iterable(own_stats))
+                     if found]
             if known:
                 places, values = zip(*known, strict=True)
                 blades = np.flatnonzero((self.species == tables.species["aegislash"]) & (self.species > 0))
