@@ -90,7 +90,7 @@ class PartStore(Generic[R]):
             yield PartWriter(file)
 
     def find(self, number: int) -> R | None:
-        """The receipt of a part; None where it is missing or damaged. The body is not looked at."""
+        """The receipt of a part; None where it is missing or damaged. The body is not checked."""
         found = self._receipt(self.path(number))
         return found[0] if found else None
 
