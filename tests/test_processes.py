@@ -241,6 +241,13 @@ def test_a_process_that_was_killed_while_it_had_nothing_to_do_is_replaced() -> N
         results.close()
 
 
+def test_a_process_that_is_not_needed_is_not_waited_for() -> None:
+    with LocalProcesses(3) as processes:
+        assert multiprocessing.active_children()
+        assert list(processes.run_in_order(failing, range(0))) == []
+    assert multiprocessing.active_children() == []
+
+
 def test_unless_their_number_is_given_further_processes_start_after_some_work() -> None:
     with (mock.patch("pipelines.jobs.processes._processors", return_value=2),
           mock.patch("pipelines.jobs.processes._DELAY", 0.5), LocalProcesses(None) as processes):

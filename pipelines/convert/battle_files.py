@@ -1,7 +1,7 @@
 """Files of battles -> raw battles: which files, and how each is cut.
 
-The form of a file is told by its content first and its ending second, and so is its compression. A file that is
-damaged does not end the run: it ends with a "problem", counted like any other battle that cannot be converted.
+The content of a file decides how it is read, and its ending only where the content leaves it open. A damaged file does
+not end the run: it ends with a "problem", counted like any other battle that cannot be converted.
 """
 
 from __future__ import annotations

@@ -64,8 +64,10 @@ class _Process:
         resource_tracker.ensure_running()  # starting it later would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
+            before_it = multiprocessing.active_children()
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
             self.started = self._pool.submit(nothing)
+            self._children = [child for child in multiprocessing.active_children() if child not in before_it]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -109,7 +111,9 @@ class _Process:
         self._underway.clear()
 
     def stop(self) -> None:
-        """End the process after the task that it is running."""
+        """End the process after the task that it is running; at once if it is still starting, which takes a second."""
+        for child in () if self.started.done() else self._children:
+            child.kill()
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -127,10 +131,9 @@ class LocalProcesses:
         self.count = count or _processors()
         self._load, self._delay = load, 0.0 if count else _DELAY
         self._others: list[_Process] = []
-        self._begin: float | None = None
+        self._first_task: float | None = None
 
     def __enter__(self) -> Self:
-        self._begin = time.monotonic()
         if not self._delay:
             self._start_others()
         return self
@@ -172,8 +175,9 @@ class LocalProcesses:
                 process.forget()
 
     def _available(self) -> list[_Process]:
-        if self._begin is not None and len(self._others) < self.count - 1 and (
-                time.monotonic() - self._begin >= self._delay):
+        """The further processes, if it is time for them."""
+        self._first_task = self._first_task or time.monotonic()
+        if time.monotonic() - self._first_task >= self._delay:
             self._start_others()
         return self._others
 

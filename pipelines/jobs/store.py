@@ -90,7 +90,7 @@ class PartStore(Generic[R]):
             yield PartWriter(file)
 
     def find(self, number: int) -> R | None:
-        """The receipt of a part; None where it is missing or damaged. The body is not looked at."""
+        """The receipt of a part; None where it is missing or damaged. The body is not checked."""
         found = self._receipt(self.path(number))
         return found[0] if found else None
 
@@ -208,5 +208,5 @@ def code_digest(*modules: str) -> str:
         root = Path(spec.origin)
         inside = root.parent.rglob("*") if spec.submodule_search_locations else [root]
         files += ((f"{module}/{path.relative_to(root.parent)}", path) for path in inside
-                  if path.suffix != ".pyc" and path.is_file())
+                  if "__pycache__" not in path.parts and path.is_file())
     return digest("".join(f"{name}:{digest_file(path)};" for name, path in sorted(files)).encode())

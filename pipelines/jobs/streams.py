@@ -65,8 +65,8 @@ class _Unpacking(io.RawIOBase):
 def open_stream(name: str) -> Iterator[tuple[Stream, Source]]:
     """The decompressed bytes of a file, a pipe or standard input ("-"), and the source they come from.
 
-    What is compressed is told by its first bytes. Raises OSError, EOFError or pa.ArrowException while it is read,
-    where compression is damaged.
+    The first bytes show how it is compressed. Where that is damaged, reading raises OSError, EOFError or
+    pa.ArrowException.
     """
     with contextlib.ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb", buffering=0))
@@ -82,5 +82,5 @@ def compression_of(name: str) -> str | None:
 
 
 def by_ending(name: str | Path) -> str | None:
-    """The compression that the ending of a name asks for."""
+    """The compression that the ending of a name stands for."""
     return COMPRESSION.get(Path(name).suffix)
