@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pipelines.battles.files import cut
 from pipelines.battles.names import Hiding
 from pipelines.battles.records import read_battle
@@ -129,7 +131,7 @@ def _row(step: dict[str, Any]) -> Row:
 
 def convert_record(record: BattleRecord, corpus: Corpus | None = None) -> dict[str, View]:
     """Both views."""
-    return {each["player"]: View(each) for each in convert(record, corpus or Corpus())}
+    return {each["player"]: View(each) for each in msgspec.to_builtins(convert(record, corpus or Corpus()))}
 
 
 def both(at: At, player: str, find: Find) -> tuple[View, ...]:

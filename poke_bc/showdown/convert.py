@@ -61,7 +61,7 @@ class DecisionPoint:
 class Row:
     """One step of a trajectory before it is written."""
 
-    observation: Json
+    observation: Any
     legal: list[bool]
     label: Label
     stats: list[Mapping[str, int] | None]

@@ -17,16 +17,9 @@ from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon, Side
 
 Values = tuple[Any, ...]
-"""One Pokémon's value of each field; a tuple of four for fields of moves."""
+"""One Pokémon's value of each field in the schema's order; a tuple of four for fields of moves."""
 
 COUNT_MAX, PP_MAX = 31, 64
-OWN_FIELDS = tuple("""
-    species ability item last_item type1 type2 tera terastallized level hp status status_turns active fainted seen
-    moves pp_used moves_shown item_shown ability_shown
-    """.split())
-OPP_FIELDS = tuple("""
-    species ability item last_item type1 type2 tera level hp status status_turns active fainted seen moves pp_used
-    """.split())
 NO_MOVES, UNKNOWN_MOVES = (NONE,) * MOVE_SLOTS, (UNKNOWN,) * MOVE_SLOTS
 NO_PP, NOT_SHOWN = (0,) * MOVE_SLOTS, (False,) * MOVE_SLOTS
 NO_OWN: Values = (*[NONE] * 7, False, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, NO_PP, NOT_SHOWN, False, False)
@@ -35,16 +28,14 @@ NO_OPP: Values = (*[NONE] * 7, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, N
 
 
 class TeamColumns:
-    """One team's columns in a row: lists of six values, or of four for each of the six.
+    """One team's fields in order: lists of six values, or of four for each of the six.
 
-    A column is copied before it changes, so that earlier copies of the row keep theirs.
+    A list is copied before it changes, so that earlier observations keep theirs.
     """
 
-    def __init__(self, row: dict[str, Any], side: str, fields: tuple[str, ...], nothing: Values) -> None:
-        self._row = row
-        self._keys = [f"{side}_{field}" for field in fields]
-        for key, value in zip(self._keys, nothing, strict=True):
-            row[key] = [*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
+    def __init__(self, nothing: Values) -> None:
+        self.columns = [[*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
+                        for value in nothing]
         self._values = [nothing] * TEAM_SLOTS
         self.versions: list[tuple[Mon | None, int] | None] = [None] * TEAM_SLOTS
         """Per slot, the Pokémon and its `bench_changes` when its values were computed."""
@@ -57,10 +48,10 @@ class TeamColumns:
         if values == old:
             return
         self._values[slot] = values
-        row, keys = self._row, self._keys
-        for index in compress(range(len(keys)), map(ne, old, values)):
-            key, value = keys[index], values[index]
-            row[key] = column = row[key].copy()
+        columns = self.columns
+        for index in compress(range(len(columns)), map(ne, old, values)):
+            value = values[index]
+            columns[index] = column = columns[index].copy()
             if isinstance(value, tuple):
                 column[MOVE_SLOTS * slot:MOVE_SLOTS * (slot + 1)] = value
             else:

@@ -29,7 +29,7 @@ _stats_in_order = itemgetter(*STATS)
 class Pokemon:
     """All Pokémon of all observations. Factors that belong to one Pokémon are multiplied into its stats here."""
 
-    def __init__(self, observations: Sequence[Mapping[str, Any]], tables: Tables, own_stats: OwnStats | None) -> None:
+    def __init__(self, observations: Sequence[Any], tables: Tables, own_stats: OwnStats | None) -> None:
         self.observations, self.tables = observations, tables
         self.count = 6 * len(observations)
         fields = self.fields = Fields(observations)
@@ -48,7 +48,7 @@ class Pokemon:
         self.level = fields.numbers("level").ravel()
         self.hp = fields.numbers("hp").ravel()
         tera, _ = fields.names("tera", tables.types)
-        own = np.fromiter(chain.from_iterable([each["own_terastallized"] for each in observations]), bool, self.count)
+        own = np.fromiter(chain.from_iterable([each.own_terastallized for each in observations]), bool, self.count)
         self.terastallized: Bools = np.concatenate([own, tera[self.count:] > 0])
         """[P]; the opponent's tera types are known once it has terastallized."""
         self.is_any_terastallized = bool(self.terastallized.any())
@@ -81,7 +81,8 @@ class Pokemon:
         stats[:, 1:] += 5
         stats[base[:, 0] == 1, 0] = 1  # Shedinja
         if own_stats is not None:
-            known = [(place, _stats_in_order(found)) for place, found in enumerate(chain.from_iterable(own_stats)) if found]
+            known = [(place, _stats_in_order(found)) for place, found in enumerate(chain.from_iterable(own_stats))
+                     if found]
             if known:
                 places, values = zip(*known, strict=True)
                 blades = np.flatnonzero((self.species == tables.species["aegislash"]) & (self.species > 0))
@@ -119,7 +120,7 @@ class Pokemon:
     @cached_property
     def weather(self) -> list[str]:
         """R names, "none" where Cloud Nine or Air Lock stands."""
-        names = [each["weather"] for each in self.observations]
+        names = [each.weather for each in self.observations]
         if (calm := self.has("cloudnine", "airlock")) is not None:
             calmed: list[bool] = (calm[self.active] & self.has_active).any(axis=0).tolist()
             names = ["none" if still else name for name, still in zip(names, calmed, strict=True)]
@@ -136,7 +137,7 @@ class Pokemon:
 
     def terrain_is(self, name: str) -> Bools:
         """[P]"""
-        return self._of_rows([each["terrain"] == name for each in self.observations])
+        return self._of_rows([each.terrain == name for each in self.observations])
 
     def _of_rows(self, values: Sequence[bool]) -> Bools:
         """[R] -> [P]"""
@@ -152,7 +153,7 @@ class Pokemon:
         if "airballoon" in self.items:
             floats |= self.item == self.tables.items["airballoon"]
         floats |= self.with_volatile(MAGNET_RISE)
-        floats &= ~self._of_rows([each["gravity"] > 0 for each in self.observations])
+        floats &= ~self._of_rows([each.gravity > 0 for each in self.observations])
         if "ironball" in self.items:
             floats &= self.item != self.tables.items["ironball"]
         return ~floats | self.with_volatile(SMACKED_DOWN)
@@ -160,7 +161,7 @@ class Pokemon:
     @cached_property
     def some_fall(self) -> bool:
         """Whether Flying types may stand on the ground: Gravity, Iron Ball, Smack Down."""
-        return "ironball" in self.items or any(each["gravity"] for each in self.observations) or bool(
+        return "ironball" in self.items or any(each.gravity for each in self.observations) or bool(
             self.with_volatile(SMACKED_DOWN).any())
 
     def with_volatile(self, place: int) -> Bools:

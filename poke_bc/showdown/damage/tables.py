@@ -220,7 +220,8 @@ class Tables:
             table[0] = 1  # abilities of later generations
         self.pinch[0] = 0
 
-    def _multiply(self, table: Floats, rows: NameIndex, name: str, type_: int | None, both: tuple[float, float]) -> None:
+    def _multiply(self, table: Floats, rows: NameIndex, name: str, type_: int | None,
+                  both: tuple[float, float]) -> None:
         """Physical and special factors of one type, or of all."""
         if (row := rows[name]) and type_ != 0:
             places = slice(None) if type_ is None else slice(2 * type_, 2 * type_ + 2)
