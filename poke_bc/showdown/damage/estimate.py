@@ -37,7 +37,7 @@ def add_damage(observations: Sequence[Any], gen: int, own_stats: OwnStats | None
     Args:
         observations: of one generation.
         gen: 1 to 9.
-        own_stats: per row and own slot hp, atk, def, spa, spd, spe in points, without boosts and Dynamax, or None
+        own_stats: per row, and per own slot, hp, atk, def, spa, spd, spe in points without boosts and Dynamax; None
             where unknown.
     """
     if not observations:
@@ -145,9 +145,8 @@ def _moments(pairs: Pairs, effect: Floats, inner: Floats, outer: Floats) -> None
     if not pokemon.abilities.isdisjoint(PINCH):
         weak = (pokemon.hp <= 1 / 3)[pairs.attacker]
         inner[weak & (table.pinch[pokemon.ability[pairs.attacker]] == pairs.type) & (pairs.type > 0)] *= 1.5
-    if (has := pokemon.has("flashfire")) is not None:
-        lit = has & pokemon.with_volatile(FLASH_FIRE)
-        inner[lit[pairs.attacker] & (pairs.type == table.types["fire"])] *= 1.5
+    if (has := pokemon.has("flashfire")) is not None and (lit := pokemon.with_volatile(FLASH_FIRE)) is not None:
+        inner[(has & lit)[pairs.attacker] & (pairs.type == table.types["fire"])] *= 1.5
     if (has := pokemon.has("tintedlens")) is not None:
         outer[has[pairs.attacker] & (effect < 1)] *= 2
     if (has := pokemon.has("neuroforce")) is not None:
@@ -173,7 +172,7 @@ def _stab(pairs: Pairs) -> Floats:
     factor = np.where(shared, 1.5, 1.0)
     if pokemon.is_any_terastallized:
         tera = pokemon.terastallized[attacker]
-        born = (type_[:, None] == pokemon.born[attacker]).any(axis=1)
+        born = (type_ == pokemon.born[0].take(attacker)) | (type_ == pokemon.born[1].take(attacker))
         factor[tera & born] = np.where(shared[tera & born], 2.0, 1.5)
         stellar = tera & pokemon.is_stellar[attacker]
         factor[stellar] = np.where(born[stellar], 2.0, 1.2)

@@ -106,7 +106,7 @@ def fix(pairs: Pairs, effect: Floats, part: Floats) -> None:
 def charged(pairs: Pairs) -> Bools | None:
     """[N]: Electric moves after Charge; None if nobody charged."""
     loaded = pairs.pokemon.with_volatile(CHARGE)
-    if not loaded.any():
+    if loaded is None:
         return None
     found: Bools = loaded[pairs.attacker] & (pairs.type == pairs.pokemon.tables.types["electric"])
     return found
