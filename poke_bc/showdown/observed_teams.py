@@ -52,7 +52,7 @@ class TeamColumns:
         for index in compress(range(len(columns)), map(ne, old, values)):
             value = values[index]
             columns[index] = column = columns[index].copy()
-            if isinstance(value, tuple):
+            if type(value) is tuple:
                 column[MOVE_SLOTS * slot:MOVE_SLOTS * (slot + 1)] = value
             else:
                 column[slot] = value
@@ -100,7 +100,7 @@ def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
     pp_used, moves_shown = NO_PP, NOT_SHOWN
     if used := mon.copied_moves if mon.copied is not None else mon.moves:
         counts = [used.get(move) for move in moves]
-        pp_used = tuple([min(count or 0, PP_MAX) for count in counts])
+        pp_used = tuple([0 if count is None else count if count < PP_MAX else PP_MAX for count in counts])
         moves_shown = tuple([count is not None for count in counts])
     if is_active and requested is not None and requested.pp_used is not None \
             and len(requested.pp_used) == len(requested.moves):
@@ -132,7 +132,7 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
     moves, pp_used = UNKNOWN_MOVES, NO_PP
     if used:
         moves = (*used, *UNKNOWN_MOVES)[:MOVE_SLOTS]
-        pp_used = tuple([min(count, PP_MAX) for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
+        pp_used = tuple([count if count < PP_MAX else PP_MAX for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
     if gen >= 9:
         tera = mon.tera if mon.tera != UNKNOWN else actual.tera
     return (mon.shape, mon.ability if gen >= 3 else NONE, mon.item if gen >= 2 else NONE, mon.last_item,
