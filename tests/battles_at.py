@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from pipelines.convert.clean_log import clean
@@ -132,7 +133,7 @@ def _row(step: dict[str, Any]) -> Row:
 
 def convert_record(record: BattleRecord, corpus: Corpus | None = None) -> dict[str, View]:
     """Both views."""
-    return {each["player"]: View(each) for each in convert(record, corpus or Corpus())}
+    return {each["player"]: View(each) for each in msgspec.to_builtins(convert(record, corpus or Corpus()))}
 
 
 @cache

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 from pipelines.convert import convert_battles
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
-from poke_bc.showdown.convert import convert, first_pass
+from poke_bc.showdown import convert as conversion
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.convert import first_pass
 from poke_bc.showdown.corpus import Corpus
+from poke_bc.showdown.observe import observe
 from poke_bc.showdown.record import PLAYERS, BattleRecord, RecordedRequest, SkippedBattle
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
@@ -32,6 +36,12 @@ def to_record(value: dict[str, Any], *, exact: bool) -> BattleRecord:
         for player in PLAYERS
     }
     return BattleRecord(value["id"], value["format"], tuple(value["spectator"]), asked if exact else {})
+
+
+def convert(record: BattleRecord, corpus: Corpus) -> list[dict[str, Any]]:
+    """Trajectories as plain JSON values."""
+    found: list[dict[str, Any]] = msgspec.to_builtins(conversion.convert(record, corpus))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +74,20 @@ def test_every_sample_battle_becomes_good_trajectories(
         trajectories = convert(to_record(battle, exact=exact), corpus)
         assert [line["player"] for line in trajectories] == ["p1", "p2"]
         assert_good(trajectories)
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["with requests", "from the log"])
+def test_an_observation_made_from_the_one_before_is_the_same_as_one_made_afresh(
+    battles: list[dict[str, Any]], corpus: Corpus, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [convert(to_record(battle, exact=exact), corpus) for battle in battles]
+
+    def observe_afresh(battle: Battle, player: str, phase: str, **options: Any) -> Any:
+        battle.views.clear()
+        return observe(battle, player, phase, **options)
+
+    monkeypatch.setattr(conversion, "observe", observe_afresh)
+    assert [convert(to_record(battle, exact=exact), corpus) for battle in battles] == expected
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from poke_bc.contract.field import CATEGORY, FLAG
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.dex import dex
-from poke_bc.showdown.damage.estimate import add_damage
+from poke_bc.showdown.damage import estimate
 from poke_bc.showdown.damage.pokemon import CHARGE, FLASH_FIRE, MAGNET_RISE, SLOW_START, SMACKED_DOWN
+from poke_bc.showdown.observation import ESTIMATES, FIELDS, Observation
 
 SINGLES = load_schema("singles")
-ADDED = ("own_move_damage", "own_move_ko", "own_move_effectiveness", "opp_move_damage", "opp_move_ko",
-         "opp_typical_damage", "own_team_threat", "own_team_damage", "speed_advantage")
 BOOSTS = ("atk", "def", "spa", "spd", "spe")
 STATUSES = ("brn", "par", "psn", "tox", "slp", "frz")
 
@@ -179,6 +178,14 @@ SHOWDOWN = [
 ]
 
 
+def add_damage(rows: list[dict[str, Any]], gen: int, own_stats: estimate.OwnStats | None = None) -> None:
+    """Damage of observations that are dictionaries."""
+    observations = [Observation(**{name: row[name] for name in FIELDS if name not in ESTIMATES}) for row in rows]
+    estimate.add_damage(observations, gen, own_stats)
+    for row, observation in zip(rows, observations, strict=True):
+        row |= {name: getattr(observation, name) for name in ESTIMATES}
+
+
 def nothing(schema: Schema = SINGLES) -> dict[str, Any]:
     """An observation of an empty field."""
     row: dict[str, Any] = {}
@@ -238,8 +245,8 @@ def test_what_is_added_is_what_the_schema_says() -> None:
     row = duel("garchomp L80 roughskin lifeorb none 1.0", ["earthquake", "outrage", "swordsdance", "unknown"],
                "corviknight L80 pressure none none 0.5", ["bravebird", "unknown", "unknown", "unknown"])
     SINGLES.pack(row)
-    assert all(row[name] != nothing()[name] for name in ADDED if name not in ("own_move_ko", "opp_move_ko"))
-    assert [field.name for field in SINGLES.fields][-len(ADDED):] == [*ADDED]
+    assert all(row[name] != nothing()[name] for name in ESTIMATES if name not in ("own_move_ko", "opp_move_ko"))
+    assert [field.name for field in SINGLES.fields][-len(ESTIMATES):] == [*ESTIMATES]
     assert row["own_move_damage"][0] == row["own_move_effectiveness"][0] == 0  # Ground against Flying
     assert row["own_move_effectiveness"][1:] == [0.5, 1.0, 0.0]  # Dragon on Steel, a status move, an unknown one
     assert row["own_move_damage"][2:] == [0, 0]

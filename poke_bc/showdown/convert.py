@@ -61,11 +61,11 @@ class DecisionPoint:
 class Row:
     """One step of a trajectory before it is written."""
 
-    observation: Json
+    observation: Any
     legal: list[bool]
     label: Label
-    stats: list[Mapping[str, int] | None]
-    """Of the own six by slot, where requests give them."""
+    stats: list[Mapping[str, int] | None] | None = None
+    """Of the own six by slot, from requests."""
 
 
 def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None) -> list[Json]:
@@ -138,7 +138,7 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         legal = inferred_legal(battle, player, decision.phase, decision.locked)
         observation = observe(battle, player, decision.phase, locked=decision.locked)
         label = label_of(battle, decision, legal, roster.counterparts)
-        return Row(observation, legal, label, [None] * TEAM_SLOTS)
+        return Row(observation, legal, label)
     mons = take_request(battle.sides[player], request.request, battle.dex)
     active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)
                    if row.get("active")), None)

@@ -72,13 +72,15 @@ class Tally:
     """How often each name was shown; a name is drawn with a chance in proportion to that."""
 
     def __init__(self, counts: Mapping[str, int] | None = None) -> None:
-        self.counts = Counter(counts)
+        self.counts: dict[str, int] = {**counts} if counts else {}
         self._names: list[str] = []
         self._ends: list[int] = []
 
     def add(self, names: Iterable[str]) -> None:
         """Count each name once more."""
-        self.counts.update(names)
+        counts = self.counts
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
         self._names = []
 
     def draw(self, at: float, without: Mapping[str, int]) -> str | None:
@@ -173,7 +175,8 @@ class Corpus:
         if (format_, what) not in self._overall:
             total = self._overall[format_, what] = Tally()
             for known in self._species.get(format_, {}).values():
-                total.counts.update(known.usage[what].counts)
+                for name, count in known.usage[what].counts.items():
+                    total.counts[name] = total.counts.get(name, 0) + count
         return self._overall[format_, what]
 
     # --- on disk ----------------------------------------------------------------------------------------------------
@@ -234,7 +237,7 @@ class OtherBattles:
             return None
         tally = known.usage[what]
         own = self._count_own(what, self._own_sets.get(species, ()))
-        return tally.draw(at, own | {name: tally.counts[name] for name in without})
+        return tally.draw(at, own | {name: tally.counts[name] for name in without if name in tally.counts})
 
     def draw_overall(self, what: str, at: float) -> str | None:
         """One of all species' `moves`, `items`, `abilities` or `teras`; see Tally.draw."""

@@ -48,9 +48,11 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         return legal
     if is_trapped(battle, player, active):
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
+    restricted = may_be_restricted(battle, active)
     for slot, move in enumerate(names[:MOVE_SLOTS]):
-        legal[slot] = is_usable(battle, player, active, move)
-    legal[0] |= not any(legal[:MOVE_SLOTS])
+        legal[slot] = has_pp(battle, active, move) and not (restricted and is_prevented(battle, player, active, move))
+    if True not in legal[:MOVE_SLOTS]:
+        legal[0] = True
     return legal
 
 
@@ -84,23 +86,34 @@ def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     return how in types if how else own_ability != "shadowtag"
 
 
-def is_usable(battle: Battle, player: str, mon: Mon, name: str) -> bool:
-    """Whether nothing shown prevents the move."""
-    side, volatiles = battle.sides[player], mon.volatiles
+def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
+    """Whether a move has PP left, as far as its uses were shown."""
     move = battle.dex.move(name)
-    used = (mon.copied_moves if mon.copied is not None else mon.moves).get(name, 0)
-    if move is not None and used >= (5 if mon.copied is not None else move.pp):
-        return False
+    if mon.copied is not None:
+        return move is None or mon.copied_moves.get(name, 0) < 5
+    return move is None or mon.moves.get(name, 0) < move.pp
+
+
+def may_be_restricted(battle: Battle, mon: Mon) -> bool:
+    """Whether anything shown could prevent some of its moves: a quick check before `is_prevented`."""
+    return bool(mon.disabled or mon.encored or mon.choice_locked or mon.volatiles or battle.rooms
+                or item_of(mon, certain=True) == "assaultvest")
+
+
+def is_prevented(battle: Battle, player: str, mon: Mon, name: str) -> bool:
+    """Whether something shown prevents the move."""
+    side, volatiles = battle.sides[player], mon.volatiles
     if side.dynamaxed or battle.may_dynamax(side):  # a Max Move ignores what prevents its base move
-        return True
+        return False
     if (
         (mon.disabled and mon.disabled == name)
         or (mon.encored and mon.encored != name)
         or (mon.choice_locked and mon.choice_locked != name and holds_choice_item(battle, mon))
         or ("torment" in volatiles and mon.last_move == name)
     ):
-        return False
-    return move is None or not (
+        return True
+    move = battle.dex.move(name)
+    return move is not None and (
         (move.category == "status" and ("taunt" in volatiles or item_of(mon, certain=True) == "assaultvest"))
         or ("healblock" in volatiles and "heal" in move.flags)
         or ("throatchop" in volatiles and "sound" in move.flags)

@@ -12,7 +12,7 @@ player in the same turn. The label is the first action of the Pokémon that was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.arrivals import Arrivals
@@ -34,7 +34,7 @@ from poke_bc.showdown.decision import (
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
-from poke_bc.showdown.tracker import follow_fields
+from poke_bc.showdown.tracker import LineListener, follow
 
 BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
 """Lines between a request and the choice that answers it."""
@@ -66,33 +66,16 @@ class LogReader:
         self._early_choices: dict[str, str] = {}
         self._forfeited = False
         self._started = False
-        self._before: dict[str, Callable[[int, list[str]], None]] = {
+
+    def read(self) -> None:
+        """Read all lines. Raises SkippedBattle."""
+        before: dict[str, LineListener] = {
             "turn": self._turn, "switch": self._switch, "drag": self._drag, "move": self._move, "cant": self._cant,
             "faint": self._faint, "-start": self._start, "-heal": self._heal, "-enditem": self._end_item,
             "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
             "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-
-    def read(self) -> None:
-        """Read all lines. Raises SkippedBattle."""
-        battle, handlers = self.battle, self._before
-        for number, line in enumerate(self.lines):
-            battle.lines_read = number + 1
-            if line[:1] != "|":
-                continue
-            parts = line.split("|")
-            kind = parts[1]
-            handler = handlers.get(kind)
-            if handler is not None:
-                try:
-                    handler(number, parts)
-                except (IndexError, KeyError, ValueError):
-                    raise SkippedBattle("damaged line", kind) from None
-            follow_fields(battle, parts)
-            if kind == "turn":
-                self._open_turn(number)
-            elif kind == "replace":
-                self.arrivals.unmask(parts, self.decisions)
+        follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------
@@ -110,7 +93,7 @@ class LogReader:
     def _upkeep(self, number: int, parts: list[str]) -> None:
         self._close(CENSORED)
 
-    def _open_turn(self, number: int) -> None:
+    def _open_turn(self, number: int, parts: list[str]) -> None:
         for player, side in self.battle.sides.items():
             if side.active is not None and not side.active.fainted:
                 self._open[player] = self._new(player, TURN, number + 1)
@@ -230,6 +213,9 @@ class LogReader:
                 break
             number -= 1
         return number
+
+    def _replace(self, number: int, parts: list[str]) -> None:
+        self.arrivals.unmask(parts, self.decisions)
 
     # --- what goes with a choice, or prevents it --------------------------------------------------------------------
 

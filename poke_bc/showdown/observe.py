@@ -6,26 +6,17 @@ under Illusion the disguise). Field by field: poke_bc/contract/schemas/singles.t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
-from poke_bc.showdown.observed_teams import (
-    NO_OPP,
-    NO_OWN,
-    OPP_FIELDS,
-    OWN_FIELDS,
-    TeamColumns,
-    update_opponent,
-    update_own,
-)
+from poke_bc.showdown.observation import Observation
+from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
 from poke_bc.showdown.own_pokemon import item_of
 from poke_bc.showdown.protocol import NONE, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
-
-Json = dict[str, Any]
 
 AGE_MAX, TURN_MAX = 255, 1000
 VOLATILES = tuple("""
@@ -36,33 +27,22 @@ VOLATILES = tuple("""
 """Order of `own_volatiles` and `opp_volatiles`."""
 _INDEX = {name: index for index, name in enumerate(VOLATILES)} | {
     "perish": VOLATILES.index("perishsong"), "noretreat": VOLATILES.index("trapped")}
-ROOMS = {"trick_room": "trickroom", "magic_room": "magicroom", "wonder_room": "wonderroom", "gravity": "gravity"}
-SCREENS = {"reflect": "reflect", "light_screen": "lightscreen", "aurora_veil": "auroraveil", "tailwind": "tailwind",
-           "safeguard": "safeguard", "mist": "mist"}
-_SIDE_FIELDS = ("stealth_rock", "spikes", "toxic_spikes", "sticky_web", *SCREENS, "wish", "future_sight", "alive",
-                "gimmick_used", "dynamax_turns")
-_ACTIVE_FIELDS = ("boosts", "volatiles", "perish", "stockpile", "turns_active", "protect_streak", "last_move")
-_HISTORY_FIELDS = ("previous_move", "moved_first", "switched", "crit", "missed", "failed")
-_SIDE, _ACTIVE, _HISTORY = ({side: [f"{side}_{field}" for field in fields] for side in ("own", "opp")}
-                            for fields in (_SIDE_FIELDS, _ACTIVE_FIELDS, _HISTORY_FIELDS))
-_NO_SCREENS = (0,) * len(SCREENS)
-_NO_VOLATILES = [False] * len(VOLATILES)
+ROOMS = ("trickroom", "magicroom", "wonderroom", "gravity")
+SCREENS = ("reflect", "lightscreen", "auroraveil", "tailwind", "safeguard", "mist")
+NO_ROOMS, NO_SCREENS = (0,) * len(ROOMS), (0,) * len(SCREENS)
+NO_BOOSTS, NO_VOLATILES = [0] * 7, [False] * len(VOLATILES)
 
 
 class View:
-    """One player's latest observation, from which the next one is made."""
+    """What is kept of one player's observations for the next."""
 
     def __init__(self) -> None:
-        self.row: Json = dict.fromkeys((
-            "turn", "phase", "own_can_gimmick", "weather", "weather_turns", "terrain", "terrain_turns", *ROOMS,
-            *_SIDE["own"], *_SIDE["opp"]))
-        self.own = TeamColumns(self.row, "own", OWN_FIELDS, NO_OWN)
-        self.opp = TeamColumns(self.row, "opp", OPP_FIELDS, NO_OPP)
-        self.row |= dict.fromkeys((*_ACTIVE["own"], *_ACTIVE["opp"], *_HISTORY["own"], *_HISTORY["opp"]))
+        self.own = TeamColumns(NO_OWN)
+        self.opp = TeamColumns(NO_OPP)
 
 
 def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
-            can_gimmick: Sequence[bool] | None = None) -> Json:
+            can_gimmick: Sequence[bool] | None = None) -> Any:
     """What `player` ("p1" or "p2") knows now.
 
     Args:
@@ -72,54 +52,54 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         can_gimmick: which of mega, Z, dynamax, tera the request offered; None: as far as the log shows.
 
     Returns:
-        A value or list for each field of schema `singles` except the damage estimates, which
-        poke_bc.showdown.damage.estimate.add_damage adds to many observations at once. Lists that did not change since
-        the player's previous observation are the same objects: never modify one.
+        An Observation without the estimates of damage, which add_damage adds to many at once. Lists that did not change
+        since the player's previous observation are the same objects: never modify one.
     """
     view: View | None = battle.views.get(player)
     if view is None:
         view = battle.views[player] = View()
-    row, own, opp = view.row, battle.sides[player], battle.sides[other(player)]
-    row["turn"] = min(battle.turn, TURN_MAX)
-    row["phase"] = phase
-    row["own_can_gimmick"] = list(can_gimmick) if can_gimmick is not None else possible_gimmicks(
-        battle, own, phase, locked)
-    row["weather"], row["terrain"] = battle.weather, battle.terrain
-    row["weather_turns"] = _age(battle, battle.weather_since) if battle.weather != NONE else 0
-    row["terrain_turns"] = _age(battle, battle.terrain_since) if battle.terrain != NONE else 0
-    for name, room in ROOMS.items():
-        row[name] = _age(battle, battle.rooms[room]) if room in battle.rooms else 0
+    own, opp = battle.sides[player], battle.sides[other(player)]
     update_own(view.own, battle, own)
     update_opponent(view.opp, battle, opp)
-    for name, side, only_move in (("own", own, locked), ("opp", opp, "")):
-        row.update(zip(_SIDE[name], _side_values(battle, side), strict=True))
-        row.update(zip(_ACTIVE[name], _active_values(battle, side.active, only_move), strict=True))
-        turn = side.last_turn if phase == TURN else side.this_turn
-        row.update(zip(_HISTORY[name], (turn.move, turn.moved_first, turn.switched, turn.crit, turn.missed,
-                                        turn.failed), strict=True))
-    return row.copy()
+    return Observation(
+        min(battle.turn, TURN_MAX), phase,
+        list(can_gimmick) if can_gimmick is not None else possible_gimmicks(battle, own, phase, locked),
+        battle.weather, _age(battle, battle.weather_since) if battle.weather != NONE else 0,
+        battle.terrain, _age(battle, battle.terrain_since) if battle.terrain != NONE else 0,
+        *_ages(battle, battle.rooms, ROOMS) if battle.rooms else NO_ROOMS,
+        *_side_values(battle, own), *_side_values(battle, opp),
+        *view.own.columns, *view.opp.columns,
+        *_active_values(battle, own.active, locked), *_active_values(battle, opp.active, ""),
+        *_turn_values(own, phase), *_turn_values(opp, phase))
 
 
 def _age(battle: Battle, since: int) -> int:
     return min(battle.age(since), AGE_MAX)
 
 
+def _ages(battle: Battle, began: Mapping[str, int], effects: tuple[str, ...]) -> list[int]:
+    """Age of each effect, 0 for those that are not there."""
+    return [_age(battle, began[effect]) if effect in began else 0 for effect in effects]
+
+
 def _side_values(battle: Battle, side: Side) -> tuple[Any, ...]:
+    """Hazards, screens, what is to come, and how many are left."""
     conditions = side.conditions
-    screens = _NO_SCREENS
-    if conditions or battle.gen == 1:
-        inside = side.active.volatiles if side.active is not None and battle.gen == 1 else {}
-        began = [conditions.get(condition, inside.get(condition)) for condition in SCREENS.values()]
-        screens = tuple([0 if since is None else _age(battle, since) for since in began])
+    screens: Sequence[int] = NO_SCREENS
+    if battle.gen == 1 and side.active is not None:  # there screens are volatiles
+        screens = _ages(battle, side.active.volatiles | conditions, SCREENS)
+    elif conditions:
+        screens = _ages(battle, conditions, SCREENS)
     return ("stealthrock" in conditions, conditions.get("spikes", 0), conditions.get("toxicspikes", 0),
             "stickyweb" in conditions, *screens,
             max(side.wish + 2 - battle.turn, 0) if side.wish else 0,
             max(side.future + 3 - battle.turn, 0) if side.future else 0,
-            side.alive, list(side.gimmick_used), min(battle.age(side.dynamaxed), 3) if side.dynamaxed else 0)
+            side.alive, side.gimmick_used.copy(), min(battle.age(side.dynamaxed), 3) if side.dynamaxed else 0)
 
 
 def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, ...]:
-    flags, boosts, perish, stockpile, turns, streak, last = _NO_VOLATILES, [0] * 7, 0, 0, 0, 0, NONE
+    """Boosts, volatiles, counts of Perish Song and Stockpile, turns active, protect streak, last move."""
+    flags, boosts, perish, stockpile, turns, streak, last = NO_VOLATILES, NO_BOOSTS, 0, 0, 0, 0, NONE
     if mon is not None and not mon.fainted:
         if volatiles := mon.volatiles:
             flags = flags.copy()
@@ -127,12 +107,20 @@ def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, .
                 if effect in _INDEX:
                     flags[_INDEX[effect]] = True
             perish, stockpile = min(volatiles.get("perish", 0), 4), min(volatiles.get("stockpile", 0), 3)
-        boosts, turns = list(mon.boosts), max(min(battle.turn - mon.came_in, TURN_MAX), 0)
-        streak, last = min(mon.protect_streak, 15), mon.last_move
+        if any(mon.boosts):
+            boosts = mon.boosts.copy()
+        turns, streak = max(min(battle.turn - mon.came_in, TURN_MAX), 0), min(mon.protect_streak, 15)
+        last = mon.last_move
     if locked and locked != "struggle":
         flags = flags.copy()
         flags[_INDEX["mustrecharge" if locked == "recharge" else "locked"]] = True
     return (boosts, flags, perish, stockpile, turns, streak, last)
+
+
+def _turn_values(side: Side, phase: str) -> tuple[Any, ...]:
+    """What the side did last: in the turn before, or earlier in this one."""
+    turn = side.last_turn if phase == TURN else side.this_turn
+    return (turn.move, turn.moved_first, turn.switched, turn.crit, turn.missed, turn.failed)
 
 
 def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") -> list[bool]:

@@ -17,16 +17,9 @@ from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon, Side
 
 Values = tuple[Any, ...]
-"""One Pokémon's value of each field; a tuple of four for fields of moves."""
+"""One Pokémon's value of each field in the schema's order; a tuple of four for fields of moves."""
 
 COUNT_MAX, PP_MAX = 31, 64
-OWN_FIELDS = tuple("""
-    species ability item last_item type1 type2 tera terastallized level hp status status_turns active fainted seen
-    moves pp_used moves_shown item_shown ability_shown
-    """.split())
-OPP_FIELDS = tuple("""
-    species ability item last_item type1 type2 tera level hp status status_turns active fainted seen moves pp_used
-    """.split())
 NO_MOVES, UNKNOWN_MOVES = (NONE,) * MOVE_SLOTS, (UNKNOWN,) * MOVE_SLOTS
 NO_PP, NOT_SHOWN = (0,) * MOVE_SLOTS, (False,) * MOVE_SLOTS
 NO_OWN: Values = (*[NONE] * 7, False, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, NO_PP, NOT_SHOWN, False, False)
@@ -35,16 +28,14 @@ NO_OPP: Values = (*[NONE] * 7, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, N
 
 
 class TeamColumns:
-    """One team's columns in a row: lists of six values, or of four for each of the six.
+    """One team's fields in order: lists of six values, or of four for each of the six.
 
-    A column is copied before it changes, so that earlier copies of the row keep theirs.
+    A list is copied before it changes, so that earlier observations keep theirs.
     """
 
-    def __init__(self, row: dict[str, Any], side: str, fields: tuple[str, ...], nothing: Values) -> None:
-        self._row = row
-        self._keys = [f"{side}_{field}" for field in fields]
-        for key, value in zip(self._keys, nothing, strict=True):
-            row[key] = [*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
+    def __init__(self, nothing: Values) -> None:
+        self.columns = [[*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
+                        for value in nothing]
         self._values = [nothing] * TEAM_SLOTS
         self.versions: list[tuple[Mon | None, int] | None] = [None] * TEAM_SLOTS
         """Per slot, the Pokémon and its `bench_changes` when its values were computed."""
@@ -57,11 +48,11 @@ class TeamColumns:
         if values == old:
             return
         self._values[slot] = values
-        row, keys = self._row, self._keys
-        for index in compress(range(len(keys)), map(ne, old, values)):
-            key, value = keys[index], values[index]
-            row[key] = column = row[key].copy()
-            if isinstance(value, tuple):
+        columns = self.columns
+        for index in compress(range(len(columns)), map(ne, old, values)):
+            value = values[index]
+            columns[index] = column = columns[index].copy()
+            if type(value) is tuple:
                 column[MOVE_SLOTS * slot:MOVE_SLOTS * (slot + 1)] = value
             else:
                 column[slot] = value
@@ -109,7 +100,7 @@ def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
     pp_used, moves_shown = NO_PP, NOT_SHOWN
     if used := mon.copied_moves if mon.copied is not None else mon.moves:
         counts = [used.get(move) for move in moves]
-        pp_used = tuple([min(count or 0, PP_MAX) for count in counts])
+        pp_used = tuple([0 if count is None else count if count < PP_MAX else PP_MAX for count in counts])
         moves_shown = tuple([count is not None for count in counts])
     if is_active and requested is not None and requested.pp_used is not None \
             and len(requested.pp_used) == len(requested.moves):
@@ -141,7 +132,7 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
     moves, pp_used = UNKNOWN_MOVES, NO_PP
     if used:
         moves = (*used, *UNKNOWN_MOVES)[:MOVE_SLOTS]
-        pp_used = tuple([min(count, PP_MAX) for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
+        pp_used = tuple([count if count < PP_MAX else PP_MAX for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
     if gen >= 9:
         tera = mon.tera if mon.tera != UNKNOWN else actual.tera
     return (mon.shape, mon.ability if gen >= 3 else NONE, mon.item if gen >= 2 else NONE, mon.last_item,

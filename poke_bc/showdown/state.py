@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.dex import Dex
-from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, as_shown
+from poke_bc.showdown.protocol import NONE, UNKNOWN, Details
 
 MEGA, Z, DYNAMAX, TERA = range(4)
 """Indices in lists of gimmicks."""
@@ -130,11 +130,6 @@ class Mon:
     encored: str = ""
     stint_moves: set[str] = field(default_factory=set)
     """Moves used since it came in."""
-
-    def set_hp(self, hp: float, exact: bool, display: int) -> None:
-        """Set HP; of an exact value the opponent sees a bar of `display` parts."""
-        self.hp = hp
-        self.hp_shown = as_shown(hp, display) if exact else hp
 
     def leave(self) -> None:
         """Reset what ends when it leaves the field."""

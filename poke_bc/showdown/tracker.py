@@ -5,7 +5,7 @@ Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines import boosts, effects, entry, field, health, moves, reveals
@@ -23,6 +23,9 @@ IGNORED = frozenset("""
 """Lines that change nothing here; a live player's room has chat among them."""
 
 Handler = Callable[[Battle, list[str]], None]
+LineListener = Callable[[int, list[str]], None]
+"""Called with the number of a line and its fields."""
+NO_LISTENERS: Mapping[str, LineListener] = {}
 HANDLERS: dict[str, Handler | None] = dict.fromkeys(IGNORED) | {
     "-ability": reveals.ability, "-activate": effects.activate, "-anim": moves.anim, "-boost": boosts.boost,
     "-burst": effects.mega,
@@ -48,29 +51,37 @@ HANDLERS: dict[str, Handler | None] = dict.fromkeys(IGNORED) | {
 }
 
 
-def follow(battle: Battle, lines: Iterable[str]) -> None:
+def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListener] = NO_LISTENERS,
+           after: Mapping[str, LineListener] = NO_LISTENERS) -> None:
     """Update the battle with the next lines. Raises SkippedBattle where they cannot be followed.
+
+    Args:
+        battle: updated in place.
+        lines: the lines behind the first `battle.lines_read`.
+        before, after: by kind of line, what to call besides, before and after the line updates the battle.
 
     >>> battle = Battle(9)
     >>> follow(battle, ["|switch|p1a: Pika|Pikachu, L50|100/100", "|turn|1", "|-damage|p1a: Pika|40/100"])
     >>> battle.turn, battle.sides["p1"].active.hp
     (1, 0.4)
     """
-    for line in lines:
-        battle.lines_read += 1
-        if line[:1] == "|":
-            follow_fields(battle, line.split("|"))
-
-
-def follow_fields(battle: Battle, parts: list[str]) -> None:
-    """Update the battle with one line, split at its bars, that `lines_read` counts already."""
-    kind = parts[1]
-    try:
-        handler = HANDLERS[kind]
-    except KeyError:
-        raise SkippedBattle("unknown line", kind) from None
-    if handler is not None:
+    for number, line in enumerate(lines, start=battle.lines_read):
+        battle.lines_read = number + 1
+        if line[:1] != "|":
+            continue
+        parts = line.split("|")
+        kind = parts[1]
+        handler = HANDLERS.get(kind, _refuse)
         try:
-            handler(battle, parts)
+            if kind in before:
+                before[kind](number, parts)
+            if handler is not None:
+                handler(battle, parts)
+            if kind in after:
+                after[kind](number, parts)
         except (IndexError, KeyError, ValueError):  # a field is missing, names no player, or is not a number
             raise SkippedBattle("damaged line", kind) from None
+
+
+def _refuse(battle: Battle, parts: list[str]) -> None:
+    raise SkippedBattle("unknown line", parts[1])

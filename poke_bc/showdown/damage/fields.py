@@ -5,9 +5,9 @@ Letters: R observations, P = 2 * R * 6 Pokémon (side, observation, slot; side 0
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,18 +21,18 @@ LISTS = ("species", "ability", "item", "status", "type1", "type2", "tera", "leve
 """Fields of both sides with a list of values."""
 NUMBERS = ("alive", "reflect", "light_screen", "aurora_veil", "tailwind", "dynamax_turns", "stockpile")
 """Fields of both sides with one number."""
-_lists_of, _numbers_of = ([itemgetter(*(f"{side}_{field}" for field in fields)) for side in ("own", "opp")]
+_lists_of, _numbers_of = ([attrgetter(*(f"{side}_{field}" for field in fields)) for side in ("own", "opp")]
                           for fields in (LISTS, NUMBERS))
 
 
 class Fields:
     """The fields of both sides.
 
-    Observations share lists that did not change (poke_bc.showdown.observe): of neighbours that are one object, only the
+    Observations share lists that did not change (observe.py): of neighbours that are one object, only the
     first is read.
     """
 
-    def __init__(self, observations: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, observations: Sequence[Any]) -> None:
         rows = 2 * len(observations)
         lists = [*chain.from_iterable(chain.from_iterable(map(get, observations) for get in _lists_of))]
         ids = np.fromiter(map(id, lists), np.intp, len(lists)).reshape(rows, -1)

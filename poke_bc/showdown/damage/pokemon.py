@@ -22,14 +22,14 @@ STATUSES = NameIndex(("brn", "par", "psn", "tox", "slp", "frz"))
 BRN, PAR, PSN, TOX, SLP = range(1, 6)
 MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN = 15, 19, 23, 24, 29
 """Indices in own_volatiles and opp_volatiles."""
-OwnStats = Sequence[Sequence[Mapping[str, int] | None]]
+OwnStats = Sequence[Sequence[Mapping[str, int] | None] | None]
 _stats_in_order = itemgetter(*STATS)
 
 
 class Pokemon:
     """All Pokémon of all observations. Factors that belong to one Pokémon are multiplied into its stats here."""
 
-    def __init__(self, observations: Sequence[Mapping[str, Any]], tables: Tables, own_stats: OwnStats | None) -> None:
+    def __init__(self, observations: Sequence[Any], tables: Tables, own_stats: OwnStats | None) -> None:
         self.observations, self.tables = observations, tables
         self.count = 6 * len(observations)
         fields = self.fields = Fields(observations)
@@ -40,15 +40,15 @@ class Pokemon:
             self.item[klutz] = 0
         self.status, _ = fields.names("status", STATUSES)
         shown = np.stack([fields.names(key, tables.types)[0] for key in ("type1", "type2")])
-        self.born = tables.own_types[self.species]
-        """[P, 2]: the species' own types, which stay a source of STAB when it is terastallized."""
-        self.types: Ints = np.where((shown[0] == 0) | (shown[0] == tables.types["stellar"]), self.born.T, shown)
+        self.born = tables.own_types.take(self.species, axis=1)
+        """[2, P]: the species' own types, which stay a source of STAB when it is terastallized."""
+        self.types: Ints = np.where((shown[0] == 0) | (shown[0] == tables.types["stellar"]), self.born, shown)
         """[2, P]; row 0 for none."""
         self.types[1] *= self.types[1] != self.types[0]
         self.level = fields.numbers("level").ravel()
         self.hp = fields.numbers("hp").ravel()
         tera, _ = fields.names("tera", tables.types)
-        own = np.fromiter(chain.from_iterable([each["own_terastallized"] for each in observations]), bool, self.count)
+        own = np.fromiter(chain.from_iterable([each.own_terastallized for each in observations]), bool, self.count)
         self.terastallized: Bools = np.concatenate([own, tera[self.count:] > 0])
         """[P]; the opponent's tera types are known once it has terastallized."""
         self.is_any_terastallized = bool(self.terastallized.any())
@@ -74,21 +74,18 @@ class Pokemon:
     def _compute_stats(self, own_stats: OwnStats | None) -> None:
         """Typical stats: 31 IVs, 85 EVs, neutral nature; generations 1 and 2: best DVs, full stat experience."""
         tables = self.tables
-        base = tables.base[self.species]
-        level = self.level[:, None] / 100
-        stats = np.floor(((base + 15) * 2 + 63 if tables.gen <= 2 else base * 2 + 52) * level)
+        stats: Floats = np.floor(tables.typical_stats[self.species] * (self.level[:, None] / 100))
         stats[:, 0] += self.level + 10
         stats[:, 1:] += 5
-        stats[base[:, 0] == 1, 0] = 1  # Shedinja
-        if own_stats is not None:
-            known = [(place, _stats_in_order(found)) for place, found in enumerate(chain.from_iterable(own_stats))
-                     if found]
-            if known:
-                places, values = zip(*known, strict=True)
-                blades = np.flatnonzero((self.species == tables.species["aegislash"]) & (self.species > 0))
-                attacks = stats[blades][:, [1, 3]]
-                stats[list(places)] = values
-                stats[blades[:, None], [1, 3]] = attacks
+        stats[tables.is_shedinja[self.species], 0] = 1
+        known = [(6 * row + slot, _stats_in_order(found)) for row, team in enumerate(own_stats or ()) if team
+                 for slot, found in enumerate(team) if found]
+        if known:
+            places, values = zip(*known, strict=True)
+            blades = np.flatnonzero((self.species == tables.species["aegislash"]) & (self.species > 0))
+            attacks = stats[blades][:, [1, 3]]
+            stats[list(places)] = values
+            stats[blades[:, None], [1, 3]] = attacks
         self.unboosted = stats
         boosts = self.fields.numbers("boosts", 7).astype(np.intp) * self.has_active.reshape(-1, 1)
         self.boosts: Ints = boosts
@@ -104,7 +101,8 @@ class Pokemon:
         """[P, 6]: stats as they defend, with what item, weather and ability do to them."""
         tables = self.tables
         guarding = stats.copy()
-        guarding[:, [2, 4]] *= tables.item_defence[self.item]
+        if not self.items.isdisjoint(tables.guarding_items):
+            guarding[:, [2, 4]] *= tables.item_defence[self.item]
         if "eviolite" in self.items:
             holds = (self.item == tables.items["eviolite"]) & tables.evolves[self.species]
             guarding[holds, 2] *= 1.5
@@ -120,7 +118,7 @@ class Pokemon:
     @cached_property
     def weather(self) -> list[str]:
         """R names, "none" where Cloud Nine or Air Lock stands."""
-        names = [each["weather"] for each in self.observations]
+        names = [each.weather for each in self.observations]
         if (calm := self.has("cloudnine", "airlock")) is not None:
             calmed: list[bool] = (calm[self.active] & self.has_active).any(axis=0).tolist()
             names = ["none" if still else name for name, still in zip(names, calmed, strict=True)]
@@ -137,7 +135,7 @@ class Pokemon:
 
     def terrain_is(self, name: str) -> Bools:
         """[P]"""
-        return self._of_rows([each["terrain"] == name for each in self.observations])
+        return self._of_rows([each.terrain == name for each in self.observations])
 
     def _of_rows(self, values: Sequence[bool]) -> Bools:
         """[R] -> [P]"""
@@ -152,22 +150,27 @@ class Pokemon:
             floats |= levitates
         if "airballoon" in self.items:
             floats |= self.item == self.tables.items["airballoon"]
-        floats |= self.with_volatile(MAGNET_RISE)
-        floats &= ~self._of_rows([each["gravity"] > 0 for each in self.observations])
+        if (rises := self.with_volatile(MAGNET_RISE)) is not None:
+            floats |= rises
+        floats &= ~self._of_rows([each.gravity > 0 for each in self.observations])
         if "ironball" in self.items:
             floats &= self.item != self.tables.items["ironball"]
-        return ~floats | self.with_volatile(SMACKED_DOWN)
+        smacked = self.with_volatile(SMACKED_DOWN)
+        return ~floats if smacked is None else ~floats | smacked
 
     @cached_property
     def some_fall(self) -> bool:
         """Whether Flying types may stand on the ground: Gravity, Iron Ball, Smack Down."""
-        return "ironball" in self.items or any(each["gravity"] for each in self.observations) or bool(
-            self.with_volatile(SMACKED_DOWN).any())
+        return ("ironball" in self.items or any(each.gravity for each in self.observations)
+                or self.with_volatile(SMACKED_DOWN) is not None)
 
-    def with_volatile(self, place: int) -> Bools:
-        """[P]: which actives have it."""
+    def with_volatile(self, index: int) -> Bools | None:
+        """[P]: who has a volatile; None if nobody."""
+        has = self.has_active & (self._volatiles[:, index].reshape(2, -1) > 0)
+        if not has.any():
+            return None
         found = np.zeros(2 * self.count, bool)
-        found[self.active[self.has_active & (self._volatiles[:, place].reshape(2, -1) > 0)]] = True
+        found[self.active[has]] = True
         return found
 
     @cached_property
@@ -205,8 +208,8 @@ class Pokemon:
                 might[has & np.isin(self.status, ill), column] *= 1.5
         if (has := self.has("defeatist")) is not None:
             might[has & (self.hp <= 0.5)] *= 0.5
-        if (has := self.has("slowstart")) is not None:
-            might[has & self.with_volatile(SLOW_START), 0] *= 0.5
+        if (has := self.has("slowstart")) is not None and (late := self.with_volatile(SLOW_START)) is not None:
+            might[has & late, 0] *= 0.5
         if (has := self.has("solarpower")) is not None:
             might[has & self.weather_is("sunnyday", "desolateland"), 1] *= 1.5
         if (has := self.has("orichalcumpulse")) is not None:
@@ -239,8 +242,8 @@ class Pokemon:
                 speed[has & self.weather_is(*weathers)] *= 2
         if (has := self.has("surgesurfer")) is not None:
             speed[has & self.terrain_is("electricterrain")] *= 2
-        if (has := self.has("slowstart")) is not None:
-            speed[has & self.with_volatile(SLOW_START)] *= 0.5
+        if (has := self.has("slowstart")) is not None and (late := self.with_volatile(SLOW_START)) is not None:
+            speed[has & late] *= 0.5
         if tables.gen >= 9 and (has := self.energized) is not None:
             speed[has & (self.best_stat == 5)] *= 1.5
         speed *= np.repeat(1 + (self.fields.per_side["tailwind"].ravel() > 0), 6)

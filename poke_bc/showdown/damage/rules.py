@@ -38,7 +38,7 @@ def prepare(pairs: Pairs) -> None:
         at = np.flatnonzero(dynamaxed[pairs.attacker] & (pairs.power > 0))
         pairs.power[at] = pokemon.tables.max_power[pairs.move[at]]
         pairs.hits[at] = 1
-    if any("terrain" in each["terrain"] for each in pokemon.observations):
+    if any("terrain" in each.terrain for each in pokemon.observations):
         _terrain(pairs)
     if pokemon.tables.gen >= 9 and pokemon.is_any_terastallized:
         weak = pokemon.terastallized[pairs.attacker] & (pairs.power > 0) & (pairs.power < 60) & (pairs.hits == 1)
@@ -106,7 +106,7 @@ def fix(pairs: Pairs, effect: Floats, part: Floats) -> None:
 def charged(pairs: Pairs) -> Bools | None:
     """[N]: Electric moves after Charge; None if nobody charged."""
     loaded = pairs.pokemon.with_volatile(CHARGE)
-    if not loaded.any():
+    if loaded is None:
         return None
     found: Bools = loaded[pairs.attacker] & (pairs.type == pairs.pokemon.tables.types["electric"])
     return found

@@ -74,7 +74,11 @@ class Tables:
         if shield := self.species["aegislash"]:  # attacks as a blade
             self.base[shield, [1, 3]] = self.base[self.species["aegislashblade"]][[1, 3]]
         self.own_types: Ints = np.array([(0, 0), *((self.types[each.types[0]], self.types[each.types[-1]] *
-                                                    (len(each.types) > 1)) for each in found)], np.intp)
+                                                    (len(each.types) > 1)) for each in found)], np.intp).T
+        """[2, S]"""
+        self.typical_stats: Floats = (self.base + 15) * 2 + 63 if self.gen <= 2 else self.base * 2 + 52
+        """[S, 6]: before level; see Pokemon."""
+        self.is_shedinja = self.base[:, 0] == 1
         self.weight: Floats = np.array([0.0, *(each.weight for each in found)])
         self.evolves = np.array([False, *(each.evolves for each in found)])
 
@@ -161,6 +165,7 @@ class Tables:
         for name, factors in {**effects.ITEM_DEFENCE, **({"souldew": (1, 1.5)} if gen <= 6 else {})}.items():
             self.item_defence[self.items[name]] = factors
         self.item_defence[0] = 1
+        self.guarding_items = frozenset((*effects.ITEM_DEFENCE, "souldew"))
         self.item_speed: Floats = np.ones(size)
         for name, factor in effects.ITEM_SPEED.items():
             self.item_speed[self.items[name]] = factor

@@ -24,8 +24,9 @@ def move(battle: Battle, parts: list[str]) -> None:
     volatiles = mon.volatiles
     continues = mon.charging == to_id(parts[3]) or (
         "locked" in volatiles and volatiles["locked"] < battle.turn and mon.last_move == move)
-    for ended in ("charging", "destinybond", "mustrecharge"):
-        volatiles.pop(ended, None)
+    if volatiles:
+        for ended in ("charging", "destinybond", "mustrecharge"):
+            volatiles.pop(ended, None)
     mon.charging = ""
     if called in ("ability", "other"):
         reveal(mon, cause_of(parts) or "")
