@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from pipelines.decode.columns import STEP_TYPES, NotSure, rows_from_arrow
 from pipelines.decode.decoded import Bad, Decoded
-from pipelines.decode.exact import from_trajectories
+from pipelines.decode.exact import decode_each
 from poke_bc.contract.schema import Schema
-from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, check_trajectory
+from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, check_trajectory
 
 _EXACT_ROWS = 8  # up to so many doubtful rows are not halved again
 
@@ -34,26 +34,14 @@ def _decode(batch: pa.RecordBatch, line: int, schema: Schema) -> tuple[list[Deco
         return [rows_from_arrow(dict(zip(batch.schema.names, batch.columns, strict=True)), lines, schema)], []
     except NotSure:
         if batch.num_rows <= _EXACT_ROWS:
-            decoded, bad = _decode_exact(batch, line, schema)
+            decoded, bad = decode_each(
+                ((line + number, None, number) for number in range(batch.num_rows)),
+                lambda number: check_trajectory(row_of(batch, number, schema.field_names), schema), schema)
             return [decoded], bad
     middle = batch.num_rows // 2
     left, bad_left = _decode(batch.slice(0, middle), line, schema)
     right, bad_right = _decode(batch.slice(middle), line + middle, schema)
     return left + right, bad_left + bad_right
-
-
-def _decode_exact(batch: pa.RecordBatch, line: int, schema: Schema) -> tuple[Decoded, list[Bad]]:
-    """Row by row through the contract's checks."""
-    good: list[Trajectory] = []
-    lines: list[int] = []
-    bad: list[Bad] = []
-    for number in range(batch.num_rows):
-        try:
-            good.append(check_trajectory(row_of(batch, number, schema.field_names), schema))
-            lines.append(line + number)
-        except BadLine as error:
-            bad.append(Bad(line + number, None, error.path, error.reason))
-    return from_trajectories(good, lines, schema), bad
 
 
 def row_of(batch: pa.RecordBatch, number: int, fields: Collection[str] | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Few arrays with several columns instead of many arrays: each one costs time in e
 from __future__ import annotations
 
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,12 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 
 
+FIELD = np.dtype([
+    ("kind", np.int64), ("width", np.int64), ("column", np.int64),
+    ("table", np.int64),  # of names, for a category whose vocabulary is closed
+    ("low", np.float64), ("high", np.float64)], align=True)
+
+
 class SchemaArrays(NamedTuple):
     """A schema. Keys are numbered: the F fields, then STEP_KEYS, then TOP_KEYS."""
 
@@ -42,15 +48,10 @@ class SchemaArrays(NamedTuple):
     """Hash tables, one after the other: name + 1, 0 where free."""
     tables: NDArray[np.int64]
     """[tables, 2] where a table begins in `slots`, and its size less one."""
-    fields: NDArray[np.int64]
-    """[F, 4] KIND, WIDTH, COLUMN, TABLE (of a category whose vocabulary is closed)."""
-    ranges: NDArray[np.float64]
-    """[F, 2] lowest and highest value."""
+    fields: NDArray[Any]
+    """[F] of FIELD."""
     category_default: NDArray[np.uint16]
     number_default: NDArray[np.uint16]
-
-
-KIND, WIDTH, COLUMN, TABLE = range(4)
 
 
 class RowArrays(NamedTuple):
@@ -81,29 +82,40 @@ class LineArrays(NamedTuple):
     """[D, 3] of doubtful lines: number, first byte, byte behind the last."""
 
 
+KEY = np.dtype([
+    ("at", np.int64),  # position of its opening quote; -1: not written yet
+    ("prefix", np.int64),  # bytes from there to the value
+    ("span", np.int64),  # bytes from there to the next key or the closing brace
+    ("more", np.int64),  # whether a key followed (1), a brace (0), or the value does not count (-1)
+    ("row", np.int64),  # which it filled
+    ("valid", np.int64),  # whether the value was not null
+    ("follower", np.int64),  # the key that came next
+    ("seen", np.int64),  # the object it was last seen in
+], align=True)
+"""How a key was written last: one cache line."""
+
+UNKNOWN_KEY = np.dtype([
+    ("at", np.int64), ("length", np.int64),  # its name with the quotes
+    ("where", np.int64),  # the kind of object
+    ("seen", np.int64),  # the object it was last seen in
+    ("values", np.int64), ("before", np.int64),  # that were not null: by now, and before this line
+], align=True)
+
+
 class Memory(NamedTuple):
     """What the kernel remembers of one text."""
 
-    keys: NDArray[np.int64]
-    """[keys, 8] how each key was written last, in the columns below; one cache line each."""
+    keys: NDArray[Any]
+    """[keys] of KEY."""
     present: NDArray[np.int64]
     """[2, F] steps with a value of each field: by now, and before this line."""
-    unknown: NDArray[np.int64]
-    """[U, 6] unknown keys, in the columns below."""
+    unknown: NDArray[Any]
+    """[U] of UNKNOWN_KEY."""
     unknown_slots: NDArray[np.int32]
     counts: NDArray[np.int64]
     """[2] objects begun, unknown keys known."""
     nested: NDArray[np.int64]
     """Room for grammar.skip_value."""
-
-
-AT, PREFIX, SPAN, MORE, ROW, THERE, FOLLOWER, SEEN = range(8)
-"""Columns of Memory.keys: position of the opening quote (-1: none yet); bytes from there to the value; to the next key
-or the closing brace; whether a key followed (1), a brace (0), or the value does not count (-1); the row it filled;
-whether it was not null; the key that came next; the object it was last seen in."""
-
-NAME_AT, NAME_LENGTH, WHERE, SEEN_IN, VALUES = range(5)
-"""Columns of Memory.unknown; one more holds VALUES before the line."""
 
 
 @compiled
@@ -179,9 +191,8 @@ def schema_arrays(schema: Schema) -> SchemaArrays:
     return SchemaArrays(
         text=text, names=names, slots=slots, tables=np.stack([begins, sizes - 1], axis=1),
         fields=np.array([(_kind(field, schema), field.width, schema.columns[field.name].start,
-                          FIRST_VOCABULARY + closed.index(field.vocab) if field.vocab in closed else 0)
-                         for field in schema.fields], np.int64),
-        ranges=np.array([(field.low, field.high) for field in schema.fields], np.float64),
+                          FIRST_VOCABULARY + closed.index(field.vocab) if field.vocab in closed else 0,
+                          field.low, field.high) for field in schema.fields], FIELD),
         category_default=np.array([field.default for field in schema.categories for _ in range(field.width)],
                                   np.uint16),
         number_default=np.array([field.default for field in schema.numbers for _ in range(field.width)],
@@ -212,9 +223,9 @@ def new_memory(schema: Schema) -> Memory:
     """A memory of nothing; it serves for one text."""
     fields = len(schema.fields)
     known = fields + len(STEP_KEYS)
-    keys = np.zeros((known + max(2, len(TOP_KEYS)), 8), np.int64)  # two more: before the first key of an object
-    keys[:, AT] = -1
-    keys[:, FOLLOWER] = known  # which never follows anything
-    return Memory(keys=keys, present=np.zeros((2, fields), np.int64), unknown=np.zeros((_MOST_UNKNOWN, 6), np.int64),
+    keys = np.zeros(known + max(2, len(TOP_KEYS)), KEY)  # two more: before the first key of an object
+    keys["at"] = -1
+    keys["follower"] = known  # which never follows anything
+    return Memory(keys=keys, present=np.zeros((2, fields), np.int64), unknown=np.zeros(_MOST_UNKNOWN, UNKNOWN_KEY),
                   unknown_slots=np.zeros(4 * _MOST_UNKNOWN, np.int32), counts=np.zeros(2, np.int64),
                   nested=room_for_keys())

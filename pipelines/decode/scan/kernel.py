@@ -12,23 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.decode.scan.arrays import (
-    AT,
-    COLUMN,
-    IS_NAME,
-    KIND,
-    MORE,
-    OBSERVATION,
-    PREFIX,
-    ROW,
-    SEEN,
-    SPAN,
-    STEP,
-    THERE,
-    TOP,
-    TOP_KEYS,
-    WIDTH,
-)
+from pipelines.decode.scan.arrays import IS_NAME, OBSERVATION, STEP, TOP, TOP_KEYS
 from pipelines.decode.scan.compiling import compiled, entry, merged
 from pipelines.decode.scan.grammar import (
     CLOSE_LIST,
@@ -48,8 +32,8 @@ from pipelines.decode.scan.keys import (
     NO_KEY,
     after_value,
     begin_object,
-    copy_counts,
     forget,
+    keep_counts,
     read_key,
     remember,
     repeats,
@@ -90,7 +74,7 @@ def scan_lines(data, at, stop, line, row, trajectory, doubts, schema, rows, line
             at = here + 1
             line += 1
             continue
-        copy_counts(memory, 0, 1)
+        keep_counts(memory)
         end, next_row = _read_line(data, here, row, trajectory, schema, rows, lines, memory)
         if end == DOUBT:
             end = here
@@ -132,9 +116,9 @@ def _read_line(data, at, row, trajectory, schema, rows, lines, memory):
         if key == NO_KEY:
             at = skip_unknown(data, at, value, TOP, 1, this, memory)
         else:
-            if memory.keys[key, SEEN] == this:
+            if memory.keys[key].seen == this:
                 return DOUBT, row
-            memory.keys[key, SEEN] = this
+            memory.keys[key].seen = this
             key -= first_key
             if key == _TOPS:
                 at, row = _read_steps(data, value, row, schema, rows, memory)
@@ -213,26 +197,26 @@ def _read_step(data, at, row, schema, rows, memory):
             if value == DOUBT:
                 return DOUBT
         elif not whole:
-            value = spaces(data, at + memory.keys[key, PREFIX])
+            value = spaces(data, at + memory.keys[key].prefix)
         if key != NO_KEY:
-            if memory.keys[key, SEEN] == this:
+            if memory.keys[key].seen == this:
                 return DOUBT
-            memory.keys[key, SEEN] = this
+            memory.keys[key].seen = this
         if whole:
-            before = memory.keys[key, ROW]
+            before = memory.keys[key].row
             if where == OBSERVATION:
-                column = schema.fields[key, COLUMN]
-                values = rows.category if schema.fields[key, KIND] <= IS_NAME else rows.number
-                for place in range(column, column + schema.fields[key, WIDTH]):
+                column = schema.fields[key].column
+                values = rows.category if schema.fields[key].kind <= IS_NAME else rows.number
+                for place in range(column, column + schema.fields[key].width):
                     values[row, place] = values[before, place]
-                memory.present[0, key] += memory.keys[key, THERE]
+                memory.present[0, key] += memory.keys[key].valid
             else:
                 rows.scalars[row, key - fields] = rows.scalars[before, key - fields]
-            memory.keys[key, AT] = at
-            memory.keys[key, ROW] = row
-            at += memory.keys[key, SPAN]
+            memory.keys[key].at = at
+            memory.keys[key].row = row
+            at += memory.keys[key].span
             last = key
-            if memory.keys[key, MORE] == 1:
+            if memory.keys[key].more == 1:
                 continue
         elif key == NO_KEY:
             at = after_value(data, skip_unknown(data, begin, value, where, 3 + (where == OBSERVATION), this, memory))
@@ -268,8 +252,8 @@ def _read_step(data, at, row, schema, rows, memory):
             at = remember(data, outer_at, outer_value, at + 1, observation, outer_last, row, 1, memory)
             if at == DOUBT:
                 return DOUBT
-            memory.keys[observation, SPAN] = memory.keys[observation, PREFIX]  # only its prefix can be met again
-            memory.keys[observation, MORE] = -1
+            memory.keys[observation].span = memory.keys[observation].prefix  # only its prefix can be met again
+            memory.keys[observation].more = -1
             where, last, this = STEP, observation, step
         if byte(data, at) == CLOSE_OBJECT:
             return DOUBT if np.isnan(rows.scalars[row, OBSERVATION_KEY]) else at + 1

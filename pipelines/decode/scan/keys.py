@@ -5,22 +5,7 @@ A key with its value, written byte for byte as before, need not be read: its col
 
 from __future__ import annotations
 
-from pipelines.decode.scan.arrays import (
-    AT,
-    FOLLOWER,
-    MORE,
-    NAME_AT,
-    NAME_LENGTH,
-    PREFIX,
-    ROW,
-    SEEN_IN,
-    SPAN,
-    THERE,
-    VALUES,
-    WHERE,
-    find,
-    hash_bytes,
-)
+from pipelines.decode.scan.arrays import find, hash_bytes
 from pipelines.decode.scan.compiling import compiled
 from pipelines.decode.scan.grammar import (
     CLOSE_OBJECT,
@@ -42,20 +27,23 @@ NO_KEY = -1
 
 
 @compiled
-def copy_counts(memory, source, target):
-    """Copy the counts by now (0) over those before the line (1), or the other way round."""
+def keep_counts(memory):
+    """Note the counts before a line."""
     for field in range(memory.present.shape[1]):
-        memory.present[target, field] = memory.present[source, field]
+        memory.present[1, field] = memory.present[0, field]
     for number in range(memory.counts[1]):
-        memory.unknown[number, VALUES + target] = memory.unknown[number, VALUES + source]
+        memory.unknown[number].before = memory.unknown[number].values
 
 
 @compiled
 def forget(memory):
     """Restore the counts before the line, and forget its rows, which will be overwritten."""
-    copy_counts(memory, 1, 0)
+    for field in range(memory.present.shape[1]):
+        memory.present[0, field] = memory.present[1, field]
+    for number in range(memory.counts[1]):
+        memory.unknown[number].values = memory.unknown[number].before
     for key in range(len(memory.keys)):
-        memory.keys[key, AT] = -1
+        memory.keys[key].at = -1
 
 
 @compiled
@@ -89,36 +77,36 @@ def skip_unknown(data, begin, value, where, depth, this, memory):
                 return DOUBT
             memory.counts[1] += 1
             memory.unknown_slots[place] = number + 1
-            memory.unknown[number, NAME_AT] = begin
-            memory.unknown[number, NAME_LENGTH] = length
-            memory.unknown[number, WHERE] = where
+            memory.unknown[number].at = begin
+            memory.unknown[number].length = length
+            memory.unknown[number].where = where
             break
-        if (memory.unknown[number, WHERE] == where and memory.unknown[number, NAME_LENGTH] == length
-                and common_bytes(data, memory.unknown[number, NAME_AT], begin, length) == length):
+        if (memory.unknown[number].where == where and memory.unknown[number].length == length
+                and common_bytes(data, memory.unknown[number].at, begin, length) == length):
             break
         place = (place + 1) & mask
-    if memory.unknown[number, SEEN_IN] == this:
+    if memory.unknown[number].seen == this:
         return DOUBT
-    memory.unknown[number, SEEN_IN] = this
+    memory.unknown[number].seen = this
     after = skip_value(data, value, depth, memory.nested)
     if after != DOUBT and not (after == value + 4 and four(data, value) == NULL):
-        memory.unknown[number, VALUES] += 1
+        memory.unknown[number].values += 1
     return after
 
 
 @compiled
 def repeats(data, at, last, memory):
     """The key that came after `last` before, if it does again at `at`, or NO_KEY; and whether its value is the same."""
-    key = memory.keys[last, FOLLOWER]
-    before = memory.keys[key, AT]
+    key = memory.keys[last].follower
+    before = memory.keys[key].at
     if before < 0:
         return NO_KEY, False
-    span = memory.keys[key, SPAN]
+    span = memory.keys[key].span
     common = common_bytes(data, before, at, span)
-    more = memory.keys[key, MORE]
+    more = memory.keys[key].more
     if common == span and (more == 1 or (more == 0 and byte(data, at + span) == CLOSE_OBJECT)):
         return key, True
-    return (key if common >= memory.keys[key, PREFIX] else NO_KEY), False
+    return (key if common >= memory.keys[key].prefix else NO_KEY), False
 
 
 @compiled
@@ -127,13 +115,13 @@ def remember(data, at, value, end, key, last, row, there, memory):
     end = after_value(data, end)
     if end == DOUBT:
         return DOUBT
-    memory.keys[key, AT] = at
-    memory.keys[key, PREFIX] = value - at
-    memory.keys[key, SPAN] = end - at
-    memory.keys[key, MORE] = byte(data, end) == QUOTE
-    memory.keys[key, ROW] = row
-    memory.keys[key, THERE] = there
-    memory.keys[last, FOLLOWER] = key
+    memory.keys[key].at = at
+    memory.keys[key].prefix = value - at
+    memory.keys[key].span = end - at
+    memory.keys[key].more = byte(data, end) == QUOTE
+    memory.keys[key].row = row
+    memory.keys[key].valid = there
+    memory.keys[last].follower = key
     return end
 
 

@@ -7,16 +7,12 @@ import numpy as np
 from pipelines.decode.scan.arrays import (
     CHECKED_ACTION,
     CHECKED_CANDIDATES,
-    COLUMN,
     GIMMICK_NAMES,
     IS_FLAG,
     IS_ID,
     IS_NAME,
     IS_NUMBER,
-    KIND,
     LABEL_NAMES,
-    TABLE,
-    WIDTH,
     find,
 )
 from pipelines.decode.scan.compiling import compiled, merged
@@ -145,9 +141,9 @@ def is_small_integer(figure):
 @merged
 def read_field(data, at, key, row, schema, rows):
     """The value or values of a field into its columns: the position behind them."""
-    width = schema.fields[key, WIDTH]
-    column = schema.fields[key, COLUMN]
-    kind = schema.fields[key, KIND]
+    width = schema.fields[key].width
+    column = schema.fields[key].column
+    kind = schema.fields[key].kind
     values = rows.category if kind <= IS_NAME else rows.number
     if width > 1:
         if byte(data, at) != OPEN_LIST:
@@ -170,13 +166,13 @@ def read_field(data, at, key, row, schema, rows):
 def _read_value(data, at, key, kind, schema):
     """One value -> (an id, or the bits of a float16; end)."""
     if kind == IS_NAME:
-        name, end = _read_name(data, at, schema.fields[key, TABLE], schema)
+        name, end = _read_name(data, at, schema.fields[key].table, schema)
         return np.uint16(max(name, 0)), end
     if kind == IS_FLAG:
         flag, end = read_bool(data, at)
         return np.uint16(_HALF_ONE * flag), end
     figure, end, whole = read_number(data, at)
-    if not schema.ranges[key, 0] <= figure <= schema.ranges[key, 1]:
+    if not schema.fields[key].low <= figure <= schema.fields[key].high:
         return np.uint16(0), DOUBT
     if kind != IS_NUMBER and not whole and figure != np.floor(figure):
         return np.uint16(0), DOUBT
