@@ -544,8 +544,8 @@ def test_recorded_battles_are_read_with_the_requests_of_both_players(name: str) 
     for record in found:
         assert isinstance(record, BattleRecord)
         assert record.format
-        assert set(record.asked) == {"p1", "p2"}
-        for player, asked in record.asked.items():
+        assert set(record.requests) == {"p1", "p2"}
+        for player, asked in record.requests.items():
             assert all(each.request["side"]["id"] == player for each in asked)
 
 

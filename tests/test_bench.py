@@ -81,7 +81,7 @@ def test_scale_names_the_group_that_is_missing() -> None:
 
 
 @pytest.mark.parametrize("name", ["pyarrow.json + flatten", "polars.read_ndjson(schema=) + explode",
-                                  "json.loads + NumPy a field", "orjson.loads + NumPy a field"])
+                                  "json.loads + NumPy per field", "orjson.loads + NumPy per field"])
 def test_decoding_peers_give_our_rows(name: str, texts: dict[str, bytes]) -> None:
     peers = decode.peers()
     if name not in peers:

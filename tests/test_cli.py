@@ -154,8 +154,8 @@ def test_info_tells_versions_as_json() -> None:
             "devices"} == set(done.json)
     assert done.json["poke-bc"] == __version__
     assert done.json["packages"]["torch"]
-    numba = done.json["packages"]["numba"]
-    assert done.json["decoder"] == f"scanner (numba {numba})" if numba else "pip install numba" in done.json["decoder"]
+    expected = "scanner" if done.json["packages"]["numba"] else "arrow"
+    assert done.json["decoder"].startswith(expected)
 
 
 def test_results_for_people_say_what_to_do_next(raw: Path, tmp_path: Path) -> None:
@@ -175,10 +175,10 @@ def test_results_for_people_say_what_to_do_next(raw: Path, tmp_path: Path) -> No
 def test_ctrl_c_ends_with_130_and_a_rerun_keeps_the_finished_blocks(workers: str, tmp_path: Path) -> None:
     raw, out = tmp_path / "raw.jsonl.zst", tmp_path / "out"
     text = to_text(make_trajectories(1000))
-    raw.write_bytes(pa.compress(text * (80_000_000 // len(text)), codec="zstd", asbytes=True))
+    raw.write_bytes(pa.compress(text * (160_000_000 // len(text)), codec="zstd", asbytes=True))
     command = [sys.executable, "-m", "poke_bc", "preprocess", raw, "--out", out, "--workers", workers]
     process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, start_new_session=True)
-    while process.poll() is None and len(finished_parts(out)) < 2:
+    while process.poll() is None and not finished_parts(out):
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     _, stderr = process.communicate(timeout=60)

@@ -125,7 +125,7 @@ class PartStore(Generic[R]):
         try:
             with open(path, "rb") as file:
                 end = file.seek(-_FOOTER.size, 2)
-                size, body_xxh3, length, xxh3 = _FOOTER.unpack(file.read())
+                size, body_xxh3, length, xxh3 = _FOOTER.unpack(file.read(_FOOTER.size))
                 if size + length != end:
                     return None
                 file.seek(size)

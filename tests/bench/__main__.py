@@ -13,17 +13,17 @@ from pathlib import Path
 MODULES = {"decode": "decode", "preprocess": "preprocess", "loaders": "loaders", "feeding": "feeding", "gpu": "gpu",
            "growth": "growth", "convert": "converting", "sizes": "sizes"}
 ENVIRONMENT = {"decode": {"POLARS_MAX_THREADS": "1"}}
-"""What must be set for a group before anything is imported."""
+"""Variables to set for a group before anything is imported."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"all, or some of {', '.join(MODULES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there, in place of those groups'")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all of the kept figures as a page")
-    parser.add_argument("--add", type=Path, metavar="FILE", help="keep these figures too, of another machine")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the figures here, group by group")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all stored figures as a page")
+    parser.add_argument("--add", type=Path, metavar="FILE", help="also store these figures, from another machine")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.json, benchmarks.md and scale.md")
-    parser.add_argument("--quick", action="store_true", help="tiny inputs, one round: does it run?")
+    parser.add_argument("--quick", action="store_true", help="tiny inputs, one round: only checks that it runs")
     given = parser.parse_args()
     if unknown := set(given.groups) - set(MODULES):
         parser.error(f"no group {', '.join(unknown)}; there are {', '.join(MODULES)}")
@@ -59,21 +59,21 @@ def main() -> None:
 
 
 def _measure(name: str, kept: Path, folder: Path) -> None:
-    """One group in this process: its table on the terminal, its figures in the file."""
+    """Measure one group in this process: print its table, store its figures."""
     from tests.bench import table
 
     if (load := os.getloadavg()[0]) > 0.5:
-        print(f"{name}: the load is {load:.1f}; figures mean something only when nothing else runs", file=sys.stderr)
+        print(f"{name}: the load is {load:.1f}; figures are meaningful only if nothing else runs", file=sys.stderr)
     try:
         bench = importlib.import_module(f"tests.bench.{MODULES[name]}")
     except ModuleNotFoundError as error:
-        print(f"{name}: left out, {error}", file=sys.stderr)
+        print(f"{name}: skipped: {error}", file=sys.stderr)
         return
     lines = []
     for line in bench.run(folder):
         print(f"{name}: {line.what}: {table.figure(line.ratio)}", file=sys.stderr)
         lines.append(line)
-    if not lines:  # no GPU, say: what is kept of another machine stays
+    if not lines:  # no GPU, for instance: figures from another machine stay
         return
     group = table.measured(lines)
     print(f"\n{table.GROUPS[name]}\n{table.about(group)}\n\n{table.text(lines)}\n")

@@ -29,8 +29,8 @@ def run(folder: Path) -> Iterator[Line]:
         convert_battles([str(source)], folder / "out.jsonl", workers=workers, salt="bench")
 
     found = rates({"two": lambda: convert(2), "one": lambda: convert(1)}, len(logs))
-    yield line_of("convert, 1 process : the aim of 60 battles/s", "battles/s", found["one"], [60.0] * len(found["one"]),
-                  target=">= 1")
+    yield line_of("convert, 1 process : the target of 60 battles/s", "battles/s", found["one"],
+                  [60.0] * len(found["one"]), target=">= 1")
     yield line_of("convert, 2 processes : 1 process", "battles/s", found["two"], found["one"], target=">= 1.6")
 
 
@@ -65,5 +65,5 @@ def _trackers(logs: list[list[str]]) -> Iterator[Line]:
                         if len(parts) > 1 and parts[1] not in IGNORED_BY_BOTH:
                             battle.parse_message(parts)
 
-    yield compare("following a battle for both players : poke-env's tracker, once for each", "battles/s", len(logs),
+    yield compare("tracking a battle for both players : poke-env's tracker, once per player", "battles/s", len(logs),
                   ours, theirs, target="(none)")

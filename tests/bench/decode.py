@@ -123,10 +123,10 @@ def peers() -> dict[str, Callable[[bytes, Schema], Rows]]:
     found: dict[str, Callable[[bytes, Schema], Rows]] = {
         "pyarrow.json + flatten": arrow,
         "polars.read_ndjson(schema=) + explode": polars_ndjson,
-        "json.loads + NumPy a field": partial(python_json, json.loads),
+        "json.loads + NumPy per field": partial(python_json, json.loads),
     }
     if orjson := _installed("orjson"):
-        found["orjson.loads + NumPy a field"] = partial(python_json, orjson.loads)
+        found["orjson.loads + NumPy per field"] = partial(python_json, orjson.loads)
     return found
 
 
@@ -179,7 +179,8 @@ def run(folder: Path) -> Iterator[Line]:
     raw, _, decisions = converted_battles(folder, sized(400))
     yield from _compare("singles", raw, decisions)
     raw = folder / "random.jsonl"
-    yield from _compare("basic", raw, random_sample(raw, sized(50)), what="basic, no value as in the step before")
+    yield from _compare("basic", raw, random_sample(raw, sized(50)),
+                        what="basic, no value repeated from the step before")
 
 
 def random_sample(path: Path, megabytes: int) -> int:

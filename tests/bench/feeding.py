@@ -115,7 +115,7 @@ def _training(data: ShardDataset) -> Iterator[Line]:
 
         yield compare("training : the same loop on one repeated batch", "samples/s", steps * BATCH, loop_over_input,
                       lambda: loop(itertools.repeat(repeated)), target=">= 0.95", rounds=41)
-    yield line_of("waiting for input in training : all of a step", "ms", waits[1:], times[1:], target="< 0.02")
+    yield line_of("waiting for input in training : the whole step", "ms", waits[1:], times[1:], target="< 0.02")
 
 
 def _against_per_field(data: ShardDataset) -> Iterator[Line]:

@@ -128,7 +128,7 @@ def _data_loader(data: ShardDataset) -> Line:
 
 
 def _bus(data: ShardDataset) -> Iterator[Line]:
-    """Streaming without any compute against one large pinned copy: the share of the bus that feeding reaches."""
+    """Streaming without any compute against one large pinned copy: the fraction of the bus that feeding reaches."""
     device = torch.device("cuda")
     size = 256 << 20
     source, target = torch.empty(size, dtype=torch.uint8, pin_memory=True), torch.empty(
@@ -153,7 +153,7 @@ def _bus(data: ShardDataset) -> Iterator[Line]:
 
 
 def _busy(data: ShardDataset) -> Line:
-    """Share of the time in which a kernel or a copy ran, of captured resident steps at a large batch."""
+    """Fraction of the time in which a kernel or a copy ran, of captured resident steps at a large batch."""
     with BatchFeeder(data, LARGE, seed=1, device="cuda", resident=True) as feeder:
         job = Training(data, LARGE, captured=True).steps(feeder.next_packed, 50)
         job()

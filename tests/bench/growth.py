@@ -70,7 +70,7 @@ def _shards(folder: Path, raw: Path) -> Iterator[Line]:
 
     found = _taken(job)
     for factor in FACTORS[1:]:
-        what = f"{counts[factor]} shards : {counts[1]}, the same rows"
+        what = f"{counts[factor]} shards : {counts[1]} shards, same rows"
         yield line_of(f"opening, {what}", "times/s", found["open"][factor], found["open"][1], target="(none)")
         yield line_of(f"feeding, {what}", "samples/s", found["rate"][factor], found["rate"][1], target=">= 0.9")
         yield line_of(f"peak memory of feeding, {what}", "MB", found["megabytes"][factor], found["megabytes"][1],
@@ -86,6 +86,6 @@ def _epochs(folder: Path, raw: Path) -> Iterator[Line]:
                 "megabytes": found["megabytes"]}
 
     found = _taken(job)
-    yield from _lines("feeding, {} epochs : 1", "samples/s", found["rate"], ">= 0.9")
-    yield from _lines("first batch when resumed after {} epochs : 1", "times/s", found["first"], ">= 0.9")
-    yield from _lines("peak memory of feeding, {} epochs : 1", "MB", found["megabytes"], "<= 1.1")
+    yield from _lines("feeding, {} epochs : 1 epoch", "samples/s", found["rate"], ">= 0.9")
+    yield from _lines("first batch when resumed after {} epochs : 1 epoch", "times/s", found["first"], ">= 0.9")
+    yield from _lines("peak memory of feeding, {} epochs : 1 epoch", "MB", found["megabytes"], "<= 1.1")

@@ -77,8 +77,8 @@ def peers(data: ShardDataset, columns: Columns, folder: Path) -> Iterator[Loader
     some = min(len(data), sized(131_072))
     yield Loader("DataLoader with __getitems__, no workers", data_loader(data), some)
     yield Loader("DataLoader with __getitems__, 2 workers", data_loader(data, 2), some)
-    yield Loader("DataLoader an item at a time, no workers", data_loader(OneByOne(data)), some)
-    yield Loader("DataLoader an item at a time, 2 workers", data_loader(OneByOne(data), 2), some)
+    yield Loader("DataLoader, one item at a time, no workers", data_loader(OneByOne(data)), some)
+    yield Loader("DataLoader, one item at a time, 2 workers", data_loader(OneByOne(data), 2), some)
     if _installed("tensordict"):
         yield Loader("tensordict, memory-mapped", tensordict_memmap(columns, folder / "tensordict"), len(data))
     if _installed("datasets"):

@@ -123,9 +123,9 @@ def copy_battles(raw: Path, path: Path, copies: int) -> None:
 
 
 PEERS = {
-    "pyarrow.json for decoder": (arrow_way, ">= 3.5"),
-    "json.loads, list of dicts, a tensor an item": (common_way, ">= 10"),
-    "leanest json.loads + flatten a row": (careful_way, "(none)"),
+    "with pyarrow.json as the decoder": (arrow_way, ">= 3.5"),
+    "json.loads, list of dicts, one tensor per item": (common_way, ">= 10"),
+    "json.loads + flatten row by row, as lean as possible": (careful_way, "(none)"),
 }
 
 
@@ -148,17 +148,17 @@ def run(folder: Path) -> Iterator[Line]:
         for name, (_, target) in PEERS.items():
             yield line_of(f"preprocess, 1 process : {name}", "decisions/s", found["ours"], found[name],
                           target=target, cache=cache)
-    yield compare("preprocess, input in .zst : plain", "decisions/s", decisions, lambda: ours(packed), ours,
+    yield compare("preprocess, .zst input : plain text", "decisions/s", decisions, lambda: ours(packed), ours,
                   target="(none)")
     table = folder / "raw.parquet"
     pq.write_table(pyarrow.json.read_json(raw, pyarrow.json.ReadOptions(block_size=64 << 20)), table)
     found = rates({"ours": lambda: ours(table), "text": ours, "reads": lambda: read_alone(table)}, decisions)
-    yield line_of("preprocess, input in .parquet : the same in text", "decisions/s", found["ours"], found["text"],
+    yield line_of("preprocess, .parquet input : the same as text", "decisions/s", found["ours"], found["text"],
                   target="(none)")
-    yield line_of("preprocess, input in .parquet : pyarrow.parquet, which only reads", "decisions/s", found["ours"],
+    yield line_of("preprocess, .parquet input : pyarrow.parquet, reading only", "decisions/s", found["ours"],
                   found["reads"], target="(none)")
     singles, _, rows = converted_battles(folder, sized(400))
-    yield compare("preprocess singles, 1 process : pyarrow.json for decoder", "decisions/s", rows,
+    yield compare("preprocess singles, 1 process : with pyarrow.json as the decoder", "decisions/s", rows,
                   lambda: ours(singles), lambda: arrow_way(singles, folder / "theirs-singles"), target=">= 3.5")
     large, half = folder / "large.jsonl", folder / "half.jsonl"
     copies = sized(40)
@@ -166,7 +166,7 @@ def run(folder: Path) -> Iterator[Line]:
     copy_battles(raw, half, max(copies // 2, 1))
     yield compare("preprocess, 2 processes, 4 GB : 1 process", "decisions/s", copies * decisions,
                   lambda: ours(large, 2), lambda: ours(large), target=">= 1.7")
-    yield compare("`poke-bc preprocess`, 2 processes, 4 GB : two runs at once, half of it and one process each",
+    yield compare("`poke-bc preprocess`, 2 processes, 4 GB : two runs at once, one process and half the input each",
                   "decisions/s", copies * decisions, lambda: run_at_once(folder, [large], 2),
                   lambda: run_at_once(folder, [half, half], 1), target="(none)")
 

@@ -1,4 +1,4 @@
-"""Bytes of battles in the singles schema: log, JSONL, packed JSONL, shard; and what a block leaves in memory."""
+"""Sizes of battles in the singles schema: log, JSONL, compressed JSONL, shard; and what a block leaves in memory."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def run(folder: Path) -> Iterator[Line]:
                   target="< 1024 B/decision")
     yield line_of("memory of a block's receipt, kept until the end : the block", "B/block",
                   [_receipt_bytes(raw, folder)], [float(BLOCK_BYTES)], target="(none)")
-    yield line_of("bytes of trajectories of a battle, both views : of its log", "B/battle",
+    yield line_of("bytes of trajectories of a battle, both views : its log", "B/battle",
                   [raw.stat().st_size / count], [log / count], target="(none)")
 
 
 def _receipt_bytes(raw: Path, folder: Path) -> float:
-    """What is kept in memory of every part until the end."""
+    """Bytes that each part keeps in memory until the end."""
     task = next(tasks_of([str(raw)], BLOCK_BYTES))
     (folder / "parts").mkdir()
     receipt, _ = DecodeJob(PartStore(folder / "parts", PreprocessReceipt), load_schema("singles")).run(0, task)
