@@ -19,8 +19,8 @@ from pathlib import Path
 from command_line import environment
 
 HOOK = Path(__file__).resolve().parent / "kill_hook"
-WITH_SCANNER = "import pipelines.decode\npipelines.decode.WORTH_SCANNING = 0\n"
-"""Python text that makes preprocess read the smallest input with the scanner. The only place that knows how."""
+WITH_SCANNER = 'import os\nos.environ["POKE_BC_DECODER"] = "scanner"\n'
+"""Python text that makes preprocess read even the smallest input with the scanner. The only place that knows how."""
 WRITES = ("write", "writev", "pwrite", "pwritev", "file.write", "file.flush", "file.close")
 
 

@@ -17,6 +17,7 @@ import pytest
 from bad_lines import BAD
 from battle_shapes import jsonl, make_log
 from battle_shapes import replay as replay_record
+from command_line import run_python
 from file_trees import files
 from killing import WITH_SCANNER, Ran, places_to_kill, run, spread
 from safetensors.numpy import load_file
@@ -204,6 +205,9 @@ def test_killed_with_two_workers(name: str, alone: bool, request: pytest.Fixture
 @pytest.mark.parametrize("workers", [1, 2])
 def test_preprocess_with_the_scanner_killed(workers: int, preprocessing: Job) -> None:
     pytest.importorskip("numba")
+    compiled = run_python(f"{WITH_SCANNER}from pipelines.decode import Decoder\n"
+                          "with Decoder() as decoder:\n    decoder.update()\n    assert decoder.scanning\n")
+    assert compiled.code == 0, compiled.stderr  # now, so that the calls counted are those of preprocess
     script = f"{WITH_SCANNER}{PREPROCESS}    assert done.decoder == 'scanner'\n"
     scanning = replace(preprocessing, script=script, counted={})
     kill_at_each(scanning, 0, workers=workers, most=3, groups=1)
