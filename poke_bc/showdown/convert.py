@@ -8,8 +8,9 @@ legal actions and labels come from them, and nothing is inferred.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
@@ -35,8 +36,7 @@ __all__ = ["FirstPass", "convert", "first_pass"]
 Json = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Roster:
+class Roster(msgspec.Struct):
     """One player's Pokémon in the second pass."""
 
     mons: list[Mon]
@@ -46,8 +46,7 @@ class Roster:
     """Whether they come from the player's requests."""
 
 
-@dataclass(slots=True)
-class DecisionPoint:
+class DecisionPoint(msgspec.Struct, gc=False):
     """One decision to observe: from the log, from a request, or from both."""
 
     player: str
@@ -57,8 +56,7 @@ class DecisionPoint:
     request: DecisionRequest | None = None
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct, gc=False):
     """One step of a trajectory before it is written."""
 
     observation: Any
@@ -77,7 +75,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         first: what `first_pass(record)` returned; None: it is done now.
     """
     first = first or first_pass(record)
-    others = corpus.others(first.revealed._replace(battle=record.id))
+    others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.id))
     rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
     points = _decision_points(record, first, rosters)
     if not points:
@@ -181,16 +179,16 @@ def _trajectory(record: BattleRecord, battle: Battle, player: str, rows: Sequenc
 
 
 def _step(row: Row) -> Json:
-    label, action, candidates, gimmick = row.label
-    action = max(action, 0)
+    label = row.label
+    action = max(label.action, 0)
     is_switch = action >= MOVE_SLOTS
     step: Json = {
         "observation": row.observation, "action_type": int(is_switch),
         "action_target": action - MOVE_SLOTS if is_switch else action,
-        "reward": 0.0, "done": False, "legal": row.legal, "label": label,
+        "reward": 0.0, "done": False, "legal": row.legal, "label": label.label,
     }
-    if candidates is not None:
-        step["candidates"] = candidates
-    if gimmick != "none":
-        step["gimmick"] = gimmick
+    if label.candidates is not None:
+        step["candidates"] = label.candidates
+    if label.gimmick != "none":
+        step["gimmick"] = label.gimmick
     return step

@@ -18,6 +18,8 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from poke_bc.contract.files import atomic_write
 from poke_bc.showdown.protocol import UNKNOWN
 
@@ -26,7 +28,7 @@ KEPT_SETS = 96
 MOVES, ITEMS, ABILITIES, TERAS = USAGE = ("moves", "items", "abilities", "teras")
 
 
-class ShownSet(NamedTuple):
+class ShownSet(msgspec.Struct, frozen=True, gc=False):
     """What one battle showed of one Pokémon, from beginning to end."""
 
     species: str
@@ -45,7 +47,7 @@ class ShownSet(NamedTuple):
         return () if value == UNKNOWN else (value,)
 
 
-class RevealedSets(NamedTuple):
+class RevealedSets(msgspec.Struct, frozen=True, gc=False):
     """All sets that one battle showed."""
 
     battle: str
@@ -186,7 +188,8 @@ class Corpus:
         table: dict[str, Any] = {"battles": sorted(self._battles), "species": {}, "present": {}}
         for format_, by_species in sorted(self._species.items()):
             table["species"][format_] = {
-                species: {"sets": [[kept.hash, kept.battle, *kept.set[1:]] for kept in known.sorted_sets()],
+                species: {"sets": [[kept.hash, kept.battle, *msgspec.structs.astuple(kept.set)[1:]]
+                                   for kept in known.sorted_sets()],
                           "usage": {what: tally.to_json() for what, tally in known.usage.items()}}
                 for species, known in sorted(by_species.items())}
         table["present"] = {format_: tally.to_json() for format_, tally in sorted(self._present.items())}

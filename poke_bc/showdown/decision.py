@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+import msgspec
 
 from poke_bc.showdown.state import Mon
 
@@ -15,7 +14,7 @@ NO_SLOT = frozenset({"struggle", "recharge", "fight"})
 """What a player may have to choose that is not a move of the Pokémon."""
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """One choice of a player, after the whole log was read."""
 
     player: str
@@ -37,8 +36,7 @@ class Decision(NamedTuple):
     """The only move that was open (a locked one, "recharge", "struggle", generation 1's "fight"), or ""."""
 
 
-@dataclass(slots=True, eq=False)
-class OpenDecision:
+class OpenDecision(msgspec.Struct, eq=False, gc=False):
     """A choice while the log is being read; fields as in Decision."""
 
     player: str
@@ -69,8 +67,7 @@ class OpenDecision:
         self.label, self.among, self.resolved = CENSORED, among, True
 
 
-@dataclass(slots=True, eq=False)
-class Arrival:
+class Arrival(msgspec.Struct, eq=False, gc=False):
     """A Pokémon coming in."""
 
     player: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
@@ -12,7 +12,7 @@ from poke_bc.showdown.record import BattleRecord
 from poke_bc.showdown.seen import SeenTeam, seen_team
 
 
-class FirstPass(NamedTuple):
+class FirstPass(msgspec.Struct, frozen=True, gc=False):
     """One battle after its log was read once."""
 
     gen: int

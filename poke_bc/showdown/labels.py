@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
@@ -28,7 +29,7 @@ from poke_bc.showdown.state import Mon
 AMONG = {AMONG_MOVES: range(MOVE_SLOTS), AMONG_SWITCHES: range(MOVE_SLOTS, NUM_ACTIONS), AMONG_ALL: range(NUM_ACTIONS)}
 
 
-class Label(NamedTuple):
+class Label(msgspec.Struct, frozen=True, gc=False):
     """What is known of a choice."""
 
     label: str

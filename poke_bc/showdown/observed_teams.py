@@ -20,6 +20,7 @@ Values = tuple[Any, ...]
 """One Pokémon's value of each field in the schema's order; a tuple of four for fields of moves."""
 
 COUNT_MAX, PP_MAX = 31, 64
+UNSEEN = (None,) * TEAM_SLOTS
 NO_MOVES, UNKNOWN_MOVES = (NONE,) * MOVE_SLOTS, (UNKNOWN,) * MOVE_SLOTS
 NO_PP, NOT_SHOWN = (0,) * MOVE_SLOTS, (False,) * MOVE_SLOTS
 NO_OWN: Values = (*[NONE] * 7, False, 0, 0.0, NONE, 0, False, False, False, NO_MOVES, NO_PP, NOT_SHOWN, False, False)
@@ -37,10 +38,12 @@ class TeamColumns:
         self.columns = [[*value] * TEAM_SLOTS if isinstance(value, tuple) else [value] * TEAM_SLOTS
                         for value in nothing]
         self._values = [nothing] * TEAM_SLOTS
-        self.versions: list[tuple[Mon | None, int] | None] = [None] * TEAM_SLOTS
+        self.mons: list[Mon | None] = [None] * TEAM_SLOTS
+        self.versions = [-1] * TEAM_SLOTS
         """Per slot, the Pokémon and its `bench_changes` when its values were computed."""
-        self.on_field: tuple[Mon | None, ...] = ()
-        """Pokémon whose values change without notice."""
+        self.active: Mon | None = None
+        self.disguise: Mon | None = None
+        """Pokémon on the field, whose values change without notice."""
 
     def put(self, slot: int, values: Values) -> None:
         """Set the values of one Pokémon."""
@@ -60,29 +63,26 @@ class TeamColumns:
 
 def update_own(columns: TeamColumns, battle: Battle, side: Side) -> None:
     """Bring the columns of the own team up to date."""
-    active = side.active
-    before, columns.on_field = columns.on_field, (active,)
+    before, active, versions = columns.active, side.active, columns.versions
     for mon in side.mons:
         slot = mon.slot
-        if slot >= 0:
-            version = (mon, mon.bench_changes)
-            if columns.versions[slot] != version or mon is active or mon in before:
-                columns.versions[slot] = version
-                columns.put(slot, _own_values(battle, side, mon))
+        if slot >= 0 and (versions[slot] != mon.bench_changes or mon is active or mon is before):
+            versions[slot] = mon.bench_changes
+            columns.put(slot, _own_values(battle, side, mon))
+    columns.active = active
 
 
 def update_opponent(columns: TeamColumns, battle: Battle, side: Side) -> None:
     """Bring the columns of the opponent's team, as far as it was shown, up to date."""
-    active, shown = side.active, side.shown
+    active, size, mons, versions = side.active, side.size, columns.mons, columns.versions
     disguise = active.disguise if active is not None else None
-    before, columns.on_field = columns.on_field, (active, disguise)
-    for slot in range(TEAM_SLOTS):
-        mon = shown[slot] if slot < len(shown) and slot < side.size else None
-        version = (mon, mon.bench_changes if mon is not None else slot < side.size)
-        if columns.versions[slot] != version or (mon is not None and (
-                mon is active or mon is disguise or mon in before)):
-            columns.versions[slot] = version
-            columns.put(slot, _opponent_values(battle, side, mon) if slot < side.size else NO_OPP)
+    on_field = (active, disguise, columns.active, columns.disguise)
+    for slot, mon in enumerate((*side.shown[:size], *UNSEEN)[:TEAM_SLOTS]):
+        version = mon.bench_changes if mon is not None else int(slot < size)
+        if versions[slot] != version or mons[slot] is not mon or (mon is not None and mon in on_field):
+            mons[slot], versions[slot] = mon, version
+            columns.put(slot, _opponent_values(battle, side, mon) if slot < size else NO_OPP)
+    columns.active, columns.disguise = active, disguise
 
 
 def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:

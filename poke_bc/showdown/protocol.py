@@ -9,6 +9,8 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from poke_bc.dex import RENAMED, to_id
 from poke_bc.showdown.record import SkippedBattle
 
@@ -19,7 +21,7 @@ BOOSTS = ("atk", "def", "spa", "spd", "spe", "accuracy", "evasion")
 PREFIXES = ("move: ", "ability: ", "item: ", "condition: ")
 
 
-class Details(NamedTuple):
+class Details(msgspec.Struct, frozen=True, gc=False):
     """The parts of `Sableye-Mega, L77, M, shiny, tera:Fire`."""
 
     species: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.dex import Dex
@@ -14,7 +14,7 @@ NEVER_OWN = frozenset({"struggle", "recharge"})
 """Moves that no set contains."""
 
 
-class SeenMon(NamedTuple):
+class SeenMon(msgspec.Struct, frozen=True, gc=False):
     """A Pokémon that the battle showed."""
 
     nick: str
@@ -26,7 +26,7 @@ class SeenMon(NamedTuple):
     """("z" or "max", id) of its Z-Moves and Max Moves."""
 
 
-class SeenTeam(NamedTuple):
+class SeenTeam(msgspec.Struct, frozen=True, gc=False):
     """One side of the battle."""
 
     size: int

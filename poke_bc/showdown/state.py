@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details
@@ -17,8 +19,7 @@ MEGA, Z, DYNAMAX, TERA = range(4)
 """Indices in lists of gimmicks."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnSet:
+class OwnSet(msgspec.Struct, frozen=True, gc=False):
     """What a player knows of an own Pokémon from the start."""
 
     moves: tuple[str, ...]
@@ -30,8 +31,7 @@ class OwnSet:
     """What was imputed, not shown: "item", "ability", "tera", "species" and ids of moves."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestedState:
+class RequestedState(msgspec.Struct, frozen=True, gc=False):
     """An own Pokémon in the player's latest request."""
 
     hp: float
@@ -45,8 +45,7 @@ class RequestedState:
     """Of the active Pokémon, per move."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShownState:
+class ShownState(msgspec.Struct, frozen=True, gc=False):
     """HP and status as last shown to the opponent."""
 
     hp: float
@@ -191,8 +190,7 @@ class Mon:
         known[move] = known.get(move, 0) + pp
 
 
-@dataclass(slots=True)
-class SideTurn:
+class SideTurn(msgspec.Struct, gc=False):
     """What one side did in one turn."""
 
     move: str = NONE

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
@@ -46,7 +47,7 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> 
         mon = impute(SeenMon("", Details(species, level), base, ShownSet(species, level, ())), dex, others,
                      f"{seed}\0{place}")
         assert mon.own_set is not None
-        mon.own_set = replace(mon.own_set, imputed=mon.own_set.imputed | {"species"})
+        mon.own_set = msgspec.structs.replace(mon.own_set, imputed=mon.own_set.imputed | {"species"})
         mons.append(mon)
     return give_slots(mons)
 

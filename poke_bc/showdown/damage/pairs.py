@@ -32,12 +32,12 @@ class Pairs:
         attacker[:, :OWN_PAIRS] = own.repeat(4, axis=1)
         attacker[:, OWN_PAIRS:] = defender[:, :OWN_PAIRS] = opp
         defender[:, OWN_PAIRS:] = own.repeat(6, axis=1)
-        moves, self.moves = pokemon.fields.names("moves", tables.moves)
-        active_moves = moves.reshape(-1, 4)[pokemon.active]
+        moves, self.moves = pokemon.fields.moves(tables.moves)
+        active_moves = moves[pokemon.active]
         self.own_active_moves: Ints = active_moves[0]
         """[R, 4]"""
         move = np.empty((rows, PAIRS), np.intp)
-        move[:, :OWN_PAIRS] = moves[:OWN_PAIRS * rows].reshape(rows, OWN_PAIRS)
+        move[:, :OWN_PAIRS] = moves[:6 * rows].reshape(rows, OWN_PAIRS)
         move[:, OWN_PAIRS:] = np.tile(np.hstack([active_moves[1], self._typical()]), 6)
         alive = ((pokemon.species > 0) & ~pokemon.fainted)[:6 * rows].reshape(rows, 6) & pokemon.has_active[1][:, None]
         counts = tables.category[move] != STATUS

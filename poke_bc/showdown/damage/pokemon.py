@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from poke_bc.showdown.damage.fields import Bools, Fields
-from poke_bc.showdown.damage.tables import STATS, Floats, Ints, NameIndex, Tables
+from poke_bc.showdown.damage.fields import STATUSES, Bools, Fields
+from poke_bc.showdown.damage.tables import STATS, Floats, Ints, Tables
 
 BOOST = np.array([2 / (2 + stage) for stage in range(6, 0, -1)] + [(2 + stage) / 2 for stage in range(7)])
 """Factor of a stat at -6 to 6 stages."""
-STATUSES = NameIndex(("brn", "par", "psn", "tox", "slp", "frz"))
-BRN, PAR, PSN, TOX, SLP = range(1, 6)
+BRN, PAR, PSN, TOX, SLP = (STATUSES[name] for name in ("brn", "par", "psn", "tox", "slp"))
 MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN = 15, 19, 23, 24, 29
 """Indices in own_volatiles and opp_volatiles."""
 OwnStats = Sequence[Sequence[Mapping[str, int] | None] | None]
@@ -32,22 +31,20 @@ class Pokemon:
     def __init__(self, observations: Sequence[Any], tables: Tables, own_stats: OwnStats | None) -> None:
         self.observations, self.tables = observations, tables
         self.count = 6 * len(observations)
-        fields = self.fields = Fields(observations)
-        self.species, _ = fields.names("species", tables.species)
-        self.ability, self.abilities = fields.names("ability", tables.abilities)
-        self.item, self.items = fields.names("item", tables.items)
+        fields = self.fields = Fields(observations, tables)
+        self.species, self.ability, self.item, self.status = (
+            fields.rows[field] for field in ("species", "ability", "item", "status"))
+        self.abilities, self.items = fields.occurring["ability"], fields.occurring["item"]
         if (klutz := self.has("klutz")) is not None:
             self.item[klutz] = 0
-        self.status, _ = fields.names("status", STATUSES)
-        shown = np.stack([fields.names(key, tables.types)[0] for key in ("type1", "type2")])
+        shown = np.stack([fields.rows["type1"], fields.rows["type2"]])
         self.born = tables.own_types.take(self.species, axis=1)
         """[2, P]: the species' own types, which stay a source of STAB when it is terastallized."""
         self.types: Ints = np.where((shown[0] == 0) | (shown[0] == tables.types["stellar"]), self.born, shown)
         """[2, P]; row 0 for none."""
         self.types[1] *= self.types[1] != self.types[0]
-        self.level = fields.numbers("level").ravel()
-        self.hp = fields.numbers("hp").ravel()
-        tera, _ = fields.names("tera", tables.types)
+        self.level, self.hp = fields.numbers["level"], fields.numbers["hp"]
+        tera = fields.rows["tera"]
         own = np.fromiter(chain.from_iterable([each.own_terastallized for each in observations]), bool, self.count)
         self.terastallized: Bools = np.concatenate([own, tera[self.count:] > 0])
         """[P]; the opponent's tera types are known once it has terastallized."""
@@ -63,8 +60,8 @@ class Pokemon:
         return is_one_of(self.ability, [self.tables.abilities[name] for name in abilities])
 
     def _place_actives(self) -> None:
-        self.fainted: Bools = self.fields.numbers("fainted").ravel() > 0
-        standing = ((self.fields.numbers("active").ravel() > self.fainted) & (self.species > 0)).reshape(2, -1, 6)
+        self.fainted: Bools = self.fields.numbers["fainted"] > 0
+        standing = ((self.fields.numbers["active"] > self.fainted) & (self.species > 0)).reshape(2, -1, 6)
         self.active_slot: Ints = standing.argmax(axis=2)
         self.has_active = np.logical_or.reduce(standing, axis=2)
         """[2, R]"""
@@ -87,7 +84,7 @@ class Pokemon:
             stats[list(places)] = values
             stats[blades[:, None], [1, 3]] = attacks
         self.unboosted = stats
-        boosts = self.fields.numbers("boosts", 7).astype(np.intp) * self.has_active.reshape(-1, 1)
+        boosts = self.fields.of_active("boosts", 7) * self.has_active.reshape(-1, 1)
         self.boosts: Ints = boosts
         self.stats = stats.copy()
         """[P, 6]: as they attack; boosts counted."""
@@ -174,8 +171,8 @@ class Pokemon:
         return found
 
     @cached_property
-    def _volatiles(self) -> Floats:
-        return self.fields.numbers("volatiles", 30)
+    def _volatiles(self) -> Ints:
+        return self.fields.of_active("volatiles", 30)
 
     @cached_property
     def best_stat(self) -> Ints:
@@ -252,8 +249,8 @@ class Pokemon:
 
 def is_one_of(values: Ints, rows: Sequence[int]) -> Bools:
     """np.isin of a few known rows, several times as fast."""
-    found = np.zeros(len(values), bool)
-    for row in rows:
-        if row:
-            found |= values == row
+    first, *others = [row for row in rows if row] or [-1]
+    found: Bools = values == first
+    for row in others:
+        found |= values == row
     return found
