@@ -31,7 +31,7 @@ TRAJECTORY_KEYS: dict[str, type] = {
     "format": str, "gen": int, "rating": float, "opponent_rating": float,
     "winner": str, "date": str, "player_id": str, "imputed": str,
 }
-"""Keys of a trajectory besides `steps`, with their types; replay_id and player are required."""
+"""Keys of a trajectory other than `steps`, with their types; replay_id and player are required."""
 
 STEP_KEYS = ("observation", "action_type", "action_target", "reward", "done",
              "legal", "label", "candidates", "gimmick", "weight")
@@ -86,12 +86,7 @@ def battle_hash(replay_id: str) -> int:
 
 
 def read_trajectory(line: bytes, schema: Schema) -> Trajectory:
-    """Check one line. Raises BadLine.
-
-    Args:
-        line: the bytes between two newlines.
-        schema: of the observations.
-    """
+    """Check one line, the bytes between two newlines. Raises BadLine."""
     return check_trajectory(parse_strict(line), schema)
 
 
@@ -100,7 +95,7 @@ def check_trajectory(top: Mapping[str, Any], schema: Schema) -> Trajectory:
 
     Args:
         top: the keys of the trajectory as Python values; None where missing.
-        schema: of the observations.
+        schema: the schema of its observations.
     """
     unknown: Counter[str] = Counter()
     _count_unknown(top, {*TRAJECTORY_KEYS, "steps"}, "$", unknown)
