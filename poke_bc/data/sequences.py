@@ -37,7 +37,7 @@ class Neighbours(Generic[Int64]):
         return self.index_B[:, None] + near_BS, near_BS != steps_S
 
     def reached(self: Neighbours[NDArray[np.int64]], steps: range, rows: int) -> NDArray[np.int64]:
-        """All rows from the first to the last of these steps around the decisions, in a data set of `rows`; ascending."""
+        """Rows from the first to the last of these steps around the decisions, ascending, in a data set of `rows`."""
         is_reached = np.zeros(rows, np.bool_)
         for step in range(min(0, *steps), max(0, *steps) + 1):
             is_reached[self.at(np.array([step]))[0]] = True
