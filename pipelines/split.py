@@ -221,7 +221,7 @@ def _trajectory(line: bytes) -> dict[str, Any] | None:
     try:
         value: dict[str, Any] = json.loads(line)
         keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
-        "".join(keys).encode()  # fails where one is not text, or holds half a surrogate pair
+        "".join(keys).encode()  # fails where one is not text, or contains a lone surrogate
         return value if keys[0] and isinstance(value["steps"], list) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -113,7 +113,7 @@ BAD: dict[str, BadLine] = {
     ),
     "empty replay_id": _top("replay_id", "", "empty"),
     "replay_id as a number": _top("replay_id", 7, "expected a string, got integer"),
-    "half a surrogate pair": BadLine(with_text("gen9ou-7", "gen\\udc00"), "$.replay_id", "half a surrogate pair"),
+    "half a surrogate pair": BadLine(with_text("gen9ou-7", "gen\\udc00"), "$.replay_id", "lone surrogate"),
     "no player": _top("player", None, "missing"),
     "a third player": _top("player", "p3", "neither p1 nor p2"),
     "total_reward as text": _top("total_reward", "1.0", "expected a number, got string"),
@@ -132,7 +132,7 @@ BAD: dict[str, BadLine] = {
     "action outside legal": _step("action_target", 2, "not among the legal ones", legal=TWO_OPEN),
     "legal too short": _step("legal", [True] * 9, "expected 10 values, got 9"),
     "legal too long": _step("legal", [True] * 11, "expected 10 values, got 11"),
-    "nothing legal": _step("legal", [False] * 10, "no action is open"),
+    "nothing legal": _step("legal", [False] * 10, "allows no action"),
     "legal as numbers": _step("legal", [1] * 10, "expected true or false, got integer", "[0]"),
     "null in legal": _step("legal", [True, True, True, None, *[True] * 6], "expected true or false, got null", "[3]"),
     "candidates outside legal": _step(

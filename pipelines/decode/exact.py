@@ -14,7 +14,7 @@ from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, Trajectory, re
 
 
 def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Decoded, list[Bad]]:
-    """All good lines as rows, and the bad ones in order. `line` and `byte`: number and offset of the first."""
+    """All good lines as rows, and the bad ones in order; `line` and `byte` are number and offset of the first line."""
     good: list[Trajectory] = []
     lines: list[int] = []
     bad: list[Bad] = []
@@ -30,7 +30,7 @@ def decode_exact(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Dec
 
 
 def from_trajectories(good: list[Trajectory], lines: list[int], schema: Schema) -> Decoded:
-    """Rows of checked trajectories; `lines`: their numbers in the block."""
+    """Rows of checked trajectories; `lines` are their line numbers in the block."""
     steps = [step for trajectory in good for step in trajectory.steps]
     rows = {CATEGORY_COLUMN: [step.ids for step in steps], NUMBER_COLUMN: [step.numbers for step in steps],
             "reward": np.array([step.reward for step in steps], np.float64),

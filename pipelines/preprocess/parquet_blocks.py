@@ -40,7 +40,7 @@ def is_parquet(name: str) -> bool:
 
 
 def check_parquet(name: str) -> None:
-    """Raises InputError if the footer of a file does not describe trajectories, at the start rather than hours later."""
+    """Raises InputError if a file's footer does not describe trajectories, at the start rather than hours later."""
     columns = _open(name).schema_arrow
     if twice := _name_twice(columns):
         raise InputError(f"{name}: two columns are named {twice}", hint="rename or drop one of them")

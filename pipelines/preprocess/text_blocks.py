@@ -89,7 +89,7 @@ def _line_start(file: BinaryIO, offset: int, stop: int) -> int | None:
 
 
 def _end_of_block(data: bytes | bytearray, begin: int, end: int, size: int, *, cut_off: bool) -> int:
-    """End of the lines in data[begin:end], excluding the last if it is longer than `size` or was not read to its end."""
+    """End of the lines in data[begin:end], without the last if it is longer than `size` or was not read to its end."""
     last = max(data.rfind(b"\n", begin, end if cut_off else end - 1) + 1, begin)
     is_long = cut_off or end - last - (data[end - 1:end] == b"\n") > size
     return last if is_long else end

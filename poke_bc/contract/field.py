@@ -45,7 +45,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if self.is_category != bool(self.vocab):
             raise ValueError("a category needs `vocab`, and other kinds must not have it")
         if not self.low <= self.default <= self.high or not self.low < self.high:

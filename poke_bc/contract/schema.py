@@ -25,7 +25,7 @@ it. A schema is data, a TOML file: `basic` and `singles` ship in `schemas/`, and
 
     [vocabulary]
     species = ["bulbasaur", "ivysaur"]   # JSON holds names; without a vocabulary it holds ids
-    move = "moves.txt"                   # a text file beside the TOML file, one name per line
+    move = "moves.txt"                   # a text file next to the TOML file, one name per line
 """
 
 from __future__ import annotations

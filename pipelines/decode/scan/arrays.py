@@ -1,4 +1,4 @@
-"""What the kernel reads and fills: a schema, rows, lines and its memory as flat arrays, no Python objects.
+"""The kernel's data as flat arrays without Python objects: a schema, rows, lines and its memory.
 
     F observation fields   S step keys   T trajectories   N rows   C category columns   K number columns
 
@@ -35,11 +35,11 @@ class SchemaArrays(NamedTuple):
     """A schema. Keys are numbered: the F fields, then STEP_KEYS, then TOP_KEYS."""
 
     text: NDArray[np.uint8]
-    """The bytes of all names, one after the other, padded."""
+    """The bytes of all names, concatenated and padded."""
     names: NDArray[np.int64]
     """[names, 3] where a name begins in `text`, its length, and what it means: a key, an id, a place in LABELS."""
     slots: NDArray[np.int32]
-    """Hash tables, one after the other: name + 1, 0 where free."""
+    """Hash tables, concatenated: name + 1, 0 where free."""
     tables: NDArray[np.int64]
     """[tables, 2] where a table begins in `slots`, and its size less one."""
     fields: NDArray[np.int64]
@@ -54,7 +54,7 @@ KIND, WIDTH, COLUMN, TABLE = range(4)
 
 
 class RowArrays(NamedTuple):
-    """What becomes of steps."""
+    """The output for steps."""
 
     category: NDArray[np.uint16]
     """[N, C]"""
@@ -65,36 +65,36 @@ class RowArrays(NamedTuple):
 
 
 CHECKED_ACTION, CHECKED_CANDIDATES = len(STEP_KEYS), len(STEP_KEYS) + 1
-"""Columns of RowArrays.scalars: as a shard has them, which depends on the label."""
+"""Columns of RowArrays.scalars: action and candidates as in a shard, which depend on the label."""
 
 
 class LineArrays(NamedTuple):
-    """What becomes of lines."""
+    """The output for lines."""
 
     spans: NDArray[np.int64]
-    """[T, keys, 3] strings by TRAJECTORY_KEYS: first byte (-1 where missing), byte behind the last, whether escaped."""
+    """[T, keys, 3] strings by TRAJECTORY_KEYS: first byte (-1 where missing), byte after the last, whether escaped."""
     figures: NDArray[np.float64]
     """[T, keys] numbers by TRAJECTORY_KEYS, NaN where missing."""
     lines: NDArray[np.int64]
     """[T, 2] rows, line number."""
     doubts: NDArray[np.int64]
-    """[D, 3] of doubtful lines: number, first byte, byte behind the last."""
+    """[D, 3] doubtful lines: number, first byte, byte after the last."""
 
 
 class Memory(NamedTuple):
-    """What the kernel remembers of one text."""
+    """The kernel's memory while it reads one text."""
 
     keys: NDArray[np.int64]
-    """[keys, 8] how each key was written last, in the columns below; one cache line each."""
+    """[keys, 8] how each key was last written, in the columns below; one cache line each."""
     present: NDArray[np.int64]
-    """[2, F] steps with a value of each field: by now, and before this line."""
+    """[2, F] steps with a value of each field: so far, and before this line."""
     unknown: NDArray[np.int64]
     """[U, 6] unknown keys, in the columns below."""
     unknown_slots: NDArray[np.int32]
     counts: NDArray[np.int64]
-    """[2] objects begun, unknown keys known."""
+    """[2] number of objects begun, and of different unknown keys."""
     nested: NDArray[np.int64]
-    """Room for grammar.skip_value."""
+    """Working memory of grammar.skip_value."""
 
 
 AT, PREFIX, SPAN, MORE, ROW, THERE, FOLLOWER, SEEN = range(8)
@@ -108,7 +108,7 @@ NAME_AT, NAME_LENGTH, WHERE, SEEN_IN, VALUES = range(5)
 
 @compiled
 def hash_bytes(data, at, length):
-    """An int64, at least 0, that depends on `length` bytes from `at` on."""
+    """A hash of `length` bytes from `at` on: an int64, at least 0."""
     mixed = np.uint64(length) * _MULTIPLIER
     while length > 0:
         mixed = (mixed ^ (word(data, at) & _LOW_BYTES[min(length, 8)])) * _MULTIPLIER
@@ -132,7 +132,7 @@ def _is_name(data, at, text, first, length):
 
 @merged
 def find(data, at, length, table, schema):
-    """What the name at `at` means, by a table; -1 where it is not in there."""
+    """The meaning of the name at `at` in a table; -1 if it is not in the table."""
     begin, mask = schema.tables[table, 0], schema.tables[table, 1]
     place = hash_bytes(data, at, length) & mask
     while True:
@@ -195,21 +195,21 @@ def _kind(field: Field, schema: Schema) -> int:
 
 
 def room_for_rows(schema: Schema, most: int) -> RowArrays:
-    """Room for `most` rows; memory is taken only as it is filled."""
+    """Arrays for up to `most` rows; memory is used only as they are filled."""
     return RowArrays(category=np.empty((most, schema.category_width), np.uint16),
                      number=np.empty((most, schema.number_width), np.uint16),
                      scalars=np.empty((most, len(STEP_KEYS) + 2)))
 
 
 def room_for_lines(most: int, most_doubts: int) -> LineArrays:
-    """Room for `most` trajectories and `most_doubts` doubtful lines."""
+    """Arrays for up to `most` trajectories and `most_doubts` doubtful lines."""
     keys = len(TRAJECTORY_KEYS)
     return LineArrays(spans=np.empty((most, keys, 3), np.int64), figures=np.empty((most, keys)),
                       lines=np.empty((most, 2), np.int64), doubts=np.empty((most_doubts, 3), np.int64))
 
 
 def new_memory(schema: Schema) -> Memory:
-    """A memory of nothing; it serves for one text."""
+    """An empty memory, for one text."""
     fields = len(schema.fields)
     known = fields + len(STEP_KEYS)
     keys = np.zeros((known + max(2, len(TOP_KEYS)), 8), np.int64)  # two more: before the first key of an object

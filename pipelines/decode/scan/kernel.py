@@ -1,11 +1,11 @@
 """Lines of trajectories -> packed rows, in one pass over the bytes.
 
 The kernel knows the schema, so that a value goes from its text straight into its column. Two things make it fast.
-Steps of a battle are written alike: the key that came next last time is expected first, and where a key with its
-value is written byte for byte as in an earlier step, the columns are copied and nothing is read at all. And it never
-judges: a line that it does not fully understand is noted as doubtful, for the exact reader.
+Steps of a battle are written alike: the key that came next last time is expected first, and where a key and its value
+repeat an earlier step byte for byte, the columns are copied without parsing. And the kernel never rejects a line: one
+that it does not fully understand is recorded as doubtful, for the exact reader.
 
-Positions in the text are int64; DOUBT is none. `row` is the row being filled.
+Positions in the text are int64, or DOUBT. `row` is the row being filled.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ _P, _ONE, _TWO = map(ord, "p12")
 
 @entry
 def scan_lines(data, at, stop, line, row, trajectory, doubts, schema, rows, lines, memory):
-    """Read the lines that begin in [at, stop): (next line's number, rows, trajectories, doubtful lines) by then.
+    """Read the lines that begin in [at, stop): (number of the next line, rows, trajectories, doubtful lines) so far.
 
-    The last of them ends with a newline, and PADDING bytes follow. -1 doubtful lines: there are more than `lines` has
-    room for, and the rest was not read.
+    The last line must end with a newline, followed by PADDING bytes. -1 doubtful lines: there were more than `lines`
+    has room for, and the rest was not read.
     """
     while at < stop:
         here = spaces(data, at)
@@ -115,7 +115,7 @@ def scan_lines(data, at, stop, line, row, trajectory, doubts, schema, rows, line
 
 @compiled
 def _read_line(data, at, row, trajectory, schema, rows, lines, memory):
-    """One object up to its newline: (the newline's position, next free row)."""
+    """One object up to its newline: (position of the newline, next free row)."""
     first_row = row
     if byte(data, at) != OPEN_OBJECT or trajectory == len(lines.lines):
         return DOUBT, row
@@ -169,7 +169,7 @@ def _read_line(data, at, row, trajectory, schema, rows, lines, memory):
 
 @compiled
 def _read_steps(data, at, row, schema, rows, memory):
-    """The list of steps: (position behind it, next free row)."""
+    """The list of steps: (end, next free row)."""
     if byte(data, at) != OPEN_LIST:
         return DOUBT, row
     at = spaces(data, at + 1)
@@ -192,7 +192,7 @@ def _read_steps(data, at, row, schema, rows, memory):
 
 @merged
 def _read_step(data, at, row, schema, rows, memory):
-    """One step, with the observation inside, into its row: the position behind it. One loop reads both objects."""
+    """Read one step with its observation into its row: its end. One loop reads both objects."""
     if byte(data, at) != OPEN_OBJECT:
         return DOUBT
     for key in range(STEP_KEY_COUNT):
@@ -268,7 +268,7 @@ def _read_step(data, at, row, schema, rows, memory):
             at = remember(data, outer_at, outer_value, at + 1, observation, outer_last, row, 1, memory)
             if at == DOUBT:
                 return DOUBT
-            memory.keys[observation, SPAN] = memory.keys[observation, PREFIX]  # only its prefix can be met again
+            memory.keys[observation, SPAN] = memory.keys[observation, PREFIX]  # only its prefix can repeat
             memory.keys[observation, MORE] = -1
             where, last, this = STEP, observation, step
         if byte(data, at) == CLOSE_OBJECT:

@@ -1,6 +1,6 @@
-"""Keys: which one comes next, whether its object had it before, and whether all is written as in an earlier step.
+"""Keys: which one comes next, whether it is a duplicate, and whether it repeats an earlier step byte for byte.
 
-A key with its value, written byte for byte as before, need not be read: its columns can be copied from that row.
+A key and value that repeat an earlier step need not be parsed: the columns can be copied from that row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NO_KEY = -1
 
 @compiled
 def copy_counts(memory, source, target):
-    """Copy the counts by now (0) over those before the line (1), or the other way round."""
+    """Copy the current counts (0) over those before the line (1), or the reverse."""
     for field in range(memory.present.shape[1]):
         memory.present[target, field] = memory.present[source, field]
     for number in range(memory.counts[1]):
@@ -60,14 +60,14 @@ def forget(memory):
 
 @compiled
 def begin_object(memory):
-    """A number for an object, to tell whether a key was seen in it."""
+    """A new number for an object, by which duplicate keys are detected."""
     memory.counts[0] += 1
     return memory.counts[0]
 
 
 @compiled
 def read_key(data, at, where, schema, memory):
-    """The key whose quote is at `at`, with its colon: (its number or NO_KEY, position of its value)."""
+    """The key whose quote is at `at`, and its colon: (its number or NO_KEY, position of its value)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return NO_KEY, DOUBT
@@ -76,7 +76,7 @@ def read_key(data, at, where, schema, memory):
 
 @compiled
 def skip_unknown(data, begin, value, where, depth, this, memory):
-    """Behind the value of an unknown key, which is counted unless null."""
+    """End of the value of an unknown key, which is counted unless null."""
     end, _ = read_string(data, begin)
     length = end - begin
     mask = len(memory.unknown_slots) - 1
@@ -108,7 +108,7 @@ def skip_unknown(data, begin, value, where, depth, this, memory):
 
 @compiled
 def repeats(data, at, last, memory):
-    """The key that came after `last` before, if it does again at `at`, or NO_KEY; and whether its value is the same."""
+    """The key that followed `last` before, if it is at `at` again, or NO_KEY; and whether its value is the same."""
     key = memory.keys[last, FOLLOWER]
     before = memory.keys[key, AT]
     if before < 0:
@@ -123,7 +123,7 @@ def repeats(data, at, last, memory):
 
 @compiled
 def remember(data, at, value, end, key, last, row, there, memory):
-    """Note how a key with its value is written; the position of the next key or the closing brace, or DOUBT."""
+    """Record how a key and its value are written: the position of the next key or the closing brace, or DOUBT."""
     end = after_value(data, end)
     if end == DOUBT:
         return DOUBT
@@ -139,7 +139,7 @@ def remember(data, at, value, end, key, last, row, there, memory):
 
 @compiled
 def after_value(data, at):
-    """The position of the next key or of the closing brace behind a value that ended at `at`, or DOUBT."""
+    """The position of the next key or the closing brace after a value that ended at `at`, or DOUBT."""
     if at == DOUBT:
         return DOUBT
     at = spaces(data, at)

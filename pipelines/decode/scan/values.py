@@ -1,4 +1,4 @@
-"""Values: of observation fields into their columns, and of step keys, checked against each other."""
+"""Values: observation fields into their columns, and step keys, checked against each other."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _read_actions(data, at):
 
 @merged
 def _read_name(data, at, table, schema):
-    """A name -> (what it means by a table, -1 where it is not in there; end)."""
+    """A name -> (its meaning in a table, -1 if it is not in the table; end)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN:
         return -1, DOUBT
@@ -104,7 +104,7 @@ def _may_be_integer(figure):
 
 @compiled
 def finish_step(row, rows):
-    """Check the row's scalars as read and fill in defaults; False where they contradict each other."""
+    """Check the row's scalars as read and fill in defaults; False if they contradict each other."""
     scalars = rows.scalars[row]
     label = _OBSERVED if np.isnan(scalars[_LABEL]) else np.int64(scalars[_LABEL])
     action = NO_LABEL
@@ -144,7 +144,7 @@ def is_small_integer(figure):
 
 @merged
 def read_field(data, at, key, row, schema, rows):
-    """The value or values of a field into its columns: the position behind them."""
+    """Read the value or values of a field into its columns: the position after them."""
     width = schema.fields[key, WIDTH]
     column = schema.fields[key, COLUMN]
     kind = schema.fields[key, KIND]
