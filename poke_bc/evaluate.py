@@ -56,7 +56,7 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
         _check_unseen(trained_on, data)
     if not len(data):
         again = f"split with a ratio for it, then train on that split: poke-bc split {folder} --{split}-ratio 0.1"
-        raise ShardError(f"{folder}: no decision to evaluate in split {split}",
+        raise ShardError(f"{folder}: no decision in split {split} to evaluate on",
                          hint=again if split in ("val", "test") else f"see what it contains: poke-bc inspect {folder}")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")

@@ -139,8 +139,8 @@ BAD: dict[str, BadLine] = {
         "candidates", [*[False] * 9, True], "not legal", label="censored", legal=TWO_OPEN
     ),
     "candidates too short": _step("candidates", [], "expected 10 values, got 0", label="censored"),
-    "an unknown label": _step("label", "guessed", "none of observed, censored, none"),
-    "an unknown gimmick": _step("gimmick", "mega evolution", "none of none, mega"),
+    "an unknown label": _step("label", "guessed", "not one of observed, censored, none"),
+    "an unknown gimmick": _step("gimmick", "mega evolution", "not one of none, mega"),
     "reward as text": _step("reward", "0", "expected a number, got string"),
     "done as a number": _step("done", 0, "expected a boolean, got integer"),
     "done before the last step": _step("done", True, "before the last step"),

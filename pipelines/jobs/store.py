@@ -1,7 +1,7 @@
 """The store of a job: a folder with the part of each finished task.
 
     lock            held by the run that uses the store
-    plan.json       what the parts depend on besides their input: parts of another plan are discarded
+    plan.json       what the parts depend on other than their input: parts of any other plan are discarded
     000042.part     a finished task: its output (the body), its receipt as JSON, and a footer
     000042.*        other files of a task, useful only to the run that made them
     *.job           files of the job as a whole, useful only to the run that made them

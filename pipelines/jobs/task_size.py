@@ -12,7 +12,7 @@ _SAME_SIZE = 64
 
 
 def units_per_task(unit: int, most: int) -> int:
-    """Units of work in the task that begins with number `unit`: a power of two up to `most`.
+    """Number of units in the task that begins with number `unit`: a power of two up to `most`.
 
     >>> [units_per_task(unit, 16) for unit in (0, 63, 64, 128, 256, 512, 1_000_000)]
     [1, 1, 2, 4, 8, 16, 16]

@@ -1,4 +1,4 @@
-"""Which schema the input has, judged by its first trajectories."""
+"""Detects the schema of the input from its first trajectories."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What was read and what became of it."""
+    """Counts of what was read, kept and quarantined."""
 
     battles: int = 0
     trajectories: int = 0

@@ -29,7 +29,7 @@ class Batch:
 
     Args:
         columns: tensors by name.
-        position: samples handed out up to and including this batch.
+        position: samples used up to and including this batch.
         steps: for sequences, the steps relative to the decision that was sampled, which is step 0.
     """
 
@@ -56,7 +56,7 @@ class Batch:
     is_pad: Tensor
     """[B, S] bool, sequences only: the trajectory has no such step; every column is zero there."""
     position: int
-    """Where a resumed run continues after this batch."""
+    """Samples used up to and including this batch; a resumed run continues here."""
     steps: range | None
 
     def __init__(self, columns: Mapping[str, Tensor], *, position: int = 0, steps: range | None = None) -> None:

@@ -43,8 +43,8 @@ class Accelerator:
         """Queue `target[:] = source` on the current stream."""
         target.copy_(source, non_blocking=True)
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` queues, without running it; the function returned queues it again on the current stream.
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Record what `step` queues, without running it; the function returned queues it on the current stream.
 
         Addresses, shapes and Python numbers stay as recorded; only the contents of tensors may change. The
         thread-local error mode lets the feeder's thread keep copying. The capture gets a new stream because torch's
@@ -53,7 +53,7 @@ class Accelerator:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.side_stream(),
                                                               capture_error_mode="thread_local"):
-            work()
+            step()
         return graph.replay
 
 

@@ -28,7 +28,7 @@ class FieldFacts:
     """Whether it is a category whose vocabulary lists names."""
     distinct: int
     varying: int
-    """How many of the `width` positions take more than one value."""
+    """Number of the `width` positions that take more than one value."""
     non_default: float
     """Fraction of values that differ from the default; if `named`, of values that are in the vocabulary."""
     note: str

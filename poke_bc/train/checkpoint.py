@@ -69,7 +69,7 @@ class Checkpoints:
 
     Args:
         run: the run's folder.
-        keep: how many of the latest to keep, in addition to the best.
+        keep: number of latest checkpoints to keep, in addition to the best.
     """
 
     def __init__(self, run: Path, keep: int = 1) -> None:

@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     """Train a policy; all output goes to the run's folder.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
             finished run returns its result again.
         progress: show a progress bar on stderr.

@@ -58,7 +58,7 @@ class Update:
     """Performs the updates of a run, one per batch.
 
     Args:
-        policy, optimizer, config: of the run.
+        policy, optimizer, config: those of the run.
         sums: [3] float64 on the device; each step adds what `train_step` returns.
         bfloat16: compute matrix products in it.
         graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
