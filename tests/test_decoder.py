@@ -265,7 +265,7 @@ def test_the_command_says_which_decoder_ran(tmp_path: Path) -> None:
     for name in ("arrow", "scanner"):
         with mock.patch.dict(os.environ, POKE_BC_DECODER=name):
             done = run_cli("preprocess", raw, "--out", tmp_path / name)
-        assert f"decoder {name} ·" in done.stdout, done
+        assert f"decoder: {name}\n" in done.stdout, done
     assert files(tmp_path / "arrow") == files(tmp_path / "scanner")
 
 
