@@ -1,4 +1,4 @@
-# Every recipe sets itself up: a virtual environment in .venv with the pinned packages of constraints.txt.
+# Every recipe first sets up a virtual environment in .venv with the versions pinned in constraints.txt.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
@@ -20,7 +20,7 @@ setup:
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     echo "$wanted" > .venv/.made-from
 
-# from battles to a judged policy, on the sample data
+# from battles to an evaluated policy, on the sample data
 demo: setup
     rm -rf data/demo data/demo.jsonl.zst runs/demo
     {{bin}}/poke-bc convert {{sample}} -o data/demo.jsonl.zst --keep-names
@@ -29,7 +29,7 @@ demo: setup
     {{bin}}/poke-bc train --shards data/demo --run runs/demo --config data/sample/train.toml
     {{bin}}/poke-bc evaluate runs/demo
 
-# all tests but soaks and benchmarks; arguments go to pytest
+# all tests except soak tests and benchmarks; arguments go to pytest
 test *arguments: setup
     OMP_NUM_THREADS=1 {{bin}}/pytest -n 2 -m 'not soak' {{arguments}}
 
@@ -38,25 +38,25 @@ lint: setup
     {{bin}}/ruff check .
     {{bin}}/mypy
 
-# the peers that `just bench` compares with, beside what `just setup` installed
+# install the peers that `just bench` compares with
 [private]
 bench-setup: setup
     #!/usr/bin/env bash
     set -euo pipefail
     if cmp -s .venv/.made-from .venv/.bench-made-from; then exit 0; fi
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
-    # asks for older numpy and xxhash than it needs; see the bench group in pyproject.toml
+    # requires older numpy and xxhash than it needs; see the bench group in pyproject.toml
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps mosaicml-streaming
     cp .venv/.made-from .venv/.bench-made-from
 
-# ratios against real peers, interleaved in one run; let nothing else run meanwhile. Groups by name, or all; --help
+# ratios against real peers, interleaved in one run, on an otherwise idle machine; all groups or those named; --help
 bench *arguments: bench-setup
     {{bin}}/python -m tests.bench {{arguments}}
 
-# the same, and docs/benchmarks.md and docs/scale.md anew from what was measured
+# the same, then write docs/benchmarks.md and docs/scale.md from the measurements
 bench-docs *groups: bench-setup
     {{bin}}/python -m tests.bench --docs {{groups}}
 
-# docs/schema.md, docs/cli.md and docs/settings.md from what they describe
+# generate docs/schema.md, docs/cli.md and docs/settings.md from the code
 docs: setup
     {{bin}}/python docs/generate.py

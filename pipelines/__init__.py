@@ -1,4 +1,4 @@
-"""The offline part: battles -> trajectories -> shards. Polars and Arrow; never imports torch.
+"""Offline data pipelines: battles -> trajectories -> shards. Uses Polars and Arrow; never imports torch.
 
     jobs/         the engine of resumable jobs: inputs, tasks, a store of finished parts, processes
     convert/      Showdown battles -> trajectories

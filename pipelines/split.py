@@ -1,4 +1,4 @@
-"""split: which battle is in which split. A battle never spans two.
+"""split: which battle is in which split. A battle never spans two splits.
 
     by battle   a hash of (seed, replay_id): stable while the data grows
     by player   a hash of (seed, player_id): no player of val or test is in train. A battle between a train player and a
@@ -38,7 +38,7 @@ MAX_BAD = 0.001
 
 @dataclass(frozen=True)
 class SplitDone:
-    """What a split made."""
+    """The result of a split."""
 
     counts: dict[str, dict[str, int]]
     """Split -> battles, trajectories, decisions."""
@@ -55,17 +55,17 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
     """Split shards (a folder) or a JSONL file.
 
     Args:
-        path: a folder of shards, which gets a split.json beside the manifest; or a JSONL file (.gz, .zst too), beside
+        path: a folder of shards, which gets a split.json next to its manifest; or a JSONL file (.gz, .zst too), next to
             which FILE.train.jsonl, FILE.val.jsonl and, with a test ratio, FILE.test.jsonl are written.
         val_ratio, test_ratio: expected fraction of the battles, at least 0, together below 1.
-        seed: of the hash.
+        seed: seed of the hash.
         by: "battle", "player" or "date".
 
     Raises UsageError, ShardError, InputError.
     """
     if by not in WAYS:
         raise UsageError(f"--by {by}: unknown", hint=f"one of {', '.join(WAYS)}")
-    if not (min(val_ratio, test_ratio) >= 0 and val_ratio + test_ratio < 1):  # NaN neither
+    if not (min(val_ratio, test_ratio) >= 0 and val_ratio + test_ratio < 1):  # also refuses NaN
         raise UsageError(f"--val-ratio {val_ratio:g} and --test-ratio {test_ratio:g} leave nothing to train on",
                          hint="both must be at least 0, and together below 1")
     path = Path(path)
@@ -81,7 +81,7 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
 
 def split_shards(folder: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
                  by: str = "battle") -> SplitDone:
-    """Write split.json and split.bin beside the manifest."""
+    """Write split.json and split.bin next to the manifest."""
     manifest = Manifest.read(folder)
     views = pl.concat([read_views(folder / shard.trajectories.name) for shard in manifest.shards])
     splits_T = assign(views, str(folder), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
@@ -164,7 +164,7 @@ def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, s
                by: str = "battle") -> SplitDone:
     """Write each trajectory's line, unchanged, into the file of its split. Two passes; only the keys are in memory."""
     if str(path) == STDIN:
-        raise UsageError("split reads its file twice, so it cannot be standard input", hint="give a file")
+        raise UsageError("split reads the file twice, so it cannot be standard input", hint="give a file")
     check_readable(str(path))
     views, unreadable = _views_of_file(path)
     splits_T = assign(views, str(path), val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
@@ -177,7 +177,7 @@ def split_file(path: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, s
         for (line, _), place in zip(_readable(path), splits_T, strict=True):
             if place in files:
                 files[place].write(line + b"\n")
-    for place in targets.keys() - set(wanted):  # of an earlier split, whose battles are in other files now
+    for place in targets.keys() - set(wanted):  # left by an earlier split; their battles are in other files now
         targets[place].unlink(missing_ok=True)
     return SplitDone(counts, tuple(targets[place] for place in wanted), unreadable)
 
@@ -221,7 +221,7 @@ def _trajectory(line: bytes) -> dict[str, Any] | None:
     try:
         value: dict[str, Any] = json.loads(line)
         keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
-        "".join(keys).encode()  # fails where one is not text, or holds half a surrogate pair
+        "".join(keys).encode()  # fails where one is not text, or contains a lone surrogate
         return value if keys[0] and isinstance(value["steps"], list) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

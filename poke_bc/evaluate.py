@@ -1,4 +1,4 @@
-"""How good a policy is, next to no-learning baselines.
+"""Scores of a policy on human decisions, compared with no-learning baselines.
 
     N decisions   U distinct pairs (legal actions, action taken)   A the ten actions
 """
@@ -33,12 +33,12 @@ Figures = dict[str, Any]
 
 def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "val", *, device: str = "auto",
              batch_size: int = EVAL_BATCH, checkpoint: str = "best") -> Figures:
-    """Judge a policy on observed choices among more than one legal action (or with no recorded mask).
+    """Evaluate a policy on observed choices among more than one legal action (or with no recorded mask).
 
     Args:
         run: a run, checkpoint or policy folder.
-        shards: None: those the run was trained on.
-        split: "val", "test" or "train"; or "all" for other shards as a whole, split or not.
+        shards: a folder of shards; None: those the run was trained on.
+        split: "val", "test" or "train"; or "all", for all battles of shards that the policy was not trained on.
         device: as for training.
         batch_size: affects the speed only.
         checkpoint: "best", "last" or "step-00000500" of a run.
@@ -56,7 +56,7 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
         _check_unseen(trained_on, data)
     if not len(data):
         again = f"split with a ratio for it, then train on that split: poke-bc split {folder} --{split}-ratio 0.1"
-        raise ShardError(f"{folder}: no decision in split {split} to judge by",
+        raise ShardError(f"{folder}: no decision in split {split} to evaluate on",
                          hint=again if split in ("val", "test") else f"see what it contains: poke-bc inspect {folder}")
     scores = score_policy(policy, data, device=where, batch_size=batch_size)
     action_N, legal_N = data.column("action"), data.column("legal")
@@ -78,14 +78,14 @@ def _run_shards(run: str | Path, checkpoint: str) -> Path:
 
 
 def _check_unseen(trained_on: TrainedOn, data: ShardDataset) -> None:
-    """Raises RunError if the policy may have learned from these battles; warns if that cannot be known."""
+    """Raises RunError if the policy was trained on these battles; warns if that cannot be determined."""
     folder = data.shards.folder
     if trained_on.data != data.manifest.identity:
-        print(f"warning: {folder}: not the shards that the policy was trained on; battles that they share with them "
-              "may be ones that it learned from", file=sys.stderr)
+        print(f"warning: {folder}: not the shards that the policy was trained on; if both contain the same battles, "
+              "it may have learned from some of these", file=sys.stderr)
     elif data.split is None:
         raise RunError(f"{folder}: the policy was trained on a split of these shards, so not all of them are unseen",
-                       hint="judge it on --split val or test, or on other --shards")
+                       hint="evaluate on --split val or test, or on other --shards")
     elif trained_on.split != read_split(folder, data.manifest.identity)[0].file_xxh3:
         raise RunError(f"{folder}: split again since the policy was trained; it may have learned from these battles",
                        hint="restore the split (the same --seed, ratios and --by), or train on this one")
@@ -93,7 +93,7 @@ def _check_unseen(trained_on: TrainedOn, data: ShardDataset) -> None:
 
 def _slices(data: ShardDataset, action_N: NDArray[np.int8],
             legal_N: NDArray[np.uint16]) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Kind of slice -> its name -> mask of its decisions [N]."""
+    """Kind of slice -> name of the slice -> mask of its decisions [N]."""
     has_turn = any(field.name == "turn" and field.width == 1 for field in data.manifest.schema.numbers)
     turn_N = data.field("turn")[:, 0] if has_turn else data.column("step")
     legal_count_N = unpack_actions(legal_N).sum(axis=1)
@@ -145,7 +145,7 @@ def _weighted(counts_U: NDArray[np.int64], nll_U: NDArray[Any], top1_U: NDArray[
 
 def render(result: Figures) -> RenderableType:
     """The result of `evaluate` as tables."""
-    overall = {f"the policy (calibration error {result['ece']:.1%})": result, **{
+    overall = {f"policy (calibration error {result['ece']:.1%})": result, **{
         f"baseline: {name.replace('_', ' ')}": figures for name, figures in result["baselines"].items()}}
     tables = [_table("decisions with a choice", overall)]
     for kind, groups in result["slices"].items():

@@ -25,20 +25,20 @@ EVAL_BATCH = 4096
 
 @dataclass(frozen=True)
 class Scores:
-    """How a policy judged each decision."""
+    """A policy's scores on each decision."""
 
     nll_N: NDArray[np.float32]
     """-log of the probability of the action taken."""
     rank_N: NDArray[np.int64]
-    """Number of actions that it found more likely than the one taken; ties go to the lower action."""
+    """Number of actions more likely than the one taken; ties go to the lower action."""
     confidence_N: NDArray[np.float32]
-    """Probability of its first choice."""
+    """Probability of the most likely action."""
 
     def __len__(self) -> int:
         return len(self.nll_N)
 
     def at(self, keep_N: NDArray[np.bool_]) -> Scores:
-        """The scores of some decisions."""
+        """The scores of the decisions in a mask."""
         return Scores(self.nll_N[keep_N], self.rank_N[keep_N], self.confidence_N[keep_N])
 
     def summary(self) -> dict[str, Any]:

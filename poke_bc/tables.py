@@ -1,4 +1,4 @@
-"""Tables of figures for people, in one style."""
+"""Tables for the terminal, in one style."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rich.text import Text
 
 def make_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]], *, title: str = "",
                text: Sequence[int] = (0,)) -> RenderableType:
-    """A table without lines whose figures are aligned to the right.
+    """A table without borders; figures are right-aligned.
 
     Args:
-        heads: of the columns; all empty: no line of heads.
+        heads: column headings; if all are empty, there is no heading row.
         rows: cells, and whether the row is highlighted.
-        title: above the table.
-        text: columns of text, aligned to the left.
+        title: shown above the table.
+        text: indices of columns of text, which are left-aligned.
     """
     table = Table(box=None, show_header=any(heads), padding=(0, 1), collapse_padding=True, pad_edge=False)
     for place, head in enumerate(heads):

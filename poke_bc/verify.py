@@ -1,7 +1,7 @@
 """verify: compare every file that a data set or a checkpoint lists with its recorded hash.
 
-In a run that is every file of every checkpoint. Its config.toml, metrics.jsonl and result.json grow or may be edited,
-so they have no recorded hash; neither has a quarantine.jsonl.
+In a run, that is every file of every checkpoint. Its config.toml, metrics.jsonl and result.json grow or may be edited,
+so they have no recorded hash; nor does quarantine.jsonl.
 """
 
 from __future__ import annotations

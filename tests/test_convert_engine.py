@@ -301,7 +301,7 @@ def test_what_the_first_pass_kept_is_not_read_once_it_is_damaged(damage: str, ba
             content[len(content) // 2] ^= 1
             path.write_bytes(content if damage == "flip" else content[:-1])
 
-    with pytest.raises(ShardError, match=r"000009.battles: damaged while this ran"):
+    with pytest.raises(ShardError, match=r"000009.battles: damaged during this run"):
         convert(battles, tmp_path / "raw.jsonl", progress=spoil)
     assert not (tmp_path / "raw.jsonl").exists()
 
@@ -358,7 +358,7 @@ def test_where_nothing_can_be_converted_it_is_an_error_and_nothing_is_left(
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("a.jsonl", "input and output are one file"),
+        ("a.jsonl", "is both input and output"),
         (".", "a folder"),
         ("raw.csv", "unknown ending"),
         ("raw.parquet", "unknown ending"),

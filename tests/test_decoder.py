@@ -169,7 +169,7 @@ def test_a_compiler_that_fails_leaves_the_work_to_arrow_and_is_not_started_again
     assert len(started) == 1
     assert owner.name == "arrow"
     assert owner.advice is not None
-    assert ("no room left" if "room" in code else "the compiler was ended") in owner.advice
+    assert ("no room left" if "room" in code else "the compiler was killed") in owner.advice
     assert list(cold.parent.iterdir()) == []
 
 

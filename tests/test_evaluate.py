@@ -115,7 +115,7 @@ def test_the_tables_name_the_policy_and_its_baselines(result: dict[str, Any]) ->
     console = Console(record=True, width=120, file=io.StringIO())
     console.print(render(result))
     text = console.export_text()
-    for words in ("the policy", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
+    for words in ("policy (calibration", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
         assert words in text
 
 

@@ -227,18 +227,18 @@ from functools import partial
 from unittest import mock
 
 import pipelines.preprocess
-from pipelines.preprocess import parts
+from pipelines.decode import Decoder
 from poke_bc.cli import main
 
-decode = parts.decode
+decode = Decoder.decode
 
-def dying(text, *arguments, **keywords):
+def dying(decoder, text, *arguments, **keywords):
     if text.byte >= 60000 and multiprocessing.parent_process() is not None:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.02)
-    return decode(text, *arguments, **keywords)
+    return decode(decoder, text, *arguments, **keywords)
 
-parts.decode = dying
+Decoder.decode = dying
 if __name__ == "__main__":
     small = partial(pipelines.preprocess.preprocess, block_bytes=6000)
     with mock.patch("pipelines.preprocess.preprocess", small):

@@ -465,8 +465,8 @@ def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, words: s
     ("leraning_rate=8", "unknown setting 'leraning_rate'", "one of: shards"),
     ("lr=fast", "lr = 'fast': expected float, got str", "docs/settings.md"),
     ("lr=1e--3", "lr = '1e--3': expected float, got str", "docs/settings.md"),
-    ("lr", "--set lr: not a setting and its value", "--set policy.width=384"),
-    ("=3", "--set =3: not a setting and its value", "--set policy.width=384"),
+    ("lr", "--set lr: not of the form NAME=VALUE", "--set policy.width=384"),
+    ("=3", "--set =3: not of the form NAME=VALUE", "--set policy.width=384"),
 ])
 def test_an_invalid_assignment_is_refused(text: str, words: str, hint: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
@@ -490,7 +490,7 @@ def test_a_device_that_is_not_there_is_refused(shards: Path, tmp_path: Path) -> 
 
 def test_two_trainings_cannot_write_to_one_run(shards: Path, tmp_path: Path) -> None:  # noqa: F811
     with working_alone(tmp_path / "run"):
-        with pytest.raises(RunError, match="another training is writing to it"):
+        with pytest.raises(RunError, match="another training process is writing to it"):
             train(small_config(shards, tmp_path / "run"), progress=False)
         assert (tmp_path / "run" / ".lock").exists()
     train(small_config(shards, tmp_path / "run", steps=2), progress=False)

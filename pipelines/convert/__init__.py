@@ -1,9 +1,9 @@
 """convert: Showdown battles in any form -> trajectories.
 
     battle_files.py        files of any form -> raw battles          raw_battles.py   one battle's bytes, by form
-    records.py             a raw battle -> a battle record           clean_log.py     the lines that say something
+    records.py             a raw battle -> a battle record           clean_log.py     the lines about the battle
     recorded_requests.py   requests and choices in a player's log    pseudonyms.py    user names -> salted hashes
-    passes.py              what both passes do with a task           summary.py       what a run did
+    passes.py              both passes over a task                   summary.py       counts of a run
     convert_job.py         the job: two passes, one output
 """
 

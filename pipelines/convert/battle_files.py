@@ -1,7 +1,7 @@
 """Files of battles -> raw battles: which files, and how each is cut.
 
-The content of a file decides how it is read, and its ending only where the content leaves it open. A damaged file does
-not end the run: it ends with a "problem", counted like any other battle that cannot be converted.
+The form of a file is detected from its content, and from its ending where that is not enough. A damaged file does not
+end the run: it yields a "problem", which counts like any other battle that cannot be converted.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATTLE_FILES = InputKind("battle", (".json", ".jsonl", ".ndjson", ".log", ".txt"
 
 
 def read_raw_battles(name: str) -> Iterator[RawBattle]:
-    """The battles of a file, a pipe or standard input in order; what is wrong with it comes as a problem."""
+    """The battles of a file, a pipe or standard input in order; a damaged file ends with a problem."""
     empty, consumed = True, 0
     try:
         with open_stream(name) as (stream, source):
@@ -47,7 +47,7 @@ def _cut(stream: Stream[Any], source: Source, name: str) -> Iterator[RawBattle]:
         with open(name, "rb") as file:
             yield from cut_parquet(file, name, file.tell)
     elif head.startswith(b"PAR1"):
-        with tempfile.TemporaryFile() as whole:  # Parquet is read from its end
+        with tempfile.TemporaryFile() as whole:  # reading Parquet starts at its end
             shutil.copyfileobj(stream, whole, 1 << 20)
             yield from cut_parquet(whole, name, consumed)
     elif head:

@@ -2,7 +2,7 @@
 
 Dropped: chat, joins and leaves, timers, HTML, debug output, everything about the room instead of the battle, and lines
 without a bar. A line is never split inside free text, so chat that looks like protocol stays chat. After `|split|`
-(secret line, then public line) the public line is kept. Unknown lines stay: the battle's reader decides about them.
+(secret line, then public line) the public line is kept. Unknown lines are kept too, for the battle's reader to handle.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DROPPED = frozenset({
 })
 _GLUED = re.compile(r"\|(?=(?:-[a-z]+|move|switch|drag|faint|cant|replace|detailschange)\|p[1-4][a-c]?: "
                     r"|turn\|\d+$|win\|[^|]+$|tie$|upkeep$)")
-"""Where a newline was lost: no argument of the protocol looks like the start of such a line."""
+"""Where a newline was lost: no argument of the protocol looks like the start of one of these lines."""
 _FREE_TEXT = frozenset({"player", "poke", "rule", "tier", "rated", "message", "-message", "-hint", "showteam", "choice",
                         "win", "seed", "callback"})
 _CHOICE = re.compile(r"(?:battle-[a-z0-9-]+)?\|?/(?:choose )?(?P<choice>(?:move|switch|team) .+?|default)(?:\|\d+)?\s*")
@@ -34,7 +34,7 @@ Kind = Literal["request", "choice", "undo", "unavailable", "invalid"]
 
 @dataclass(frozen=True)
 class Event:
-    """Something between the lines that only one player saw or sent."""
+    """Something between the lines that only one player received or sent."""
 
     kind: Kind
     after_line: int
@@ -45,7 +45,7 @@ class Event:
 
 @dataclass
 class CleanLog:
-    """A log without everything that does not belong to the battle."""
+    """The lines of a log that belong to the battle, and the events between them."""
 
     lines: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -107,11 +107,11 @@ def _take(line: str, log: CleanLog) -> None:
         log.lines.append(line)
     else:
         first, *others = _GLUED.split(line[1:])
-        log.lines += [f"|{part}" for part in (first, *others)]
+        log.lines += [f"|{each}" for each in (first, *others)]
 
 
 def _sent_choice(line: str, after_line: int) -> Event | None:
-    """A choice in what a bot sent: `/choose move 1|3`, `battle-gen9ou-1|/switch 2`, `>p1 move 1`."""
+    """A choice in a line that a bot sent: `/choose move 1|3`, `battle-gen9ou-1|/switch 2`, `>p1 move 1`."""
     if found := _SIDE_CHOICE.fullmatch(line):
         kind: Kind = "undo" if found["choice"] == "undo" else "choice"
         return Event(kind, after_line, found["choice"].strip(), found["side"])

@@ -1,12 +1,12 @@
 """convert: Showdown battles -> trajectories, in two passes.
 
     first     read all battles; gather what each reveals into the corpus; choose which are converted
-    second    trajectories, with what the corpus says about what a battle never showed
+    second    make trajectories, with the corpus filling in what a battle never showed
 
     OUT.parts/     finished tasks, for a run that continues this one; removed at the end
     OUT            appears when it is complete
 
-The bytes of OUT depend on the input and the options alone. Killed at any moment, OUT is what it was before.
+The bytes of OUT depend on the input and the options alone. If the run is killed at any moment, OUT is unchanged.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from poke_bc.showdown.corpus import Corpus
 ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson") for packed in ("", *COMPRESSION))
 DUPLICATE = "duplicate battle"
 CODE = ("poke_bc.showdown", "poke_bc.dex", "poke_bc.contract", "pipelines.convert")
-"""What decides what a battle becomes."""
+"""Code that determines the output: a change discards the parts of earlier runs."""
 SHOWDOWN = Conversion(first_pass, convert, Corpus)
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
-"""Called with the stage, bytes of input done, bytes in all (None: unknown), and battles so far."""
+"""Called with the stage, bytes of input done, total bytes (None: unknown), and battles so far."""
 
 
 def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: Sequence[str] = (),
@@ -58,16 +58,16 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
         inputs: files in any form (see battle_files.py), folders, globs, or "-" for standard input.
         out: JSONL file, compressed according to its ending (.zst, .gz), or "-" for standard output.
         formats: only battles of these formats ("gen9ou"); empty: all.
-        min_rating: only battles whose lower rated player has at least this; excludes unknown ratings.
-        workers: processes; None: one for each processor, once there is enough to do.
+        min_rating: only battles in which both players have at least this rating; excludes unknown ratings.
+        workers: number of processes; None: one for each processor, once there is enough to do.
         keep_names: do not replace user names.
-        salt: of the pseudonyms; None: see pseudonyms.find_salt.
-        limit: only the first so many of the battles that the other options leave.
+        salt: salt of the pseudonyms; None: see pseudonyms.find_salt.
+        limit: convert at most this many of the battles that match the other options.
         conversion: the steps, for tests; None: those of poke_bc.showdown.
         progress: called after each task.
 
     Raises:
-        InputError, UsageError, ShardError: the output is as it was.
+        InputError, UsageError, ShardError: the output is unchanged.
     """
     started = time.monotonic()
     if any(number is not None and number < 1 for number in (workers, limit)):
@@ -76,7 +76,7 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
     _check_output(target)
     names = list(dict.fromkeys(find_inputs(inputs, BATTLE_FILES, output=target)))
     if clash := next((name for name in names if is_same_file(name, target)), None):
-        raise UsageError(f"{clash}: input and output are one file", hint="choose another --out")
+        raise UsageError(f"{clash}: is both input and output", hint="choose another --out")
     pseudonyms = Pseudonyms(None if keep_names else find_salt(salt))
     conversion, wanted = conversion or SHOWDOWN, frozenset(map(to_id, formats))
     with _store(target) as store:
@@ -107,7 +107,7 @@ def _check_output(target: Path | None) -> None:
 
 
 def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) -> InputError:
-    """No battle is left: with the most frequent reason."""
+    """The error for a run without any trajectory, with the most frequent reason."""
     none = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: none of {summary.battles:,} battles"
     reasons = most_frequent(summary.skipped, summary.left_out)
     reason = next(iter(reasons), "")
@@ -124,7 +124,7 @@ def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) 
 
 @contextlib.contextmanager
 def _store(target: Path | None) -> Iterator[PartStore[ConvertReceipt]]:
-    """Beside the output; a temporary folder for standard output, after which no run can resume."""
+    """The store next to the output; for standard output a temporary folder, from which no run can resume."""
     if target is None:
         with tempfile.TemporaryDirectory(prefix="poke-bc-") as folder:
             yield PartStore(Path(folder), ConvertReceipt)
@@ -152,7 +152,7 @@ class _Run:
         self._progress(stage, done, None if self._total is None else 2 * self._total, battles)
 
     def first_pass(self, executor: Executor) -> list[ConvertTask]:
-        """Read all battles and save the corpus: the tasks in which battles were chosen."""
+        """Read all battles and save the corpus. Returns the tasks in which battles were chosen."""
         corpus = self._job.conversion.corpus()
         ids: set[str] = set()
         logs: set[str] = set()
@@ -185,7 +185,7 @@ class _Run:
         return [replace(task, corpus=xxh3) for task in tasks]
 
     def second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], target: Path | None) -> None:
-        """Write the trajectories, in order, to standard output or beside the target."""
+        """Write the trajectories in order, to standard output or to a file of the store."""
         plain = target is None or by_ending(target) is None
         with (contextlib.closing(executor.run_in_order(self._job.second_pass, tasks)) as results,
               atomic_write(self._job.store.job_file("output")) if target is not None else _stdout() as output):
@@ -208,7 +208,7 @@ def _stdout() -> Iterator[IO[bytes]]:
 
 
 def _append(body: bytes, output: IO[bytes], *, unpack: bool) -> None:
-    """Add a part to the output. Compressed parts are added as they are: frames may follow each other."""
+    """Add a part to the output; compressed parts are added as they are, since frames can be concatenated."""
     if not unpack:
         output.write(body)
     elif body:

@@ -1,10 +1,10 @@
-"""What convert does with a task, some battles that follow each other, in each of its two passes.
+"""The two passes of convert over a task, which is a group of consecutive battles.
 
     first     read the battles and find what they reveal; keep what was read (000042.battles) for the second pass
-    second    trajectories, with the corpus of all that was revealed; the part is their compressed text
+    second    make trajectories, with the corpus of all that was revealed; the part is their compressed text
 
-A part is reused by a later run only if its battles, the choice among them and the corpus are the same again. What the
-first pass kept is pickled, so only the run that made it reads it, and only while it has the digest that the run noted.
+A later run reuses a part only if its battles, the choice among them and the corpus are unchanged. What the first pass
+kept is pickled, so only the run that made it reads it, and only if it matches the digest that the run recorded.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from poke_bc.contract.files import digest
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 UNIT_BATTLES = 16
-"""Battles in the smallest task: a fifth of a second, both passes together."""
+"""Battles in the smallest task, which take a fifth of a second, both passes together."""
 _MOST_UNITS = 8
 _TASK_BYTES = 8 << 20
-"""A task is not made larger than this by a further battle."""
+"""Maximum size of a task with more than one battle."""
 INTERNAL = "internal error"
 NOT_CHOSEN, CHOSEN, RENAMED = range(3)
-"""RENAMED: another battle has the same id, so this one gets an id of its own."""
+"""RENAMED: another battle has the same id, so this one gets a new id."""
 _KEPT = ".battles"
 _ENCODE = msgspec.json.Encoder().encode
 """The same text as json.dumps, five times as fast; a NaN would become null, which preprocess counts as missing."""
@@ -52,7 +52,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Conversion:
-    """The steps from a record to trajectories. Importable by name in other processes."""
+    """The steps from a record to trajectories; their names must be importable in other processes."""
 
     first_pass: Callable[[BattleRecord], Any]
     """Its result is small and picklable, and has `revealed`."""
@@ -77,7 +77,7 @@ class RawTask:
 
     @property
     def xxh3(self) -> str:
-        """Digest of everything that the battles are made from."""
+        """Digest of the raw battles."""
         state = xxhash.xxh3_64()
         for raw in self.battles:
             state.update(f"{raw.form}\0{PurePath(raw.source).name}\0{len(raw.data)}\0".encode(errors="replace"))
@@ -86,7 +86,7 @@ class RawTask:
 
 
 def raw_tasks(inputs: Sequence[str], sizes: Sequence[int | None]) -> Iterator[RawTask]:
-    """All battles of the inputs, in order; which of them are one task depends on them alone."""
+    """All battles of the inputs in order, as tasks; the grouping depends on the battles alone."""
     number = taken = size = before = progress = 0
     battles: list[RawBattle] = []
     for name, bytes_ in zip(inputs, sizes, strict=True):
@@ -105,13 +105,13 @@ def raw_tasks(inputs: Sequence[str], sizes: Sequence[int | None]) -> Iterator[Ra
 
 @dataclass(frozen=True)
 class BattleReport:
-    """What the first pass found out about one battle."""
+    """The first pass's findings about one battle."""
 
     place: str
     id_hash: str = ""
     """Empty where the battle cannot be read."""
     lines_hash: str = ""
-    """Of the log: equal where two files hold one battle under any name."""
+    """Hash of the log, by which duplicates are found whatever their id."""
     reason: str = ""
     """Why it is not converted; empty if it is."""
     detail: str = ""
@@ -130,16 +130,16 @@ class ConvertTask:
     """Digest of what the first pass kept of them."""
     progress: int
     chosen: bytes = b""
-    """One byte a battle: NOT_CHOSEN, CHOSEN or RENAMED. Set once the first pass has gone through the task."""
+    """One byte per battle: NOT_CHOSEN, CHOSEN or RENAMED. Set once the first pass has gone through the task."""
     corpus: str = ""
-    """Digest of the corpus' file. Set at the end of the first pass."""
+    """Digest of the corpus file. Set at the end of the first pass."""
 
     def __str__(self) -> str:
         return self.name
 
 
 class ConvertReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of convert: its body is the compressed text of the trajectories, empty without any."""
+    """A part of convert, whose body is the compressed text of its trajectories, or empty."""
 
     xxh3: str
     chosen: str
@@ -148,7 +148,7 @@ class ConvertReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trajectories(self) -> int:
-        """In the body."""
+        """Number of trajectories in the body."""
         return self.summary.trajectories
 
 
@@ -158,7 +158,7 @@ class ConvertJob:
 
     store: PartStore[ConvertReceipt]
     compression: str
-    """Of the parts: "zstd" or "gzip"."""
+    """Compression of the parts: "zstd" or "gzip"."""
     pseudonyms: Pseudonyms
     formats: frozenset[str]
     min_rating: int | None
@@ -179,7 +179,7 @@ class ConvertJob:
             return ConvertTask(task.number, str(task), task.xxh3, _fingerprint(packed), task.progress), reports
 
     def _read(self, raw: RawBattle) -> tuple[BattleReport, bytes]:
-        """The report on a battle, and what the second pass needs of it, if anything."""
+        """The report on a battle, and what the second pass needs of it, pickled; empty if it is excluded."""
         try:
             record = read_battle(raw, self.pseudonyms)
             hashes = digest(record.id.encode()), _lines_hash(record)
@@ -210,15 +210,15 @@ class ConvertJob:
             return self.store.reuse(task.number, same) or self._convert(task), task.progress
 
     def forget(self, number: int) -> None:
-        """Remove what the first pass kept of a task that the second has finished."""
+        """Remove what the first pass kept of a task, once it is no longer needed."""
         self.store.path(number, _KEPT).unlink(missing_ok=True)
 
     def _kept(self, task: ConvertTask) -> Iterator[tuple[BattleRecord, Any]]:
-        """Records and results of the first pass of the chosen battles, renamed where their id is taken."""
+        """Records and first-pass results of the chosen battles, renamed where their id is taken."""
         path = self.store.path(task.number, _KEPT)
         packed = path.read_bytes()
         if _fingerprint(packed) != task.kept:
-            raise ShardError(f"{path}: damaged while this ran", hint="run the same command again")
+            raise ShardError(f"{path}: damaged during this run", hint="run the same command again")
         with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
             kept: list[bytes] = pickle.loads(stream.read())
         for battle, chosen in zip(kept, task.chosen, strict=True):
@@ -264,12 +264,12 @@ def _lines_hash(record: BattleRecord) -> str:
 
 
 def _fingerprint(data: bytes) -> str:
-    """A digest that nobody can forge, since what has it is unpickled."""
+    """A cryptographic digest, since data that matches it is unpickled."""
     return blake2b(data, digest_size=32).hexdigest()
 
 
 def _lower_rating(record: BattleRecord) -> int | None:
-    """The lower of the two players' ratings; that of the record where the log does not give both."""
+    """The lower of the two players' ratings; the record's own rating if the log does not give both."""
     found: dict[str, int] = {}
     for line in record.lines:
         if line.startswith("|player|"):
@@ -283,12 +283,12 @@ def _lower_rating(record: BattleRecord) -> int | None:
 
 @lru_cache(maxsize=1)
 def _load_corpus(load: Callable[[Path], Any], path: Path, _xxh3: str) -> Any:
-    """Loaded once in each process; by digest, so that it is never that of another run."""
+    """Load the corpus once per process; the digest as a key keeps that of another run from being used."""
     return load(path)
 
 
 def _why(error: Exception) -> tuple[str, str]:
-    """Why a battle is skipped, and details: of a bug the type of the error, and the line that raised it."""
+    """Reason and detail for a skipped battle; for a bug, the type of the error and the line that raised it."""
     if isinstance(error, SkippedBattle):
         return error.reason, error.detail
     frames = traceback.extract_tb(error.__traceback__)
@@ -298,8 +298,8 @@ def _why(error: Exception) -> tuple[str, str]:
 
 @contextmanager
 def _cycles_left_alone() -> Iterator[None]:
-    """Collect reference cycles once a task, among its own objects: Python's habit of looking for them while millions of
-    small lists are made takes a third of the time."""
+    """Collect reference cycles once per task: automatic collections, while millions of small lists are created, take a
+    third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

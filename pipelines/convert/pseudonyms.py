@@ -1,8 +1,8 @@
-"""User names are personal data: each is replaced by a salted hash before the battle is read any further.
+"""Pseudonyms: user names are personal data, so each is replaced by a salted hash before the battle is read any further.
 
-With one salt a user has one pseudonym in all data made with it, so `split --by player` works across files; without
-the salt nobody can recompute the hash of a known name. The salt is a secret and never part of the data: --salt, else
-$POKE_BC_SALT, else a random one made on first use in ~/.config/poke-bc/salt ($XDG_CONFIG_HOME is respected).
+With the same salt, a user has the same pseudonym in all data, so `split --by player` works across files; without the
+salt, the hash of a known name cannot be recomputed. The salt is a secret and never part of the data: --salt, else
+$POKE_BC_SALT, else a random one created on first use in ~/.config/poke-bc/salt ($XDG_CONFIG_HOME is respected).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIDE_ARGUMENT = {"-sidestart": 2, "-sideend": 2, "-ability": 4}
 
 
 def hash_name(name: str, salt: str) -> str:
-    """Pseudonym of a user: "u" and 10 hex digits, the same for all spellings that Showdown treats as one user.
+    """Pseudonym of a user: "u" and 10 hex digits, the same for all spellings that Showdown treats as the same user.
 
     >>> hash_name("Ash Ketchum", "s") == hash_name("ashketchum", "s") != hash_name("ashketchum", "t")
     True
@@ -39,7 +39,7 @@ def hash_name(name: str, salt: str) -> str:
 
 
 def find_salt(given: str | None = None) -> str:
-    """The salt to use: `given`, $POKE_BC_SALT, or this user's own, made if needed. Raises UsageError."""
+    """The salt to use: `given`, $POKE_BC_SALT, or the stored one, created if needed. Raises UsageError."""
     if salt := given or os.environ.get(SALT_VARIABLE):
         return salt
     path = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "poke-bc" / "salt"
@@ -51,7 +51,7 @@ def find_salt(given: str | None = None) -> str:
         fresh.touch(mode=0o600)
         try:
             fresh.write_text(secrets.token_hex(16) + "\n", encoding="ascii")
-            with contextlib.suppress(FileExistsError):  # two first runs at once share the salt of the earlier
+            with contextlib.suppress(FileExistsError):  # two concurrent first runs share the salt of the earlier one
                 os.link(fresh, path)
         finally:
             fresh.unlink()
@@ -72,10 +72,10 @@ def _read_salt(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Pseudonyms:
-    """What becomes of user names."""
+    """Replaces user names in lines and requests."""
 
     salt: str | None
-    """None keeps the names."""
+    """None: names are kept."""
 
     @property
     def fingerprint(self) -> str:
@@ -90,8 +90,8 @@ class Pseudonyms:
         """The lines with every user name replaced.
 
         Args:
-            lines: of one battle, without chat.
-            known: names that may occur besides those of the `player` lines.
+            lines: lines of one battle, without chat.
+            known: names that may occur in addition to those in `player` lines.
         """
         lines = list(lines)
         if self.salt is None:
@@ -115,7 +115,7 @@ _NAMING = {"player", "win", "message", "-message", "-hint", *_SIDE_ARGUMENT}
 
 
 class _Players:
-    """The user names of a battle, as far as its log has been read."""
+    """The user names of a battle found so far in its log."""
 
     def __init__(self, pseudonyms: Pseudonyms, known: Iterable[str]) -> None:
         self.pseudonyms = pseudonyms

@@ -1,4 +1,4 @@
-"""Cutting: a stream of bytes -> raw battles. They are not parsed yet, which other processes can do."""
+"""Cutting: a stream of bytes -> raw battles, which are left to other processes to parse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipelines.jobs.streams import Stream
 
 LONGEST = 64 << 20
-"""Bytes of one battle. Longer ones are skipped, so that memory stays bounded."""
+"""Maximum bytes of a battle. Longer ones are skipped, so that memory stays bounded."""
 _COLUMNS = ("id", "log", "format", "formatid", "uploadtime", "rating", "players", "p1", "p2")
 _BATCH = 64
 _BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
@@ -31,27 +31,27 @@ class RawBattle:
 
     form: Form
     data: bytes
-    """The battle in that form; of a "problem" the reason why there is none, and details on a second line."""
+    """The battle in that form; for a "problem", the reason, and details on a second line."""
     source: str
     """Name of the file."""
     place: str
     """For messages: `replays/a.jsonl.zst:12`."""
     consumed: int = 0
-    """Bytes of the file, as it lies on disk, that had been read when the battle was complete."""
+    """Bytes of the file on disk that had been read when the battle was complete."""
 
 
 def problem(reason: str, source: str, *, place: str = "", consumed: int = 0, detail: str = "") -> RawBattle:
-    """In place of a battle that cannot be read."""
+    """A placeholder for a battle that cannot be read."""
     return RawBattle("problem", f"{reason}\n{detail}".encode(errors="replace"), source, place or source, consumed)
 
 
 def too_long(source: str, place: str, consumed: int) -> RawBattle:
-    """In place of a battle of more than LONGEST bytes."""
+    """A placeholder for a battle of more than LONGEST bytes."""
     return problem("too long", source, place=place, consumed=consumed, detail=f"over {LONGEST >> 20} MiB")
 
 
 def cut_json(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
-    """One object a line, or objects over several lines, which shows in how the first line ends."""
+    """One object per line, or objects that span lines; the end of the first line shows which."""
     lines = _lines(stream)
     first = next(lines)
     if first is not None and first.rstrip().endswith((b"{", b",", b"[", b":")):
@@ -76,7 +76,7 @@ def cut_values(stream: IO[bytes], source: str, consumed: Callable[[], int], begu
     Args:
         stream: UTF-8 text.
         source, consumed: as in RawBattle.
-        begun: text that was read from the stream before.
+        begun: text that was already read from the stream.
     """
     decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8-sig")()
     text, number, size = utf8.decode(begun), 0, 1 << 16
@@ -98,7 +98,7 @@ def cut_values(stream: IO[bytes], source: str, consumed: Callable[[], int], begu
         if len(text) > LONGEST:
             yield too_long(source, f"{source}:{number + 1}", consumed())
             return
-        size = max(size, len(text))  # or a long value is parsed again for every little piece of it
+        size = max(size, len(text))  # read more for a long value, which is parsed again after every read
     if text:
         yield problem("not JSON", source, place=f"{source}:{number + 1}", consumed=consumed(),
                       detail="cut off or malformed")
@@ -110,7 +110,7 @@ def _between(text: str, at: int) -> int:
 
 
 def cut_page(stream: IO[bytes], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
-    """A saved page holds one battle."""
+    """The one battle of a saved page."""
     data = stream.read(LONGEST + 1)
     yield (RawBattle("html", data, source, source, consumed()) if len(data) <= LONGEST
            else too_long(source, source, consumed()))
@@ -119,8 +119,8 @@ def cut_page(stream: IO[bytes], source: str, consumed: Callable[[], int]) -> Ite
 def cut_log(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
     """Protocol text: the file is one battle, or it names the room of the lines that follow (`>battle-gen9ou-1`).
 
-    Rooms may be interleaved, as in the log of a bot that plays several battles at once; each ends with its `|win|` or
-    `|tie`. The marks that poke-env puts before what it receives (`<<<`) and sends (`>>>`) are removed.
+    Rooms may be interleaved, as in the log of a bot that plays several battles simultaneously; each ends with its
+    `|win|` or `|tie`. The marks with which poke-env logs received (`<<<`) and sent (`>>>`) lines are removed.
     """
     rooms: dict[bytes, _Room] = {}
     over: set[bytes] = set()
@@ -134,7 +134,7 @@ def cut_log(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> It
             continue
         if (sent := _SENT_TO.match(text)) and (sent["room"] in rooms or sent["room"] in over):
             here = sent["room"]
-        if here in over and text.rstrip() == b"|init|battle":  # a further battle in a room of the same name
+        if here in over and text.rstrip() == b"|init|battle":  # another battle in a room of the same name
             over.discard(here)
         if here in over or (here and not here.startswith(b"battle-")):
             continue
@@ -178,7 +178,7 @@ class _Room:
 
 
 def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
-    """A row is a replay; the columns have the names that the site and published data sets use."""
+    """One replay per row; the columns have the names that the site and published data sets use."""
     table = pq.ParquetFile(file, pre_buffer=False)
     columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
     if "log" not in columns:

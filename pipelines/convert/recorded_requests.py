@@ -1,9 +1,9 @@
-"""Requests in a player's own log -> the lines that the player had seen when each arrived, and the choice it made.
+"""Requests in a player's own log -> the lines that the player had seen when each arrived, and the player's choice.
 
 Showdown sends a request after the update that caused it; until 2025 it sent the request first, directly before that
 update. The first turn shows which order a log has: the request to move comes after or before `|turn|1`. In the older
-order a request therefore belongs after the lines up to the next `|turn|`, `|teampreview`, the end of the battle, or the
-next request, whichever comes first.
+order, a request belongs after the lines up to the next `|turn|`, `|teampreview`, the end of the battle, or the next
+request, whichever comes first.
 
 Every request is then checked against the lines before it. If one does not fit (requests out of order, lines missing),
 all of them are ignored, and the battle is read like a plain replay.
@@ -39,7 +39,7 @@ def read_requests(lines: Sequence[str], events: Sequence[Event],
             last = player
             rqid = parsed[number].get("rqid")
             if rqid is not None and rqid == rqids.get(player):
-                continue  # sent once more after a reconnect
+                continue  # sent again after a reconnect
             rqids[player] = rqid
             again = bool(requests[player]) and requests[player][-1].rejected  # without an update in between
             place = _end_of_update(lines, events, number) if first and not again else event.after_line
@@ -51,7 +51,7 @@ def read_requests(lines: Sequence[str], events: Sequence[Event],
 
 
 def _answer(requests: list[RecordedRequest], event: Event) -> None:
-    """Enter what happened to the latest request."""
+    """Record a choice, an undo or an error for the latest request."""
     if not requests:
         return
     if event.kind == "choice":

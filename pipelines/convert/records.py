@@ -42,7 +42,7 @@ _MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
 
 
 def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
-    """Parse a battle and replace its user names. Raises SkippedBattle, which says what is wrong."""
+    """Parse a battle and replace its user names. Raises SkippedBattle with the reason."""
     if raw.form == "problem":
         raise SkippedBattle(*raw.data.decode().split("\n", 1))
     try:
@@ -122,10 +122,10 @@ def _request(entry: object, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRe
 def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,
             log: CleanLog | None = None,
             requests: dict[Player, tuple[RecordedRequest, ...]] | None = None) -> BattleRecord:
-    """What all forms have in common."""
+    """The steps that all forms share: clean the log, replace names, find id, format and date."""
     log = log or clean(raw_lines)
     if not any(line.startswith(("|move|", "|switch|", "|player|", "|start")) for line in log.lines):
-        raise SkippedBattle(NOT_A_BATTLE, "no battle line in it")
+        raise SkippedBattle(NOT_A_BATTLE, "no line of a battle")
     lines = tuple(pseudonyms.lines(log.lines, _users(value)))
     if requests is None:
         requests = read_requests(log.lines, log.events, pseudonyms)
@@ -149,13 +149,13 @@ def _format(value: Mapping[str, Any], id_: str, lines: Sequence[str]) -> str:
 
 
 def _id_of_file(raw: RawBattle) -> str:
-    """The file's name if it is a replay's id; other names may contain user names."""
+    """The file's name if it is a replay id, else empty: other names may contain user names."""
     name = PurePath(raw.source).name.split(".")[0].lower()
     return name if _REPLAY_FILE.fullmatch(name) else ""
 
 
 def _date(uploadtime: object, lines: Iterable[str]) -> str | None:
-    """Date and time in ISO 8601, UTC: of the upload, else of the first timestamp."""
+    """Date and time of the upload, or else of the first timestamp, in ISO 8601, UTC."""
     first = next((line[4:] for line in lines if line.startswith("|t:|")), None)
     for stamp in (uploadtime, first):
         seconds = _number(stamp)
@@ -187,7 +187,7 @@ def _number(value: object) -> int | None:
 
 
 def _users(value: Mapping[str, Any]) -> list[str]:
-    """User names that the record itself gives; they may be missing in the `player` lines."""
+    """User names in the record itself, which may be missing in the `player` lines."""
     players = value.get("players")
     given = [*(players if isinstance(players, list) else ()), value.get("p1"), value.get("p2"), value.get("winner")]
     return [name for name in given if isinstance(name, str)]
@@ -200,7 +200,7 @@ def _strings(lines: Sequence[object]) -> list[str]:
 
 
 def _encodable(text: str) -> str:
-    """Without half surrogate pairs, which JSON can contain but UTF-8 cannot."""
+    """Replace lone surrogates, which JSON can contain but UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What convert did: with one task, as its receipt says, and with all of them."""
+"""Counts of a run of convert: of one task, in its receipt, and of all tasks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import msgspec
 
 FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
-"""Reasons of battles that the options exclude."""
+"""Reasons for which the options exclude battles."""
 _EXAMPLES = 3
 
 
 class ConvertSummary(msgspec.Struct, kw_only=True):
-    """What was done."""
+    """Counts of battles and of their trajectories."""
 
     battles: int = 0
-    """Found in the input, whatever became of them."""
+    """All battles found in the input."""
     converted: int = 0
     trajectories: int = 0
     decisions: int = 0
@@ -28,13 +28,13 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     exact_views: int = 0
     """Trajectories made from the player's own requests: nothing in them is inferred."""
     left_out: dict[str, int] = {}
-    """Excluded by the options: reason -> battles, most frequent first."""
+    """Battles excluded by the options: reason -> count, most frequent first."""
     skipped: dict[str, int] = {}
-    """Could not be converted: reason -> battles, most frequent first."""
+    """Battles that could not be converted: reason -> count, most frequent first."""
     examples: dict[str, list[str]] = {}
     """Reason -> the first few battles."""
     bytes: int = 0
-    """Of the text, before compression."""
+    """Size of the output before compression."""
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
         return msgspec.structs.asdict(self) | {"seconds": round(self.seconds, 3), "battles_per_s": rate}
 
     def leave_out(self, reason: str, detail: str, place: str) -> None:
-        """Count a battle that is not converted, and remember it if it is among the first."""
+        """Count a battle that is not converted; the first few skipped ones become examples."""
         if reason in FILTERED:
             self.left_out[reason] = self.left_out.get(reason, 0) + 1
             return
@@ -53,7 +53,7 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
             examples.append(f"{place}: {detail}" if detail else place)
 
     def add(self, other: ConvertSummary) -> None:
-        """Add what was done with further battles."""
+        """Add the counts of other battles."""
         for name in self.__struct_fields__:
             mine, others = getattr(self, name), getattr(other, name)
             if not isinstance(mine, dict):
@@ -65,7 +65,7 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
 
 
 def most_frequent(*counts: Mapping[str, int]) -> dict[str, int]:
-    """Sums by name, the most frequent first, then by name."""
+    """Sums by name, the most frequent first; ties by name."""
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each)

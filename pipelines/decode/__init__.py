@@ -1,13 +1,13 @@
-"""Decoding: lines of text and rows of tables -> rows of a data set, and what is wrong with the others.
+"""Decoding: lines of text and rows of tables -> rows of a data set, and reasons for the invalid ones.
 
     text.py        whole lines, and where they are in their source
     table.py       rows of an Arrow table -> decoded
-    decoder.py     text -> decoded; which of the readers below takes it
+    decoder.py     text -> decoded; the choice among the readers below
     scan/          the scanner: bytes straight into rows, compiled by Numba
     arrow_json.py  text through Arrow's JSON reader
-    columns.py     Arrow's columns -> rows, checked all at once
-    exact.py       line by line through the contract's definition of a trajectory, which has the last word
-    decoded.py     what all of them give
+    columns.py     Arrow's columns -> rows, with vectorised checks
+    exact.py       line by line through the contract's definition of a trajectory, which is authoritative
+    decoded.py     the result of every reader
 """
 
 from pipelines.decode.decoded import Bad, Decoded, concat

@@ -1,6 +1,6 @@
-"""Text through Arrow's JSON reader, which is more lenient than a trajectory file may be.
+"""Text through Arrow's JSON reader, which is more lenient than the trajectory format.
 
-Its result counts only where the checks here and in `columns` hold for all of the text.
+Its result is used only if the checks here and in `columns` hold for the whole text.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _INFER_BYTES = 256 << 10  # up to here Arrow may infer the types of unknown keys
 
 
 def decode_with_arrow(data: bytes, line: int, schema: Schema) -> Decoded:
-    """All lines as rows; `line`: number of the first. Raises NotSure unless every line is surely a good one."""
+    """All lines as rows; `line` is the number of the first. Raises NotSure unless every line is certainly valid."""
     lines = _line_numbers(data, line)
     table = _parse(data, schema)
     sure(table.num_rows == len(lines))
     sure(all(column.num_chunks == 1 for column in table.columns))
-    # Not combine_chunks, which fails on the broken array that Arrow 26 makes of an unknown list of nulls.
+    # Not combine_chunks, which fails on the invalid array that Arrow 26 makes from an unknown list of nulls.
     return rows_from_arrow({name: table.column(name).chunk(0) for name in table.column_names}, lines, schema)
 
 
@@ -60,8 +60,8 @@ def _line_numbers(data: bytes, line: int) -> NDArray[np.int64]:
 def _parse(data: bytes, schema: Schema) -> pa.Table:
     """Arrow's table, with exactly the types that the exact reader accepts.
 
-    Arrow infers unknown keys, but each costs it a column over all rows: where keys are names, 3 MB of text took
-    2.5 GB. So the unknown keys of a long text are those of its first lines; if it has others, it is halved.
+    Arrow can infer unknown keys, but each costs a column over all rows: where keys are names, 3 MB of text took 2.5 GB.
+    So the unknown keys of a long text are learned from its first lines; a text with others is halved.
     """
     types = _types(schema)
     try:
@@ -86,7 +86,7 @@ def _read_json(data: bytes, types: pa.Schema, unexpected: str) -> pa.Table:
 
 
 def _types(schema: Schema, inferred: pa.Schema | None = None) -> pa.Schema:
-    """Arrow's types of a trajectory; and of the unknown keys of `inferred`, wide enough for values still to come."""
+    """Arrow's types of a trajectory, plus those of the unknown keys in `inferred`, wide enough for later values."""
     def with_unknown(known: list[pa.Field], found: Iterator[pa.Field] | None) -> list[pa.Field]:
         names = {each.name for each in known}
         return known + [each.with_type(_widened(each.type)) for each in found or () if each.name not in names]

@@ -1,7 +1,7 @@
-"""Arrow columns -> rows, for all trajectories at once: only where every check of the contract holds for all of them.
+"""Arrow columns -> rows, vectorised over trajectories, if every check of the contract holds for all of them.
 
-Readers of JSON and of Parquet get their rows here, or NotSure: then poke_bc.contract.trajectory must check each
-trajectory. Columns may have any type that means the same, such as int8 or a dictionary of strings.
+The readers of JSON and Parquet get their rows here, or NotSure: then poke_bc.contract.trajectory must check each
+trajectory. Columns may have any equivalent type, such as int8 or a dictionary of strings.
 
     N rows   T trajectories   W values of a field
 """
@@ -29,7 +29,7 @@ STEP_TYPES = {
     "legal": pa.list_(pa.bool_()), "label": pa.string(), "candidates": pa.list_(pa.bool_()),
     "gimmick": pa.string(), "weight": pa.float64(),
 }
-"""Keys of a step besides `observation`."""
+"""Keys of a step other than `observation`."""
 
 
 class NotSure(Exception):
@@ -37,7 +37,7 @@ class NotSure(Exception):
 
 
 def sure(holds: bool) -> None:
-    """Raises NotSure unless it holds."""
+    """Raises NotSure if a check fails."""
     if not holds:
         raise NotSure
 
@@ -50,7 +50,7 @@ def field_type(field: Field, schema: Schema) -> pa.DataType:
 
 
 def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schema: Schema) -> Decoded:
-    """All trajectories as rows. Raises NotSure unless every one is surely a good one.
+    """All trajectories as rows. Raises NotSure unless every one is certainly valid.
 
     Args:
         top: keys of the trajectories, one value each; absent columns are missing keys.
@@ -62,8 +62,8 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
     ids, players = keys["replay_id"], keys["player"]
     sure(not ids.null_count and not pc.any(pc.equal(ids, "")).as_py())
     sure(pc.all(pc.is_in(players, pa.array(PLAYERS))).as_py() is not False and not players.null_count)
-    steps, counts_T, there_T = items_of(top["steps"])
-    sure(there_T is None and int(counts_T.min(initial=1)) > 0 and int(counts_T.max(initial=1)) <= MAX_STEPS)
+    steps, counts_T, valid_T = items_of(top["steps"])
+    sure(valid_T is None and int(counts_T.min(initial=1)) > 0 and int(counts_T.max(initial=1)) <= MAX_STEPS)
     n = len(steps)
     every_step = _fields(steps)
     sure("observation" in every_step)
@@ -94,15 +94,15 @@ def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schem
 
 
 def _with_values(arrays: Iterable[tuple[str, pa.Array | None]], path: str) -> Counter[str]:
-    """`path` + name -> values that are not null, where there are any."""
+    """`path` + name -> number of values that are not null, if above 0."""
     return +Counter({f"{path}{name}": len(values) - values.null_count for name, values in arrays if values is not None})
 
 
 def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
-    """`values` as one of the types that the JSON reader gives; [n] nulls if there are none.
+    """`values` as `kind`, a type that the JSON reader produces; [n] nulls if `values` is None or of type null.
 
-    Raises NotSure unless each value is one that the exact reader takes for a `kind`: no number in place of a
-    boolean or a text, no 3.7 in place of an integer.
+    Raises NotSure unless the exact reader would accept each value as a `kind`: no number in place of a boolean or a
+    string, no 3.7 in place of an integer.
     """
     if values is None or pa.types.is_null(values.type):
         return pa.nulls(n, kind)
@@ -127,21 +127,21 @@ def as_type(values: pa.Array | None, kind: pa.DataType, n: int) -> pa.Array:
 
 
 def items_of(lists: pa.Array) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.bool_] | None]:
-    """Items of all lists one after the other, the length of each list, and which are not null (None: all).
+    """Items of all lists, concatenated; the length of each list; and which lists are not null (None: all).
 
     Raises NotSure for anything but lists.
     """
-    there: NDArray[np.bool_] | None = None
+    valid: NDArray[np.bool_] | None = None
     if lists.null_count:
-        there = pc.is_valid(lists).to_numpy(zero_copy_only=False)
+        valid = pc.is_valid(lists).to_numpy(zero_copy_only=False)
     if pa.types.is_fixed_size_list(lists.type):
         lengths = np.full(len(lists), lists.type.list_size, np.int64)
-        return lists.flatten(), lengths if there is None else lengths * there, there
+        return lists.flatten(), lengths if valid is None else lengths * valid, valid
     sure(pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type))
     offsets = lists.offsets.to_numpy()
     lengths = np.diff(offsets).astype(np.int64)
-    sure(there is None or not lengths[~there].any())
-    return lists.values.slice(offsets[0], offsets[-1] - offsets[0]), lengths, there
+    sure(valid is None or not lengths[~valid].any())
+    return lists.values.slice(offsets[0], offsets[-1] - offsets[0]), lengths, valid
 
 
 def _fields(struct: pa.Array) -> dict[str, pa.Array]:
@@ -160,26 +160,26 @@ def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None],
         if values is None or values.null_count == n:
             target[:] = field.default
             continue
-        there = None
+        valid = None
         if field.width > 1:
-            values, there = _fixed_lists(values, field.width)
+            values, valid = _fixed_lists(values, field.width)
         elif values.null_count:
-            there = pc.is_valid(values).to_numpy(zero_copy_only=False)
+            valid = pc.is_valid(values).to_numpy(zero_copy_only=False)
             values = values.drop_null()
         sure(not values.null_count)
         plain = _numbers(values, field, schema).reshape(-1, field.width)
-        if there is None:
+        if valid is None:
             target[:] = plain
         else:
-            target[~there] = field.default
-            target[there] = plain
+            target[~valid] = field.default
+            target[valid] = plain
     if dtype.kind == "f":
         out += dtype.type(0)  # -0.0 becomes 0.0
     return out
 
 
 def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
-    """The value to store for each one. Raises NotSure unless all are in the field's range."""
+    """The values to store. Raises NotSure unless all are in the field's range."""
     values = as_type(values, field_type(field, schema), len(values))
     if pa.types.is_string(values.type):
         found = pc.index_in(values, pa.array(["", "none", *(schema.vocabularies[field.vocab].names or ())]))
@@ -194,10 +194,10 @@ def _numbers(values: pa.Array, field: Field, schema: Schema) -> NDArray[Any]:
 
 
 def _fixed_lists(lists: pa.Array, width: int) -> tuple[pa.Array, NDArray[np.bool_] | None]:
-    """Values of lists that must all have `width` items, and which rows have a list (None: all)."""
-    items, lengths, there = items_of(lists)
-    sure(bool((lengths == (width if there is None else np.where(there, width, 0))).all()))
-    return items, there
+    """Items of lists that must all have `width` items, and which rows have a list (None: all)."""
+    items, lengths, valid = items_of(lists)
+    sure(bool((lengths == (width if valid is None else np.where(valid, width, 0))).all()))
+    return items, valid
 
 
 def _float32s(values: pa.Array | None, default: float, n: int) -> NDArray[np.float64]:
@@ -230,15 +230,15 @@ def _action_sets(values: pa.Array | None, n: int) -> NDArray[np.uint16]:
     """Ten booleans a row -> bits; 0 where missing."""
     if values is None or values.null_count == n:
         return np.zeros(n, np.uint16)
-    flags, there = _fixed_lists(values, NUM_ACTIONS)
+    flags, valid = _fixed_lists(values, NUM_ACTIONS)
     flags = as_type(flags, pa.bool_(), len(flags))
     sure(not flags.null_count)
     bits = pack_actions(flags.to_numpy(zero_copy_only=False).reshape(-1, NUM_ACTIONS))
     sure(bool(bits.all()))
-    if there is None:
+    if valid is None:
         return bits
     out = np.zeros(n, np.uint16)
-    out[there] = bits
+    out[valid] = bits
     return out
 
 
@@ -249,10 +249,10 @@ def _labels(step: Mapping[str, pa.Array | None], n: int) -> dict[str, NDArray[An
     kinds, targets = (as_type(step[name], pa.int64(), n) for name in ("action_type", "action_target"))
     observed_N = label_N == LABELS.index("observed")
     if kinds.null_count or targets.null_count:
-        there_N = pc.and_(pc.is_valid(kinds), pc.is_valid(targets)).to_numpy(zero_copy_only=False)
-        sure(bool((there_N | ~observed_N).all()))
+        valid_N = pc.and_(pc.is_valid(kinds), pc.is_valid(targets)).to_numpy(zero_copy_only=False)
+        sure(bool((valid_N | ~observed_N).all()))
         kind_N, target_N = (pc.fill_null(values, 0).to_numpy() for values in (kinds, targets))
-        kind_N, target_N = np.where(there_N, kind_N, 0), np.where(there_N, target_N, 0)
+        kind_N, target_N = np.where(valid_N, kind_N, 0), np.where(valid_N, target_N, 0)
     else:
         kind_N, target_N = kinds.to_numpy(), targets.to_numpy()
     sure(bool(((kind_N == 0) | (kind_N == 1)).all()))

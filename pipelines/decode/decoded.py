@@ -1,4 +1,4 @@
-"""What decoding gives, whichever reader did it: rows, trajectories, and bad lines.
+"""The result of decoding, the same for every reader: rows, trajectories, and bad lines.
 
     N rows   T trajectories
 """
@@ -36,13 +36,13 @@ class Decoded:
     """Rows and trajectories of some lines, in the order of the lines."""
 
     rows: dict[str, NDArray[Any]]
-    """By contract.rows.row_dtypes; `trajectory` counts from 0 within these lines."""
+    """Columns as in contract.rows.row_dtypes; `trajectory` counts from 0 within these lines."""
     trajectories: pa.Table
-    """TRAJECTORY_SCHEMA: one row each."""
+    """One row per trajectory, as in TRAJECTORY_SCHEMA."""
     unknown: Counter[str]
-    """Unknown keys ("$.steps[].mood") -> values other than null."""
+    """Unknown key ("$.steps[].mood") -> number of values other than null."""
     present: Counter[str]
-    """Observation fields -> values other than null."""
+    """Observation field -> number of values other than null."""
 
 
 TRAJECTORY_SCHEMA = pa.schema([
@@ -61,7 +61,7 @@ def finish(rows: Mapping[str, Any], counts_T: NDArray[np.int64], keys: Mapping[s
     Args:
         rows: the other columns by name, `reward` as float64.
         counts_T: rows of each trajectory.
-        keys: TRAJECTORY_KEYS by name; where `total_reward` is null, the sum of the rewards takes its place.
+        keys: TRAJECTORY_KEYS by name; a null `total_reward` is replaced by the sum of the rewards.
         lines: line numbers of the trajectories in their block.
         schema: what the observations hold.
     """
@@ -72,8 +72,8 @@ def finish(rows: Mapping[str, Any], counts_T: NDArray[np.int64], keys: Mapping[s
         totals_T[place] = math.fsum(reward_N[first_T[place]: first_T[place] + counts_T[place]])
     trajectory_N = np.repeat(np.arange(len(counts_T)), counts_T)
     return_N = np.repeat(totals_T, counts_T)
-    # Trajectories with a reward before the last step; one by one, because the rounding of a running sum over all of
-    # them would depend on their neighbours.
+    # Trajectories with a reward before the last step: one by one, since the rounding of a running sum over all of them
+    # would depend on their neighbours.
     for place in np.unique(trajectory_N[:-1][(reward_N[:-1] != 0) & (trajectory_N[1:] == trajectory_N[:-1])]):
         own = slice(first_T[place], first_T[place] + counts_T[place])
         return_N[own] -= np.cumsum(reward_N[own]) - reward_N[own]
@@ -89,16 +89,16 @@ def finish(rows: Mapping[str, Any], counts_T: NDArray[np.int64], keys: Mapping[s
             .reshape(n, *shape) for name, (dtype, shape) in row_dtypes(schema).items()}, trajectories
 
 
-def concat(pieces: list[Decoded], schema: Schema) -> Decoded:
-    """Several texts' worth, one after the other."""
-    if len(pieces) == 1:
-        return pieces[0]
+def concat(decoded: list[Decoded], schema: Schema) -> Decoded:
+    """Join the results for consecutive texts."""
+    if len(decoded) == 1:
+        return decoded[0]
     offset, shifted = 0, []
-    for piece in pieces:
-        shifted.append(piece.rows["trajectory"] + np.uint32(offset))
-        offset += piece.trajectories.num_rows
-    rows = {name: np.concatenate([piece.rows[name] for piece in pieces]) for name in row_dtypes(schema)}
+    for each in decoded:
+        shifted.append(each.rows["trajectory"] + np.uint32(offset))
+        offset += each.trajectories.num_rows
+    rows = {name: np.concatenate([each.rows[name] for each in decoded]) for name in row_dtypes(schema)}
     return Decoded({**rows, "trajectory": np.concatenate(shifted)},
-                   pa.concat_tables([piece.trajectories for piece in pieces]),
-                   sum((piece.unknown for piece in pieces), Counter()),
-                   sum((piece.present for piece in pieces), Counter()))
+                   pa.concat_tables([each.trajectories for each in decoded]),
+                   sum((each.unknown for each in decoded), Counter()),
+                   sum((each.present for each in decoded), Counter()))

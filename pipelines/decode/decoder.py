@@ -1,9 +1,9 @@
-"""Text -> rows: a fast reader where it is sure, the exact reader for the rest; and which fast reader that is.
+"""Text -> rows: by a fast reader where its result is certain, by the exact reader for the rest.
 
-There are two fast readers. The scanner (scan/, compiled by Numba) goes over the bytes once, knowing the schema. Arrow's
-JSON reader takes any text with the schema's types. Both are held to the exact reader (poke_bc.contract.trajectory):
-what they cannot vouch for goes through that one, which accepts it or says what is wrong. Rows are the same whichever
-way they went, so a job may begin with Arrow and change over when the scanner has been compiled.
+There are two fast readers: the scanner (scan/, compiled by Numba), which knows the schema and reads the bytes once, and
+Arrow's JSON reader. The exact reader (poke_bc.contract.trajectory) defines what both must return: lines that they
+cannot vouch for go to it, and it accepts each or reports what is wrong. Every reader returns the same rows, so a job
+may begin with Arrow and switch when the scanner has been compiled.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from pipelines.decode.text import Text
 from poke_bc.contract.schema import Schema
 
 WORTH_LOADING = 64 << 20
-"""Bytes of text from which on loading the scanner pays, which takes half a second."""
+"""Bytes of text from which loading the scanner pays off: it takes half a second."""
 WORTH_COMPILING = 1 << 30
-"""Bytes of text for each process from which on compiling pays: Arrow reads about as many meanwhile."""
+"""Bytes of text per process from which compiling pays off: Arrow reads about this much in the time."""
 
 _WORTH_ADVICE = 256 << 20
 _EXACT_BYTES = 64 << 10  # a doubtful text of at most this size is not halved again
@@ -46,14 +46,14 @@ Scan = Callable[[bytes, int, int, Schema], tuple[Decoded, list[Bad]] | None]
 
 
 class Decoder:
-    """Arrow at first, the scanner from when its compiled code is there. Nothing ever waits for the compiler.
+    """Uses Arrow until the scanner's compiled code is available. Nothing waits for the compiler.
 
-    The process that owns a decoder calls `update` between tasks, and sends copies of it along with tasks. A copy knows
-    which reader its owner had reached; it loads compiled code, and never compiles any.
+    The process that owns a decoder calls `update` between tasks, and sends copies of it along with tasks. A copy uses
+    the reader that its owner had switched to; it loads compiled code, and never compiles.
 
     Args:
         expected: bytes of text to decode; None if unknown.
-        processes: how many share the work.
+        processes: number of processes that decode.
 
     The environment variable POKE_BC_DECODER forces a reader: "arrow", or "scanner", for which the first update waits.
     """
@@ -61,7 +61,7 @@ class Decoder:
     def __init__(self, expected: int | None = 0, processes: int = 1) -> None:
         self.scanning = False
         self.advice: str | None = None
-        """What the user can do about a scanner that does not work, or is not compiled yet."""
+        """What the user can do if the scanner does not work, or is not compiled yet."""
         self._expected, self._processes = expected, processes
         self._size = 0
         self._folder = Path()
@@ -71,19 +71,15 @@ class Decoder:
 
     @property
     def name(self) -> str:
-        """Which reader decoded the text so far: "arrow", "scanner", or "arrow, then scanner"."""
+        """The reader that decoded the text so far: "arrow", "scanner", or "arrow, then scanner"."""
         return "arrow" if not self.scanning else "arrow, then scanner" if self._loaded_at else "scanner"
 
     def decode(self, text: Text, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
-        """As the function `decode`, with the reader reached by now."""
+        """Like the function `decode`, with the current reader."""
         return decode(text, schema, scan=_scanner(self._folder) if self.scanning else None)
 
     def update(self, read: int = 0) -> None:
-        """Load the scanner if that pays and it is compiled; start to compile it if that pays.
-
-        Args:
-            read: bytes of text decoded by now.
-        """
+        """Load the scanner, or start compiling it, if that pays off; `read` is the bytes of text decoded so far."""
         wanted = os.environ.get("POKE_BC_DECODER")
         size = sys.maxsize if wanted == "scanner" else read if self._expected is None else self._expected
         self._size = size
@@ -104,12 +100,12 @@ class Decoder:
                 return
             _, messages = self._compiler.communicate()
             if not self._load(read):
-                self._give_up((messages.decode(errors="replace").splitlines() or ["the compiler was ended"])[-1])
-        except (ImportError, OSError, RuntimeError) as error:  # the last: nobody has a home
+                self._give_up((messages.decode(errors="replace").splitlines() or ["the compiler was killed"])[-1])
+        except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: no home folder
             self._give_up(str(error))
 
     def _load(self, read: int) -> bool:
-        """Load compiled code if there is any, and remove it if it is damaged. Raises ImportError without Numba."""
+        """Load compiled code if it exists, and remove it if it is damaged. Raises ImportError without Numba."""
         if not self._folder.exists():
             return False
         try:
@@ -123,30 +119,30 @@ class Decoder:
         return True
 
     def _start_compiler(self) -> subprocess.Popen[bytes]:
-        """Start to compile in a process of its own, which ends with this one. Raises OSError."""
+        """Start compiling in another process, which ends with this one. Raises OSError."""
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = tempfile.mkdtemp(prefix="compiling-", dir=self._folder.parent)
-        except OSError:  # nothing can be kept there, so it is made for this run alone
+        except OSError:  # the cache is not writable: compile for this run only
             temporary = tempfile.mkdtemp(prefix="poke-bc-")
             self._folder = Path(f"{temporary}-scan")
             self._temporary.append(self._folder)
         self._temporary.append(Path(temporary))
-        # Not multiprocessing, which would run the caller's main module again. In a session of its own, so that Ctrl-C
-        # is left to this process: `close` ends the other.
+        # Not multiprocessing, which would run the caller's main module again. A new session, so that Ctrl-C reaches
+        # only this process, whose `close` ends the other.
         return subprocess.Popen([sys.executable, "-c", _COMPILE, temporary, str(self._folder), *sys.path],
                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                 start_new_session=True)
 
     def _give_up(self, reason: str) -> None:
-        self.advice = ("text was read with Arrow, because the scanner, which is several times as fast, does not work "
+        self.advice = ("text was read with Arrow, because the scanner, which is several times faster, does not work "
                        f"here ({reason}); pip install --upgrade numba may help")
 
     def close(self) -> None:
-        """End the compiler if it is still at work, since nothing may outlive the command."""
+        """End the compiler if it is still running, since no process may outlive the command."""
         if not self.scanning and not self.advice and self._size >= _WORTH_ADVICE and is_wanted():
             self.advice = ("text was read with Arrow, since the scanner is not compiled yet; POKE_BC_DECODER=scanner "
-                           "makes a run compile it first, in ten seconds, and later runs are several times as fast")
+                           "compiles it first, in ten seconds, which makes this and later runs several times faster")
         if self._compiler is not None:
             with self._compiler:
                 self._compiler.kill()
@@ -160,17 +156,17 @@ class Decoder:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies in other processes know."""
+        """The state of copies in other processes."""
         return {"scanning": self.scanning, "_folder": self._folder}
 
 
 def is_wanted() -> bool:
-    """Whether the scanner may be used at all."""
+    """Whether the environment allows the scanner."""
     return os.environ.get("POKE_BC_DECODER") != "arrow" and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 def is_compiled() -> bool:
-    """Whether the scanner may be used, and compiled code is there."""
+    """Whether the scanner may be used and is already compiled."""
     try:
         return is_wanted() and compiled_folder().exists()
     except (ImportError, RuntimeError):
@@ -178,11 +174,11 @@ def is_compiled() -> bool:
 
 
 def describe() -> str:
-    """Which reader a large text would get on this machine, in words."""
+    """The reader that a large text would get on this machine, for `poke-bc info`."""
     if not is_wanted():
-        return "arrow: POKE_BC_DECODER or NUMBA_DISABLE_JIT says so"
+        return "arrow: selected by POKE_BC_DECODER or NUMBA_DISABLE_JIT"
     try:
-        import numba  # noqa: F401 - whether it works
+        import numba  # noqa: F401 - does it work?
 
         return "scanner" if compiled_folder().exists() else "scanner, once it is compiled: arrow until then"
     except (ImportError, RuntimeError) as error:
@@ -191,27 +187,27 @@ def describe() -> str:
 
 @cache
 def _scanner(folder: Path) -> Scan | None:
-    """The scanner, with the compiled code in a folder; None where that does not work."""
+    """The scanner, with the compiled code in a folder; None if that does not work."""
     try:
         load(folder)
         from pipelines.decode.scan.scanner import scan
-    except Exception:  # removed or damaged meanwhile: the other reader does as well
+    except Exception:  # removed or damaged in the meantime: Arrow gives the same rows
         return None
     return scan
 
 
 def decode(text: Text, schema: Schema, *, scan: Scan | None = None) -> tuple[Decoded, Iterator[Bad]]:
-    """All good lines as rows, and the bad ones in order (as many as there are lines, where the file is something else).
+    """All good lines as rows, and the bad ones in order.
 
     Args:
         text: whole lines.
         schema: what the observations hold.
-        scan: the scanner; None: Arrow reads.
+        scan: the scanner; None: use Arrow.
     """
     scanned = scan(text.data, 0, text.byte, schema) if scan is not None else None
     if scanned is None:
-        pieces, bad = _decode_halving(text.data, 0, text.byte, schema)
-        scanned = concat(pieces, schema), bad
+        parsed, bad = _decode_halving(text.data, 0, text.byte, schema)
+        scanned = concat(parsed, schema), bad
     decoded, bad = scanned
     if text.long_line is not None:
         bad.append(Bad(text.lines - 1, text.long_line, "$", "longer than a block of 8 MiB"))
@@ -219,7 +215,7 @@ def decode(text: Text, schema: Schema, *, scan: Scan | None = None) -> tuple[Dec
 
 
 def _decode_halving(data: bytes, line: int, byte: int, schema: Schema) -> tuple[list[Decoded], list[Bad]]:
-    """Through Arrow; a doubtful text is halved until it is small enough for the exact reader."""
+    """Decode with Arrow; a doubtful text is halved until it is small enough for the exact reader."""
     with contextlib.suppress(NotSure):
         return [decode_with_arrow(data, line, schema)], []
     middle = data.find(b"\n", len(data) // 2) + 1

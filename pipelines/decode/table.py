@@ -1,7 +1,7 @@
-"""Rows of an Arrow table, as Parquet files hold them -> decisions: all at once where that is sure, else one by one.
+"""Rows of an Arrow table, as from Parquet -> decisions: vectorised where the result is certain, else one by one.
 
-A row is to a table what a line is to a text: the same checks find what is wrong with it, and other rows are not
-affected. A null is a missing key. Unknown columns are only counted, so they may hold anything.
+A row of a table is checked like a line of text: a bad row does not affect others. A null is a missing key. Unknown
+columns are only counted, so they may hold anything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.decode.exact import decode_each
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, BadLine, check_trajectory
 
-_EXACT_ROWS = 8  # up to so many doubtful rows are not halved again
+_EXACT_ROWS = 8  # up to this many doubtful rows are not halved again
 
 
 def decode_batch(batch: pa.RecordBatch, line: int, schema: Schema) -> tuple[list[Decoded], list[Bad]]:
@@ -45,14 +45,14 @@ def _decode(batch: pa.RecordBatch, line: int, schema: Schema) -> tuple[list[Deco
 
 
 def row_of(batch: pa.RecordBatch, number: int, fields: Collection[str] | None) -> dict[str, Any]:
-    """One row in Python's types; unknown keys are True where they have a value.
+    """One row as Python values; unknown keys are True where they have a value.
 
     Args:
         batch: rows of a table.
         number: which row, from 0.
         fields: known keys of an observation; None: all.
 
-    Raises BadLine where a value has no type in Python.
+    Raises BadLine if a value has no Python equivalent.
     """
     known: _Known = {**dict.fromkeys(TRAJECTORY_KEYS), "steps": {
         **dict.fromkeys(STEP_TYPES), "observation": None if fields is None else dict.fromkeys(fields)}}
@@ -65,7 +65,7 @@ _Known = Mapping[str, "_Known | None"]
 
 
 def _python(values: pa.Array, path: str, known: _Known | None) -> list[Any]:
-    """Values in Python's types; of structs, and lists of them, only `known` keys (None: all)."""
+    """Arrow values as Python values; of structs, and lists of them, only `known` keys (None: all)."""
     kind = values.type
     if known is not None and pa.types.is_struct(kind):
         names = [each.name for each in kind]
@@ -89,7 +89,7 @@ _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def _with_text_dates(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Dates and timestamps of the column `date` as ISO text: 2024-01-02, or 2024-01-02 03:04:00Z."""
+    """Convert dates and timestamps in the column `date` to ISO text: 2024-01-02, or 2024-01-02 03:04:00Z."""
     place = batch.schema.get_field_index("date")
     if place < 0 or not (pa.types.is_date(batch.column(place).type) or pa.types.is_timestamp(batch.column(place).type)):
         return batch

@@ -2,9 +2,9 @@
 
     inputs.py       which files a job reads
     streams.py      files and pipes, plain or compressed, opened as one kind of stream
-    prefetch.py     a thread that makes the next tasks while one is being done
-    task_size.py    how much work goes into one task
-    executor.py     what runs tasks: the seam where an engine for many machines plugs in
-    processes.py    the executor of one machine
+    prefetch.py     a thread that makes the next tasks while the current one runs
+    task_size.py    the size of a task
+    executor.py     the interface of what runs tasks, where an engine for many machines plugs in
+    processes.py    the executor for one machine
     store.py        finished parts with their receipts, so that an interrupted job can resume
 """

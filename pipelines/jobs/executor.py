@@ -10,15 +10,15 @@ R = TypeVar("R")
 
 
 class Executor(Protocol):
-    """Runs tasks wherever it likes; the results come back in the order of the tasks.
+    """Runs tasks on any number of workers and returns the results in the order of the tasks.
 
-    A job and its tasks are picklable, and whoever runs a task sees the job's store and its input files under the same
-    names. A task may run more than once (its worker died): it then finds its own finished part, or makes it again with
-    the same bytes. `str(task)` names it in errors.
+    A job and its tasks are picklable, and every worker sees the job's store and its input files under the same names.
+    If a worker dies, its task runs again: it then finds its own finished part, or makes it again with the same bytes.
+    `str(task)` names the task in errors.
     """
 
     def run_in_order(self, job: Callable[[int, T], R], tasks: Iterable[T]) -> Generator[R]:
-        """`job(number, task)` for each task, in order; so are errors, of tasks and of the iterable alike.
+        """Results of `job(number, task)` in order. Errors, of tasks and of the iterable, are raised in order too.
 
         Tasks are taken as they are needed. Closing the generator leaves no task running.
         """

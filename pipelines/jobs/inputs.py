@@ -13,7 +13,7 @@ from poke_bc.contract.errors import InputError
 
 STDIN = "-"
 _OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
-"""JSON that preprocess and split write: never an input of a folder that also holds shards."""
+"""JSON that preprocess and split write, which is never an input even in a folder of inputs."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class InputKind:
     name: str
     """For messages: "JSONL or Parquet"."""
     compressible: tuple[str, ...]
-    """Endings that may be followed by .gz or .zst."""
+    """File endings that may be followed by .gz or .zst."""
     plain: tuple[str, ...] = ()
-    """Further endings."""
+    """Other file endings."""
     recursive: bool = False
     """Whether folders within a folder are searched too."""
 
@@ -36,7 +36,7 @@ class InputKind:
 
     @property
     def hint(self) -> str:
-        """Which files to give."""
+        """A hint that names the files to give."""
         return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
 
 
@@ -46,7 +46,7 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
     Args:
         inputs: files, pipes, folders, globs, or "-".
         kind: which files of a folder count.
-        output: skipped where a folder or a glob finds it.
+        output: skipped if a folder or a glob contains it.
 
     Raises InputError naming what is missing, unreadable or empty.
     """
@@ -95,12 +95,12 @@ def _is_store(name: str) -> bool:
 
 
 def is_same_file(name: str | Path, other: Path | None) -> bool:
-    """Whether both names lead to one file that exists."""
+    """Whether both names refer to the same existing file."""
     return other is not None and other.exists() and Path(name).exists() and Path(name).samefile(other)
 
 
 def check_readable(name: str) -> None:
-    """Raises InputError where a file cannot be opened: now rather than hours later."""
+    """Raises InputError if a file cannot be opened, at the start rather than hours later."""
     try:
         with open(name, "rb"):
             pass

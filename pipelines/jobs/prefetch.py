@@ -13,8 +13,8 @@ T = TypeVar("T")
 def prefetch(items: Generator[T], depth: int = 2) -> Generator[T]:
     """The same items in the same order, up to `depth` of them made before they are needed.
 
-    What `items` raises is raised here, after the items before it. Closing this closes `items` and waits until the
-    item being made is done, so it is not for sources that may block, such as pipes.
+    An error from `items` is raised after the items before it. Closing the generator closes `items` and waits for the
+    item being made, so it must not be used for sources that may block, such as pipes.
     """
     made: queue.SimpleQueue[tuple[T] | BaseException | None] = queue.SimpleQueue()
     room, closed = threading.Semaphore(depth - 1), threading.Event()

@@ -1,4 +1,4 @@
-"""The executor of one machine: tasks spread over processes, with bounded memory.
+"""The executor for one machine: tasks spread over processes, with bounded memory.
 
 Processes are spawned: forking after Arrow or Polars started their threads deadlocks.
 """
@@ -27,14 +27,14 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ATTEMPTS = 3
-"""A task whose process dies so often is an error."""
+"""A task whose process dies this many times is an error."""
 _DELAY = 1.0
-_UNDERWAY = 2  # tasks of a process: one it runs, one that waits; with more, the end is waited for where tasks are long
-_MOST_RESULTS = 4  # a worker, waiting for the result of an earlier task
+_UNDERWAY = 2  # tasks per process: one running, one queued; with more, one process may finish long after the others
+_MOST_RESULTS = 4  # per worker, waiting for the result of an earlier task
 
 
 def nothing() -> None:
-    """The default of what a process loads."""
+    """The default `load`."""
 
 
 class _Attempt(Generic[R]):
@@ -52,7 +52,7 @@ class _Attempt(Generic[R]):
 
 
 class _Process:
-    """One further process: a pool of its own, since a pool breaks as a whole when a process of it dies."""
+    """One worker process, in a separate pool because a pool breaks as a whole when one of its processes dies."""
 
     def __init__(self, load: Callable[[], object]) -> None:
         self._load = load
@@ -60,7 +60,7 @@ class _Process:
         self._start()
 
     def _start(self) -> None:
-        """Ctrl-C is handled by the process that started this one, which does not see it even while it starts."""
+        """Start the process with Ctrl-C blocked from the first moment: its parent handles it."""
         resource_tracker.ensure_running()  # starting it later would unblock the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -72,16 +72,16 @@ class _Process:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def has_room(self) -> bool:
-        """Whether it may soon have nothing to do."""
+        """Whether it should be given another task."""
         while self._underway and self._underway[0][0].future.done():
             if self._underway[0][0].lost:
                 self.restart()
             else:
-                self._underway.popleft()[0].task = None  # it may carry data
+                self._underway.popleft()[0].task = None  # frees the data that it may carry
         return len(self._underway) < _UNDERWAY
 
     def submit(self, job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
-        """Run a task here. Tasks run one after the other, in the order in which they are submitted."""
+        """Queue a task. Tasks run one after the other, in the order in which they are submitted."""
         try:
             attempt.future = self._pool.submit(job, attempt.number, attempt.task)
         except BrokenProcessPool:
@@ -91,7 +91,7 @@ class _Process:
         self._underway.append((attempt, job))
 
     def restart(self) -> None:
-        """A new process for the one that died, with the tasks that it has not done. The first of them was running."""
+        """Replace a process that died, and submit its unfinished tasks again. The first of them was running."""
         self._pool.shutdown()  # returns once all of its futures are done
         lost = [(attempt, job) for attempt, job in self._underway if attempt.lost]
         self._underway.clear()
@@ -107,7 +107,7 @@ class _Process:
                 hint="run the same command again, with fewer --workers if memory is short: finished tasks are kept"))
 
     def forget(self) -> None:
-        """The tasks of a run that is over are not tried again."""
+        """Drop the tasks of a run that is over, so that they are not tried again."""
         self._underway.clear()
 
     def stop(self) -> None:
@@ -118,12 +118,12 @@ class _Process:
 
 
 class LocalProcesses:
-    """An executor that uses processes of this machine. This process is one of them, and starts first.
+    """An executor that uses processes on this machine. This process is one of them, and starts first.
 
     Args:
-        count: of processes, which start at once. None: one for each processor, of which the further ones start after
-            a second of work: a small input is done before another process is ready.
-        load: called by each further process before its first task.
+        count: number of processes, which start immediately. None: one for each processor, the others starting after a
+            second of work: a small input is done before another process is ready.
+        load: called by each other process before its first task.
     """
 
     def __init__(self, count: int | None, load: Callable[[], object] = nothing) -> None:
@@ -151,9 +151,9 @@ class LocalProcesses:
             raise
 
     def run_in_order(self, job: Callable[[int, T], R], tasks: Iterable[T]) -> Generator[R]:
-        """See Executor. Whenever each further process has a task waiting, this one runs the next itself.
+        """See Executor. Whenever every other process has a task queued, this one runs the next itself.
 
-        So at most two tasks a worker are in memory, which matters where they carry their data.
+        So at most two tasks per worker are in memory, which matters where they carry their data.
         """
         attempts: deque[_Attempt[R]] = deque()
         try:
@@ -182,7 +182,7 @@ class LocalProcesses:
         return self._others
 
     def _must_wait(self, results: int) -> bool:
-        """Whether too many results wait for an earlier one; never while the others start, which takes a second."""
+        """Whether too many results wait for an earlier one; never while other processes start, which takes a second."""
         return results > _MOST_RESULTS * self.count and any(process.started.done() for process in self._others)
 
 
@@ -199,7 +199,7 @@ def _result(attempt: _Attempt[R]) -> R:
 
 
 def _run(job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
-    """Run a task in this process; its error is raised in its turn, as with any number of workers."""
+    """Run a task in this process; its error is raised in the order of the tasks, as with any number of workers."""
     try:
         attempt.future.set_result(job(attempt.number, attempt.task))
     except Exception as error:
@@ -208,7 +208,7 @@ def _run(job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
 
 
 def _until_one_fails(tasks: Iterable[T], attempts: deque[_Attempt[R]]) -> Iterator[T]:
-    """The tasks; an error in making one comes after the results of those before it."""
+    """The tasks; an error from `tasks` is raised after the results of the tasks before it."""
     try:
         yield from tasks
     except Exception as error:
@@ -217,7 +217,7 @@ def _until_one_fails(tasks: Iterable[T], attempts: deque[_Attempt[R]]) -> Iterat
 
 
 def _begin(load: Callable[[], object]) -> None:
-    """What a further process does first."""
+    """Initialize a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     atexit.register(os._exit, 0)  # nothing is left to do, and tearing down what Numba loaded takes 0.25 s
@@ -226,7 +226,7 @@ def _begin(load: Callable[[], object]) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """Otherwise a process whose parent was killed would wait for tasks for ever."""
+    """Exit when the parent dies: otherwise a process whose parent was killed would wait for tasks forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -235,7 +235,7 @@ def _end_with_the_parent() -> None:
 
 @contextlib.contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Ctrl-C while this is open takes effect when it closes."""
+    """Context in which Ctrl-C is deferred until the end."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is interrupted
         return
@@ -250,10 +250,10 @@ def interrupts_deferred() -> Iterator[None]:
 
 
 def _processors() -> int:
-    """Those that this process may use."""
+    """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _use_one_thread() -> None:
-    """Arrow uses one thread a process: the processes are what runs in parallel."""
+    """Limit Arrow to one thread per process: parallelism comes from the processes."""
     pa.set_cpu_count(1)

@@ -1,14 +1,14 @@
-"""The store of a job: a folder with the part that each finished task left.
+"""The store of a job: a folder with the part of each finished task.
 
-    lock            held by the run that works here
-    plan.json       what the parts depend on besides their input: parts of another plan are discarded
+    lock            held by the run that uses the store
+    plan.json       what the parts depend on other than their input: parts of any other plan are discarded
     000042.part     a finished task: its output (the body), its receipt as JSON, and a footer
-    000042.*        other files of a task, of use only to the run that made them
-    *.job           files of the job as a whole, likewise
+    000042.*        other files of a task, useful only to the run that made them
+    *.job           files of the job as a whole, useful only to the run that made them
 
-The receipt commits a part, and it is at the end of the same file, because creating a file takes as long as a tenth of
-what is done with a block. A part is reused only if its task, its body and its receipt still have the digests they had,
-so nothing here needs fsync: after a crash of the machine some parts are made again.
+The receipt commits a part. It is at the end of the same file because creating another file would take a tenth of the
+time that a block takes. A part is reused only if its task, body and receipt match their recorded digests, so nothing
+here needs fsync: after a crash of the machine, some parts are made again.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from poke_bc.contract.files import TEMPORARY, digest, digest_file, exclusively, 
 STORE_SUFFIX = ".parts"
 _LOCK, _PLAN, _PART = "lock", "plan.json", ".part"
 _OURS = re.compile(rf"\d{{6,}}\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TEMPORARY)}.*")
-"""What a run puts into its store; nothing else there is touched."""
+"""Names of the files that a run writes to its store; others are never touched."""
 _FOOTER = struct.Struct("<QQQQ")  # size and xxh3 of the body, size and xxh3 of the receipt
 
 
 class Receipt(Protocol):
-    """A msgspec.Struct that says what a part was made from and what is in it."""
+    """A msgspec.Struct that records what a part was made from and what is in it."""
 
     @property
     def trajectories(self) -> int:
-        """How many are in the part: without any, it is not worth keeping."""
+        """Number of trajectories in the part; a part without any is not worth keeping."""
 
 
 R = TypeVar("R", bound=Receipt)
 
 
 class PartWriter:
-    """A part in the making. Without `commit` it counts as missing."""
+    """Writes one part, which counts as missing until `commit`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._xxh3 = file, xxhash.xxh3_64()
@@ -56,13 +56,13 @@ class PartWriter:
         """Bytes of the body so far."""
 
     def write(self, data: Any) -> None:
-        """Append to the body: anything with the buffer protocol, one byte an item."""
+        """Append to the body: any buffer of bytes."""
         self._file.write(data)
         self._xxh3.update(data)
         self.size += memoryview(data).nbytes
 
     def commit(self, receipt: Receipt) -> None:
-        """Finish the part."""
+        """Finish the part by appending its receipt."""
         text = msgspec.json.encode(receipt)
         self._file.write(text)
         self._file.write(_FOOTER.pack(self.size, self._xxh3.intdigest(), len(text), xxhash.xxh3_64_intdigest(text)))
@@ -70,7 +70,7 @@ class PartWriter:
 
 @dataclass(frozen=True)
 class PartStore(Generic[R]):
-    """The parts of one plan, by the number of their task. Picklable: tasks in other processes use it too."""
+    """The parts of one plan, by task number. Picklable, for tasks in other processes."""
 
     folder: Path
     receipt_type: type[R]
@@ -85,17 +85,17 @@ class PartStore(Generic[R]):
 
     @contextlib.contextmanager
     def create(self, number: int) -> Iterator[PartWriter]:
-        """A new part, in place of an earlier one."""
+        """A new part, which replaces an earlier one."""
         with open(self.path(number), "wb") as file:
             yield PartWriter(file)
 
     def find(self, number: int) -> R | None:
-        """The receipt of a part; None where it is missing or damaged. The body is not checked."""
+        """The receipt of a part; None if it is missing or damaged. The body is not checked."""
         found = self._receipt(self.path(number))
         return found[0] if found else None
 
     def reuse(self, number: int, same: Callable[[R], bool]) -> R | None:
-        """The receipt of a part, if `same` accepts it and the body is what it was."""
+        """The receipt of a part, if `same` accepts it and the body matches its digest; else None."""
         path = self.path(number)
         found = self._receipt(path)
         if found is None or not same(found[0]):
@@ -104,7 +104,7 @@ class PartStore(Generic[R]):
         return receipt if int(digest_file(path, size), 16) == xxh3 else None
 
     def body(self, number: int) -> bytes:
-        """The body of a finished part. Raises ShardError where it was damaged since."""
+        """The body of a finished part. Raises ShardError if it has been damaged since."""
         path = self.path(number)
         found = self._receipt(path)
         if found is not None:
@@ -112,7 +112,7 @@ class PartStore(Generic[R]):
                 body = file.read(found[1])
             if xxhash.xxh3_64_intdigest(body) == found[2]:
                 return body
-        raise ShardError(f"{path}: damaged while this ran", hint="run the same command again")
+        raise ShardError(f"{path}: damaged during this run", hint="run the same command again")
 
     def finished(self) -> Iterator[R]:
         """Receipts of all finished parts."""
@@ -121,7 +121,7 @@ class PartStore(Generic[R]):
                 yield found[0]
 
     def _receipt(self, path: Path) -> tuple[R, int, int] | None:
-        """The receipt, and size and digest of the body."""
+        """The receipt, and the size and digest of the body."""
         try:
             with open(path, "rb") as file:
                 end = file.seek(-_FOOTER.size, 2)
@@ -137,7 +137,7 @@ class PartStore(Generic[R]):
             return None
 
     def follow(self, plan: dict[str, Any]) -> None:
-        """Discard the parts of another plan, and what a run that was killed left besides parts."""
+        """Discard the parts of any other plan, and the other files that a killed run left."""
         path = self.folder / _PLAN
         try:
             same = json.loads(path.read_bytes()) == plan
@@ -148,7 +148,7 @@ class PartStore(Generic[R]):
             write_json(path, plan)
 
     def remove(self) -> None:
-        """Remove the folder, unless something in it is not of a job."""
+        """Remove the folder, unless it contains files that no job wrote."""
         self._clear(keep=lambda _: False)
         with contextlib.suppress(OSError):
             self.folder.rmdir()
@@ -163,11 +163,11 @@ class PartStore(Generic[R]):
 def open_store(folder: Path, receipt_type: type[R], output: Path, failed: type[PokeBCError]) -> Iterator[PartStore[R]]:
     """The store in `folder`, which only one run may use at a time; removed at the end.
 
-    Of a run that ends early finished parts are kept, if they hold any trajectory.
+    If the run ends early, finished parts are kept, unless they hold no trajectory at all.
 
     Args:
-        folder: made if it is missing, with its parents.
-        receipt_type: of the parts.
+        folder: created if it is missing, with its parents.
+        receipt_type: type of the parts' receipts.
         output: what the job writes, for messages.
         failed: raised for errors of the file system, such as a full disk.
 
@@ -199,7 +199,7 @@ def open_store(folder: Path, receipt_type: type[R], output: Path, failed: type[P
 
 
 def code_digest(*modules: str) -> str:
-    """Digest of the code and data of some packages or modules: parts that other code made are not reused."""
+    """Digest of the files of packages and modules: parts made by other code are not reused."""
     files: list[tuple[str, Path]] = []
     for module in modules:
         spec = importlib.util.find_spec(module)

@@ -1,6 +1,6 @@
 """Streams of bytes: files, pipes and standard input, compressed or not, all opened as io.BufferedReader.
 
-Compressed files may hold several frames (zstd) or members (gzip) after each other: together they are one text.
+Compressed files may consist of several frames (zstd) or members (gzip), which are joined.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Stream = io.BufferedReader
 
 
 class Source(io.RawIOBase):
-    """A file as it lies on disk; counts what was read of it, and gives its first bytes back."""
+    """A file as it is on disk, which counts the bytes read and detects compression by the first ones."""
 
     def __init__(self, file: io.RawIOBase | Any) -> None:
         self._file = file
@@ -47,7 +47,7 @@ class Source(io.RawIOBase):
 
 
 class _Unpacking(io.RawIOBase):
-    """Arrow's decompression as a Python stream. Arrow goes on with the next frame where one ends."""
+    """Arrow's decompression as a Python stream. At the end of a frame, Arrow continues with the next one."""
 
     def __init__(self, source: Source, compression: str) -> None:
         self._stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), compression)
@@ -65,8 +65,7 @@ class _Unpacking(io.RawIOBase):
 def open_stream(name: str) -> Iterator[tuple[Stream, Source]]:
     """The decompressed bytes of a file, a pipe or standard input ("-"), and the source they come from.
 
-    The first bytes show how it is compressed. Where that is damaged, reading raises OSError, EOFError or
-    pa.ArrowException.
+    Compression is detected by the first bytes. Reading damaged files raises OSError, EOFError or pa.ArrowException.
     """
     with contextlib.ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb", buffering=0))

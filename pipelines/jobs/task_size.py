@@ -1,9 +1,9 @@
-"""How much work goes into one task.
+"""The size of a task.
 
 A task should take between some hundred milliseconds and a second: each leaves a file and a receipt, and millions of
 battles should not leave hundreds of thousands of them. Yet a small input must still make enough tasks for all workers.
-So tasks grow with their place in the input and with nothing else: what a task covers depends neither on the number of
-workers nor on what is appended to the input later.
+So the size of a task grows with its place in the input and depends on nothing else: neither on the number of workers
+nor on data appended to the input later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _SAME_SIZE = 64
 
 
 def units_per_task(unit: int, most: int) -> int:
-    """Units of work in the task that begins with number `unit`: a power of two up to `most`.
+    """Number of units in the task that begins with number `unit`: a power of two up to `most`.
 
     >>> [units_per_task(unit, 16) for unit in (0, 63, 64, 128, 256, 512, 1_000_000)]
     [1, 1, 2, 4, 8, 16, 16]

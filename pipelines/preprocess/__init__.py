@@ -3,9 +3,10 @@
     tasks.py            the blocks of all inputs, gathered into tasks
     text_blocks.py      newline-aligned blocks of text          parquet_blocks.py   row groups of Parquet files
     detect_schema.py    which schema the observations have
-    parts.py            what becomes of a task: rows, trajectories and quarantined lines in a part
+    parts.py            a task -> a part: rows, trajectories and quarantined lines
+    tally.py            counts of rows, labels, keys and quarantined lines
     totals.py           sums over all parts
-    shard_writer.py     parts -> shards, battles whole
+    shard_writer.py     parts -> shards, never splitting a battle
     preprocess_job.py   the job: plan, run, commit
 """
 

@@ -1,4 +1,4 @@
-"""Which schema the input has, judged by its first trajectories."""
+"""Detects the schema of the input from its first trajectories."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from pipelines.preprocess.tasks import Content, Task
+from pipelines.preprocess.tasks import BlockData, Task
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.schema import SHIPPED, Schema, load_schema
 
 
 def choose_schema(wanted: str | Path, tasks: Iterator[Task]) -> tuple[Schema, Iterator[Task]]:
-    """The schema to read with, and all tasks again. Raises SchemaError where no field of it is in the first blocks.
+    """The schema to read with, and all tasks. Raises SchemaError if the first tasks have none of its fields.
 
     Args:
         wanted: "auto", a shipped schema's name, or a TOML file.
-        tasks: of the input; up to two are taken to look at the first observations that can be read.
+        tasks: tasks of the input; up to two are read, up to the first observations that can be parsed.
     """
     taken: list[Task] = []
     keys: set[str] = set()
@@ -38,11 +38,11 @@ def choose_schema(wanted: str | Path, tasks: Iterator[Task]) -> tuple[Schema, It
     return schema, tasks
 
 
-def _observation_keys(content: Content) -> set[str]:
+def _observation_keys(data: BlockData) -> set[str]:
     """Keys with a value in the first ten observations that can be read."""
     keys: set[str] = set()
     read = 0
-    for trajectory in content.first():
+    for trajectory in data.first():
         with contextlib.suppress(KeyError, IndexError, TypeError):
             if isinstance(observation := trajectory["steps"][0]["observation"], dict):
                 keys |= {key for key, value in observation.items() if value is not None}

@@ -1,7 +1,7 @@
-"""Parquet files of trajectories, one a row: their checks and their blocks.
+"""Parquet files of trajectories, one per row: their checks and their blocks.
 
-A block is one or more whole row groups, read by whoever needs it; or a slice of a large row group, which can only be
-read from its start and is carried along. Which rows make a block depends on the file alone.
+A block is one or more whole row groups, read by the process that decodes them; or a slice of a large row group, which
+can only be read from its start, so the block carries its data. The division into blocks depends on the file alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from poke_bc.contract.trajectory import BadLine
 
 _MAGIC = (b"PAR1", b"PARE")  # PARE: with an encrypted footer
 _LARGE = 32
-"""A row group of more blocks than this is cut: it would take one process too long, and too much memory."""
+"""A row group larger than this many blocks is sliced: it would take one process too long, and too much memory."""
 _CHUNK = 1 << 20
 
 
@@ -40,7 +40,7 @@ def is_parquet(name: str) -> bool:
 
 
 def check_parquet(name: str) -> None:
-    """Raises InputError where the footer of a file does not describe trajectories: now rather than hours later."""
+    """Raises InputError if a file's footer does not describe trajectories, at the start rather than hours later."""
     columns = _open(name).schema_arrow
     if twice := _name_twice(columns):
         raise InputError(f"{name}: two columns are named {twice}", hint="rename or drop one of them")
@@ -65,7 +65,7 @@ def _unreadable(name: str, error: Exception) -> InputError:
 
 
 def _name_twice(columns: pa.Schema) -> str | None:
-    """The path of two columns with one name, among those that are read."""
+    """The path of a column name that occurs twice, among the columns that are read."""
     def of(fields: list[pa.Field], path: str) -> str | None:
         names = [field.name for field in fields]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -84,7 +84,7 @@ def _name_twice(columns: pa.Schema) -> str | None:
 
 @dataclass(frozen=True)
 class TableRows:
-    """Consecutive rows of row groups, read when they are needed."""
+    """Consecutive rows of row groups, read when needed."""
 
     name: str
     groups: tuple[int, ...]
@@ -93,27 +93,27 @@ class TableRows:
     at_once: int
     """Rows decoded together, so that memory stays bounded."""
     size: int
-    """Their bytes in the file: of a slice, its fraction of the row group's."""
+    """Their bytes in the file; for a slice, its fraction of the row group's bytes."""
     digest: str
-    """Digest of those bytes, of the footer, and of which rows these are."""
+    """Digest of those bytes, of the footer, and of the range of rows."""
     carried: bytes | None = None
-    """The rows themselves, as an Arrow stream."""
+    """For a slice, the rows themselves as an Arrow stream."""
     byte: None = None
     """Rows of a table have no offset."""
 
     def decode(self, schema: Schema) -> tuple[Decoded, Iterator[Bad]]:
-        """The valid rows, and the invalid ones in order. Raises InputError where the file is damaged."""
-        pieces: list[Decoded] = []
+        """The valid rows, and the invalid ones in order. Raises InputError if the file is damaged."""
+        decoded: list[Decoded] = []
         bad: list[Bad] = []
         line = 0
         for batch in self._batches():
             good, refused = decode_batch(batch.slice(0, self.lines - line), line, schema)
-            pieces += good
+            decoded += good
             bad += refused
             line += batch.num_rows
             if line >= self.lines:
                 break
-        return concat(pieces, schema), iter(bad)
+        return concat(decoded, schema), iter(bad)
 
     def until(self, line: int) -> TableRows:
         """The rows up to and including number `line`, counted from 0."""
@@ -121,7 +121,7 @@ class TableRows:
                        digest=digest(f"{self.digest} until {line}".encode()))
 
     def first(self) -> Iterator[dict[str, Any]]:
-        """The first rows that can be read, in Python's types."""
+        """The first rows that can be read, as Python values."""
         batch = next(self._batches())
         for number in range(min(batch.num_rows, SAMPLED_LINES)):
             with contextlib.suppress(BadLine):
@@ -144,12 +144,12 @@ class TableBlock:
     lines: int
     at_once: int
     progress: int
-    """Bytes of the file that are done once this block is."""
+    """Bytes of the file that are done after this block."""
     slice: TableRows | None = None
-    """Carried along where the block is a slice of one row group."""
+    """The rows, if the block is a slice of a row group."""
 
     def where(self, last: TableBlock) -> str:
-        """For messages: from this block to `last`."""
+        """The range from this block to `last`, for messages."""
         return f"{self.name}, row groups {self.groups[0]:,} to {last.groups[-1]:,}"
 
     def read(self) -> TableRows:
@@ -164,12 +164,12 @@ def parquet_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TableBlock]:
     """All blocks of one file in order. Raises InputError.
 
     Args:
-        name: of the file.
-        size: of a block: bytes of values, each counted as at least eight.
+        name: name of the file.
+        size: size of a block in bytes of values, each counted as at least eight.
     """
     file = _open(name).metadata
     index = done = 0
-    for groups, values in _together(file, size):
+    for groups, values in _grouped(file, size):
         lines = sum(file.row_group(group).num_rows for group in groups)
         at_once = max(1, lines * size // values)
         if values <= _LARGE * size:
@@ -190,15 +190,15 @@ def parquet_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TableBlock]:
 
 
 def _pack(batch: pa.RecordBatch) -> bytes:
-    """As it travels between processes, see PackedText."""
+    """Compress rows for the way between processes, see PackedText."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
         stream.write_batch(batch)
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _together(file: pq.FileMetaData, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Row groups that fill a block together, or one that is larger; with the bytes of their values."""
+def _grouped(file: pq.FileMetaData, size: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Row groups that together fill a block, or a single larger one; and the bytes of their values."""
     groups: tuple[int, ...] = ()
     filled = 0
     for number in range(file.num_row_groups):
@@ -216,7 +216,7 @@ def _together(file: pq.FileMetaData, size: int) -> Iterator[tuple[tuple[int, ...
 
 
 def _read(name: str, groups: tuple[int, ...], rows: int) -> Iterator[pa.RecordBatch]:
-    """Batches of up to `rows` rows. None spans two row groups: nested dictionaries cannot be read across them."""
+    """Batches of up to `rows` rows, within one row group each: nested dictionaries cannot be read across row groups."""
     file = _open(name)
     try:
         for group in groups:
@@ -238,7 +238,7 @@ def _ranges(file: pq.FileMetaData, groups: tuple[int, ...]) -> Iterator[tuple[in
 
 
 def _stored(name: str, groups: tuple[int, ...]) -> tuple[int, str]:
-    """Bytes of row groups in the file, and a digest of them and of the footer, which describes them."""
+    """Size of row groups in the file, and a digest of their bytes and of the footer, which describes them."""
     state, size = xxhash.xxh3_64(), 0
     metadata = _open(name).metadata
     try:
@@ -248,9 +248,9 @@ def _stored(name: str, groups: tuple[int, ...]) -> tuple[int, str]:
             for offset, left in [*_ranges(metadata, groups), (end - length, length)]:
                 file.seek(offset)
                 size += left
-                while left and (piece := file.read(min(left, _CHUNK))):
-                    state.update(piece)
-                    left -= len(piece)
+                while left and (chunk := file.read(min(left, _CHUNK))):
+                    state.update(chunk)
+                    left -= len(chunk)
     except (OSError, ValueError) as error:
         raise _unreadable(name, error) from None
     return size - length, state.hexdigest()

@@ -1,7 +1,7 @@
-"""What becomes of a task of preprocess: a part whose body holds for each block
+"""The parts of preprocess. The body of a part holds for each block of its task:
 
     rows     the columns of contract.rows one after the other, raw
-    table    a line for each trajectory, Arrow IPC; both are missing where the block has no trajectory
+    table    one row per trajectory, Arrow IPC; a block without trajectories has neither rows nor table
     bad      quarantined lines, JSONL
 """
 
@@ -21,7 +21,7 @@ from pipelines.decode import Bad, Decoder
 from pipelines.jobs.store import PartStore, PartWriter
 from pipelines.preprocess.parquet_blocks import TableRows
 from pipelines.preprocess.tally import Tally, most_common, tally_rows
-from pipelines.preprocess.tasks import Content, Task
+from pipelines.preprocess.tasks import BlockData, Task
 from poke_bc.contract.rows import row_bytes, row_dtypes
 from poke_bc.contract.schema import Schema
 
@@ -32,11 +32,11 @@ class BlockReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """One block of a part."""
 
     byte: int | None
-    """Where the block begins in its input, from which the offsets of quarantined lines are counted."""
+    """Offset of the block in its input; None for tables."""
     size: int
     lines: int
     xxh3: str
-    """Digest of what the block held."""
+    """Digest of the block's input."""
     rows: int
     trajectories: int
     table_bytes: int
@@ -47,15 +47,15 @@ class PreprocessReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """A part of preprocess."""
 
     source: int
-    """Place of the input."""
+    """Index of the input."""
     index: int
-    """Of the first block in it."""
+    """Index of the first block within the input."""
     blocks: tuple[BlockReceipt, ...]
     tally: Tally
 
     @property
     def trajectories(self) -> int:
-        """Of all blocks."""
+        """Number of trajectories in all blocks."""
         return self.tally.trajectories
 
 
@@ -72,22 +72,22 @@ class DecodeJob:
         kept = self.store.reuse(number, lambda receipt: _is_of(receipt, task))
         return kept or self.make(number, task, (block.read() for block in task.blocks)), task.progress
 
-    def make(self, number: int, task: Task, contents: Iterable[Content]) -> PreprocessReceipt:
-        """The part of a task, whatever was there before."""
+    def make(self, number: int, task: Task, contents: Iterable[BlockData]) -> PreprocessReceipt:
+        """Make the part of a task from what its blocks hold, replacing an earlier part."""
         tally, blocks, line = Tally(), [], 0
         with self.store.create(number) as part:
-            for content in contents:
-                blocks.append(self._add_block(part, content, line, tally))
-                line += content.lines
+            for data in contents:
+                blocks.append(self._add_block(part, data, line, tally))
+                line += data.lines
             tally.unknown = most_common(tally.unknown)
             receipt = PreprocessReceipt(source=task.source, index=task.index, blocks=tuple(blocks), tally=tally)
             part.commit(receipt)
         return receipt
 
-    def _add_block(self, part: PartWriter, content: Content, line: int, tally: Tally) -> BlockReceipt:
-        """Decode one block; `line`: how many lines of the part come before it."""
-        decoded, bad = (content.decode(self.schema) if isinstance(content, TableRows)
-                        else self.decoder.decode(content, self.schema))
+    def _add_block(self, part: PartWriter, data: BlockData, line: int, tally: Tally) -> BlockReceipt:
+        """Decode one block; `line` is the number of lines before it in the part."""
+        decoded, bad = (data.decode(self.schema) if isinstance(data, TableRows)
+                        else self.decoder.decode(data, self.schema))
         of_block = tally_rows(decoded, self.schema)
         tally.add(of_block)
         rows_end = part.size
@@ -100,12 +100,12 @@ class DecodeJob:
         for each in bad:
             part.write(json.dumps(vars(each) | {"line": line + each.line}).encode() + b"\n")
             tally.add_bad(f"{_INDEX.sub('[]', each.path)}: {each.reason}")
-        return BlockReceipt(byte=content.byte, size=content.size, lines=content.lines, xxh3=content.digest,
+        return BlockReceipt(byte=data.byte, size=data.size, lines=data.lines, xxh3=data.digest,
                             rows=of_block.rows, trajectories=of_block.trajectories,
                             table_bytes=table_end - rows_end, bad_bytes=part.size - table_end)
 
     def cut(self, number: int, task: Task, receipt: PreprocessReceipt, trajectories: int) -> PreprocessReceipt:
-        """The part again, of the lines up to the last of its first so many trajectories."""
+        """Make the part again, ending with the line of the given number of trajectories."""
         totals = list(accumulate(block.trajectories for block in receipt.blocks))
         last = next(place for place, total in enumerate(totals) if total >= trajectories)
         in_last = trajectories - (totals[last - 1] if last else 0)
@@ -115,13 +115,13 @@ class DecodeJob:
         return self.make(number, task, contents)
 
     def offsets(self, receipt: PreprocessReceipt) -> list[int]:
-        """Where each block begins in the body."""
+        """Offset of each block in the body, and the end of the last."""
         row = row_bytes(self.schema)
         sizes = (block.rows * row + block.table_bytes + block.bad_bytes for block in receipt.blocks)
         return list(accumulate(sizes, initial=0))
 
     def read_table(self, number: int, receipt: PreprocessReceipt, place: int) -> pa.Table:
-        """Trajectories of one block of a part, which has some."""
+        """The table of trajectories of one block, which must have some."""
         block = receipt.blocks[place]
         start = self.offsets(receipt)[place] + block.rows * row_bytes(self.schema)
         return pa.ipc.open_stream(pa.BufferReader(self._read(number, start, block.table_bytes))).read_all()
@@ -140,9 +140,9 @@ class DecodeJob:
 
 
 def _is_of(receipt: PreprocessReceipt, task: Task) -> bool:
-    """Whether a part was made from what the blocks of a task hold now."""
-    def same(block: BlockReceipt, content: Content) -> bool:
-        return (block.byte, block.lines, block.xxh3) == (content.byte, content.lines, content.digest)
+    """Whether a part was made from the current data of a task's blocks."""
+    def same(block: BlockReceipt, data: BlockData) -> bool:
+        return (block.byte, block.lines, block.xxh3) == (data.byte, data.lines, data.digest)
 
     return (receipt.source, receipt.index, len(receipt.blocks)) == (task.source, task.index, len(task.blocks)) and all(
         same(block, each.read()) for block, each in zip(receipt.blocks, task.blocks, strict=True))

@@ -1,6 +1,6 @@
 """preprocess: raw trajectories -> a committed data set.
 
-    out/.parts/            finished tasks; a rerun of the same command uses them, and the end removes them
+    out/.parts/            finished tasks, for a rerun of the same command; removed at the end
     out/quarantine.jsonl   lines that are not trajectories: file, line, byte, path, reason
     out/shard-*.arrow      rows
     out/manifest.json      the commit
@@ -40,26 +40,26 @@ from poke_bc.contract.rows import row_bytes
 from poke_bc.version import __version__
 
 STORE = STORE_SUFFIX
-"""Name of the store in the data set's folder."""
+"""Name of the store's folder inside the data set's."""
 QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
 CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.preprocess")
-"""What decides which rows a text becomes."""
+"""Code that determines the rows: a change discards the parts of earlier runs."""
 ProgressCallback = Callable[[str, int, int | None, int], None]
-"""Called with the stage, done, total (None: unknown), and decisions so far. Done and total are bytes while reading, and
-decisions while writing."""
+"""Called with the stage, amount done, total amount (None: unknown), and decisions so far. Amounts are bytes while
+reading and decisions while writing."""
 
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """What a run did."""
+    """The result of a run."""
 
     manifest: Manifest
     seconds: float
     decoder: str
-    """What decoded the text: "arrow", "scanner" or "arrow, then scanner". The rows are the same."""
+    """The reader that decoded the text: "arrow", "scanner" or "arrow, then scanner". The rows are the same."""
     advice: str | None = None
-    """What the user can do about a scanner that does not work."""
+    """What the user can do if the scanner was not used."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -92,16 +92,16 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         inputs: JSONL files (.gz and .zst too), Parquet files, globs, folders, or "-" for standard input.
         out: folder of the data set.
         schema: "auto", a shipped schema's name, or a TOML file.
-        workers: processes; None: one for each processor, once there is enough to do.
-        max_bad: largest fraction of lines that may be quarantined, 0 to 1.
-        limit: only the first so many trajectories.
-        shard_bytes: a shard ends with the first battle that fills this.
-        block_bytes: size of a block of text (of Parquet: of values). The bytes of the data set are promised for the
-            default.
+        workers: number of processes; None: one for each processor, once there is enough to do.
+        max_bad: maximum fraction of lines that may be quarantined, 0 to 1.
+        limit: maximum number of trajectories.
+        shard_bytes: a shard ends with the first battle that reaches this size.
+        block_bytes: size of a block: bytes of text, or of values in Parquet. The bytes of the data set are guaranteed
+            for the default only.
         progress: called after each task and each shard.
 
     Raises:
-        InputError, SchemaError, UsageError, ShardError: nothing half-written is left.
+        InputError, SchemaError, UsageError, ShardError: no incomplete data set is left.
     """
     started = time.monotonic()
     out = Path(out)
@@ -133,13 +133,13 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
 
 
 def _sweep(out: Path) -> None:
-    """Remove temporary files and shards that no manifest names: leavings of a killed run, or of older data."""
+    """Remove temporary files, and shards that the manifest does not name: left by a killed run, or by older data."""
     named: set[str] = set()
     if (out / MANIFEST).exists():
         try:
             entries = Manifest.read(out).shards
         except ShardError:
-            return  # of another version, or damaged: not ours to clean up
+            return  # another version, or damaged: leave it alone
         named = {file.name for entry in entries for file in (entry.rows, entry.trajectories)}
     remove_temporaries(out)
     for path in out.glob("shard-*.arrow"):
@@ -149,11 +149,11 @@ def _sweep(out: Path) -> None:
 
 def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
                shards: ShardWriter, progress: ProgressCallback) -> Totals:
-    """Run every task and hand the parts on; with a limit, the last part is cut after the last trajectory wanted."""
+    """Run the tasks and pass the parts on to `shards`; with a limit, the last part is cut after the last trajectory."""
     sizes = [stored_bytes(name) for name in names]
     total = total_bytes(names)
     before = [0, *accumulate(size or 0 for size in sizes)]
-    underway: deque[Task | None] = deque()  # they may carry data, and only a limit needs them again
+    underway: deque[Task | None] = deque()  # None without a limit, which alone needs them: they may carry data
 
     def remembered() -> Iterator[Task]:
         for task in tasks:
@@ -182,9 +182,9 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
 
 
 def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> None:
-    """Write quarantine.jsonl. Raises InputError if too many lines are in it, or nothing else was read.
+    """Write quarantine.jsonl. Raises InputError if too many lines are bad, or no line is good.
 
-    Where `out` holds a data set, its own quarantine stays until the new one is committed.
+    If `out` already holds a data set, its quarantine.jsonl is kept until the new data set is committed.
     """
     path = _pending_quarantine(job.store) if (out / MANIFEST).exists() else out / QUARANTINE
     bad, good = totals.tally.bad, totals.tally.trajectories
@@ -206,8 +206,8 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
-                         hint=f"see {path} for each line, fix them or raise --max-bad (finished tasks are kept in "
-                              f"{job.store.folder} for that)")
+                         hint=f"see {path} for each line, then fix them or raise --max-bad (finished tasks are kept in "
+                              f"{job.store.folder} for the next run)")
 
 
 def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:

@@ -1,7 +1,7 @@
 """Parts -> shards: consecutive blocks joined column by column, cut only between battles.
 
 A shard is written and hashed in one pass, one column of one block at a time, so memory does not grow with the shard. It
-is fsynced and named after its place and digest: a new generation never overwrites a file that somebody has mapped.
+is fsynced and named after its number and digest, so a new data set never overwrites a file that a process has mapped.
 """
 
 from __future__ import annotations
@@ -34,44 +34,44 @@ class Slice(NamedTuple):
     """Consecutive trajectories of a block, and their rows."""
 
     path: Path
-    """Of the part."""
+    """Path of the part."""
     offset: int
-    """Where the rows of the block begin in it."""
+    """Offset of the block's rows in the part."""
     rows: int
     """Rows of the block."""
     source: int
     first_line: int
     """Number of the block's first line in its input, from 1."""
     first: int
-    """Place in the block of the first trajectory."""
+    """Index of the first trajectory within the block."""
     table: pa.Table
-    """These trajectories: about a fiftieth of the rows' bytes."""
+    """The trajectories: about a fiftieth of the rows' bytes."""
     row_start: int
     row_stop: int
 
 
 class ShardWriter:
-    """Takes parts in order, and writes each shard as soon as it is full; nothing refers to one until a manifest does.
+    """Takes parts in order, and writes each shard as soon as it is full. Shards take effect with the manifest.
 
     A shard ends with the first battle that fills it: consecutive views of one battle stay together.
 
     Args:
-        folder: of the data set.
-        job: that made the parts.
-        shard_rows: rows that fill a shard.
-        threads: shards written at once, while further parts are made: copying, hashing and fsync do not hold the
-            interpreter. 0: each shard is written by the thread that finds it full.
+        folder: folder of the data set.
+        job: the job that made the parts.
+        shard_rows: number of rows that fill a shard.
+        threads: number of threads that write shards while more parts are made: copying, hashing and fsync release the
+            interpreter lock. 0: the calling thread writes them.
     """
 
     def __init__(self, folder: Path, job: DecodeJob, shard_rows: int, threads: int) -> None:
         self._folder, self._job, self._shard_rows = folder, job, shard_rows
         self._pool = ThreadPoolExecutor(threads) if threads else None
         self._most_underway = 2 * threads
-        self._battles: list[NDArray[np.uint64]] = []  # of every trajectory until the end, as are its views: 16 bytes
+        self._battles: list[NDArray[np.uint64]] = []  # with _views, 16 bytes per trajectory, kept until the end
         self._views: list[NDArray[np.uint64]] = []
-        self._slices: list[Slice] = []  # of the shard that is not yet full
+        self._slices: list[Slice] = []  # the current shard, which is not full yet
         self._filled, self._last_battle = 0, None
-        self._shards = self._trajectories = 0  # of full shards
+        self._shards = self._trajectories = 0  # counts of full shards
         self._underway: deque[Future[ShardEntry]] = deque()
         self._entries: list[ShardEntry] = []
 
@@ -83,10 +83,7 @@ class ShardWriter:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
     def add(self, number: int, receipt: PreprocessReceipt, place: PartPlace) -> None:
-        """The next part. Waits while shards are written more slowly than parts are made.
-
-        Raises OSError where an earlier shard could not be written.
-        """
+        """Add the next part; waits if writing has fallen behind. Raises OSError if an earlier shard was not written."""
         while self._underway and (self._underway[0].done() or len(self._underway) > self._most_underway):
             self._entries.append(self._underway.popleft().result())
         path, line = self._job.store.path(number), place.first_line
@@ -119,7 +116,7 @@ class ShardWriter:
         take(len(battle_T))
 
     def _write(self) -> None:
-        """Write the shard that is full."""
+        """Write the current shard and begin another."""
         arguments = self._folder, self._job.schema, self._shards, self._slices, self._trajectories
         if self._pool is not None:
             self._underway.append(self._pool.submit(_write_shard, *arguments))
@@ -131,7 +128,7 @@ class ShardWriter:
         self._slices, self._filled = [], 0
 
     def finish(self, written: Callable[[int], None]) -> tuple[tuple[ShardEntry, ...], int, int]:
-        """Write the last shard and wait for all: the shards in order, different battles, and repeated views.
+        """Write the last shard and wait for all. Returns the shards, and the numbers of battles and of repeated views.
 
         Args:
             written: called with the rows of each shard once it is written, in order.
@@ -164,7 +161,7 @@ def _write_shard(folder: Path, schema: Schema, number: int, slices: Sequence[Sli
 
 def _write_rows(folder: Path, stem: str, schema: Schema, slices: Sequence[Slice], rows: int,
                 first_trajectory: int) -> FileEntry:
-    """One record batch. Arrow is given columns of zeros, which cost no memory, and the file puts the rows there."""
+    """One record batch. Arrow gets columns of zeros, which cost no memory, and _HashedFile writes the rows instead."""
     arrow, layout = arrow_schema(schema), row_dtypes(schema)
     arrays: list[pa.Array] = []
     columns: Columns = {}
@@ -190,7 +187,7 @@ def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory
             wanted = (piece.row_stop - piece.row_start) * width
             data = os.pread(file.fileno(), wanted, piece.offset + piece.rows * before + piece.row_start * width)
         if len(data) < wanted:
-            raise OSError(None, "damaged while this ran", str(piece.path))
+            raise OSError(None, "damaged during this run", str(piece.path))
         if name == "trajectory":
             shift = np.uint32((first_trajectory - piece.first) % (1 << 32))  # the difference may be negative
             yield (np.frombuffer(data, dtype) + shift).view(np.uint8).data
@@ -200,7 +197,7 @@ def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory
 
 
 def _write_trajectories(folder: Path, stem: str, slices: Sequence[Slice]) -> FileEntry:
-    """The table of a shard's trajectories: the keys of contract 1, rows, and where each was read."""
+    """The table of a shard's trajectories: the keys of contract 1, rows, line and source."""
     def table(piece: Slice) -> pa.Table:
         lines = piece.table["line"].to_numpy() + piece.first_line
         sources = np.full(piece.table.num_rows, piece.source, np.uint16)
@@ -214,9 +211,9 @@ def _save(folder: Path, stem: str, ending: str, tables: Sequence[pa.Table], colu
     """An Arrow file, written under a temporary name, fsynced and named after its digest.
 
     Args:
-        folder, stem, ending: where, and the rest of the name.
-        tables: of one schema.
-        columns: address and size of a buffer in them -> what is written in its place.
+        folder, stem, ending: folder, and beginning and ending of the name.
+        tables: tables of one schema.
+        columns: address and size of a buffer in the tables -> the data to write in its place.
     """
     temporary = folder / f"{TEMPORARY}{stem}.{ending}"
     with open(temporary, "wb") as file:
@@ -234,7 +231,7 @@ def _save(folder: Path, stem: str, ending: str, tables: Sequence[pa.Table], colu
 
 
 class _HashedFile:
-    """What Arrow writes to."""
+    """The file that Arrow writes to: replaces columns by their data, and hashes everything."""
 
     closed = False
 
@@ -244,10 +241,10 @@ class _HashedFile:
 
     def write(self, data: bytes | pa.Buffer) -> int:
         column = self._columns.pop((data.address, data.size), None) if isinstance(data, pa.Buffer) else None
-        pieces: Iterable[Any] = [data] if column is None else column
-        for piece in pieces:
-            self._file.write(piece)
-            self.xxh3.update(piece)
+        chunks: Iterable[Any] = [data] if column is None else column
+        for chunk in chunks:
+            self._file.write(chunk)
+            self.xxh3.update(chunk)
         return memoryview(data).nbytes
 
     def tell(self) -> int:

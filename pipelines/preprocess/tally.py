@@ -1,4 +1,4 @@
-"""What is counted in the rows of a block, of a part, and of a whole data set."""
+"""Counts over the rows of a block, of a part, or of a whole data set."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _LONGEST_NAME = 200
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """Counts, which add up."""
+    """Counts, which can be added."""
 
     rows: int = 0
     trajectories: int = 0
     labels: dict[str, int] = {}
     """observed, censored, unlabelled, with_legal -> rows."""
     reasons: dict[str, int] = {}
-    """Why lines were quarantined ("$.steps[].reward: expected a number, got string") -> lines."""
+    """Reason for quarantine ("$.steps[].reward: expected a number, got string") -> lines."""
     unknown: dict[str, int] = {}
     """Keys that the schema does not have -> occurrences."""
     present: dict[str, int] = {}
     """Fields -> rows in which they had a value."""
     largest_ids: dict[str, int] = {}
-    """Vocabulary -> largest id, -1 without rows."""
+    """Vocabulary -> largest id; -1 without rows."""
 
     @property
     def bad(self) -> int:
-        """Quarantined lines."""
+        """Number of quarantined lines."""
         return sum(self.reasons.values())
 
     def add(self, other: Tally) -> None:
-        """Add what was counted in further rows."""
+        """Add the counts of other rows."""
         self.rows += other.rows
         self.trajectories += other.trajectories
         for mine, others in ((self.labels, other.labels), (self.reasons, other.reasons), (self.unknown, other.unknown),
@@ -49,13 +49,13 @@ class Tally(msgspec.Struct, kw_only=True):
             self.largest_ids[name] = max(self.largest_ids.get(name, -1), largest)
 
     def add_bad(self, reason: str) -> None:
-        """Count a quarantined line. Beyond MOST_NAMES different reasons, further ones are counted together."""
+        """Count a quarantined line. Once there are MOST_NAMES reasons, new ones are counted as OTHERS."""
         reason = reason if reason in self.reasons or len(self.reasons) < MOST_NAMES else OTHERS
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
 
 def tally_rows(decoded: Decoded, schema: Schema) -> Tally:
-    """Everything but the reasons."""
+    """All counts except `reasons`."""
     rows, count = decoded.rows, len(decoded.rows["action"])
     observed, censored = int((rows["action"] != NO_LABEL).sum()), int((rows["candidates"] != 0).sum())
     largest = dict.fromkeys(schema.vocabularies, -1)
@@ -70,7 +70,7 @@ def tally_rows(decoded: Decoded, schema: Schema) -> Tally:
 
 
 def most_common(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by name, bounded in size whatever the input holds: long names are cut, rare ones counted together."""
+    """Counts by name, bounded in size for any input: long names are cut, rare ones counted together."""
     short: Counter[str] = Counter()
     for name, count in counts.items():
         short[name[:_LONGEST_NAME].encode(errors="backslashreplace").decode()] += count

@@ -1,4 +1,4 @@
-"""The tasks of preprocess: blocks of text or of Parquet, a few at a time, in the order of the inputs."""
+"""The tasks of preprocess: groups of consecutive blocks of text or Parquet, in the order of the inputs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from poke_bc.contract.errors import InputError
 
 TRAJECTORY_FILES = InputKind("JSONL or Parquet", (".jsonl", ".ndjson", ".json"), (".parquet",))
 BLOCKS_PER_TASK = 16
-"""At most: 128 MiB of text take the scanner a third of a second, Arrow one and a half."""
+"""Maximum: 128 MiB of text take the scanner a third of a second, and Arrow one and a half seconds."""
 _COMPRESSION_RATIO = 25
-"""Converted battles become 20 to 30 times smaller."""
+"""Compression makes converted battles 20 to 30 times smaller."""
 
 Block = TextBlock | TableBlock
-Content = Text | TableRows
-"""What a block holds; lines of text, or rows of a table, which are its lines."""
+BlockData = Text | TableRows
+"""The data of a block: lines of text or rows of a table, both counted as lines."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Task:
     """Consecutive blocks of one input."""
 
     source: int
-    """Place in the list of inputs."""
+    """Index in the list of inputs."""
     blocks: tuple[Block, ...]
 
     @property
     def index(self) -> int:
-        """Of the first block, in its input."""
+        """Index of the first block within the input."""
         return self.blocks[0].index
 
     @property
     def progress(self) -> int:
-        """Bytes of the input on disk that are done once this task is."""
+        """Bytes of the input on disk that are done after this task."""
         return self.blocks[-1].progress
 
     def __str__(self) -> str:
@@ -50,20 +50,19 @@ class Task:
 def tasks_of(inputs: Sequence[str], block_bytes: int) -> Generator[Task]:
     """All tasks of all inputs in order.
 
-    Blocks that cannot be read independently are prefetched where they come from a file, so that decompression overlaps
-    with decoding.
+    Blocks of a file that cannot be read independently are prefetched, so that decompression overlaps with decoding.
     """
     for source, name in enumerate(inputs):
         if is_parquet(name):
-            yield from prefetch(_together(source, parquet_blocks(name, block_bytes)))
+            yield from prefetch(_grouped(source, parquet_blocks(name, block_bytes)))
         elif stored_bytes(name) is not None and not is_plain(name):
-            yield from prefetch(_together(source, text_blocks(name, block_bytes)))
+            yield from prefetch(_grouped(source, text_blocks(name, block_bytes)))
         else:
-            yield from _together(source, text_blocks(name, block_bytes))
+            yield from _grouped(source, text_blocks(name, block_bytes))
 
 
-def _together(source: int, blocks: Iterable[Block]) -> Generator[Task]:
-    """Gather the blocks of one input into tasks."""
+def _grouped(source: int, blocks: Iterable[Block]) -> Generator[Task]:
+    """Group the blocks of one input into tasks."""
     gathered: list[Block] = []
     for block in blocks:
         gathered.append(block)
@@ -75,17 +74,17 @@ def _together(source: int, blocks: Iterable[Block]) -> Generator[Task]:
 
 
 def check_tables(inputs: Sequence[str]) -> None:
-    """Raises InputError where an input is Parquet, but has no trajectories or cannot be read."""
+    """Raises InputError if an input is Parquet that cannot be read or does not hold trajectories."""
     for name in inputs:
         if is_parquet(name):
             check_parquet(name)
         elif name.endswith(tuple(f".parquet{packed}" for packed in COMPRESSION)):
-            raise InputError(f"{name}: compressed Parquet, which cannot be read in pieces",
-                             hint="decompress it; Parquet is compressed inside")
+            raise InputError(f"{name}: compressed Parquet, which cannot be read in blocks",
+                             hint="decompress it; Parquet is compressed internally")
 
 
 def expected_bytes(inputs: Sequence[str]) -> int | None:
-    """An estimate of the text to decode, after decompression; None where an input is a pipe."""
+    """Estimated size of the text to decode, after decompression; None if an input is a pipe."""
     sizes = [stored_bytes(name) for name in inputs]
     if None in sizes:
         return None

@@ -1,6 +1,6 @@
 """Newline-aligned blocks of text: block k holds the lines that start in bytes [k, k + 1) times 8 MiB.
 
-This is a pure function of the text. So plain files are cut without reading what comes before, workers need nothing from
+This is a pure function of the text: plain files are cut without reading what comes before, workers need nothing from
 each other, and the same input gives the same blocks whatever the number of processes.
 """
 
@@ -20,24 +20,24 @@ from pipelines.jobs.streams import compression_of, open_stream
 from poke_bc.contract.errors import InputError
 
 BLOCK_BYTES = 8 << 20
-"""Also the length of the longest line: longer ones are quarantined, so that memory stays bounded."""
+"""Also the maximum length of a line: longer ones are quarantined, so that memory stays bounded."""
 
 
 @dataclass(frozen=True)
 class TextBlock:
-    """Block `index` of a text, read by whoever needs it, or carried along."""
+    """Block `index` of a text, read by the process that decodes it, or carrying its data."""
 
     name: str
     index: int
     size: int
     """Block size in bytes."""
     progress: int
-    """Bytes of the file on disk that are done once this block is."""
+    """Bytes of the file on disk that are done after this block."""
     carried: PackedText | None = None
-    """The text itself, where it can only be read from the start: compressed files and pipes."""
+    """The text itself, for inputs that can only be read from the start: compressed files and pipes."""
 
     def where(self, last: TextBlock) -> str:
-        """For messages: from this block to `last`."""
+        """The range from this block to `last`, for messages."""
         return f"{self.name}, bytes {self.index * self.size:,} to {(last.index + 1) * self.size:,}"
 
     def read(self) -> Text:
@@ -60,8 +60,8 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class PackedText:
-    """A text as it travels between processes. LZ4 makes it fifteen times smaller, and takes a sixth of the time that
-    a pipe takes for the text itself."""
+    """A text compressed for the way between processes: LZ4 makes it 15 times smaller, in a sixth of the time that a
+    pipe takes for the text itself."""
 
     data: bytes
     length: int
@@ -69,7 +69,7 @@ class PackedText:
     long_line: int | None
 
     def unpack(self) -> Text:
-        """The text."""
+        """Decompress the text."""
         data = _lz4().decompress(self.data, self.length, asbytes=True) if self.length else b""
         return Text(data, self.byte, self.long_line)
 
@@ -89,21 +89,21 @@ def _line_start(file: BinaryIO, offset: int, stop: int) -> int | None:
 
 
 def _end_of_block(data: bytes | bytearray, begin: int, end: int, size: int, *, cut_off: bool) -> int:
-    """End of the lines in data[begin:end], without the last line if it is longer than `size` or was not read whole."""
+    """End of the lines in data[begin:end], without the last if it is longer than `size` or was not read to its end."""
     last = max(data.rfind(b"\n", begin, end if cut_off else end - 1) + 1, begin)
     is_long = cut_off or end - last - (data[end - 1:end] == b"\n") > size
     return last if is_long else end
 
 
 def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> PackedText:
-    """The block that `TextBlock.read` reads from a plain file.
+    """The same block that `TextBlock.read` would read from a plain file.
 
     Args:
         window: the bytes [index * size - 1, (index + 2) * size) of the text (from 0 for block 0), or fewer where the
             text ends or the next block has begun.
-        index: of the block.
-        size: of a block.
-        at_end: whether the text ends where the window does.
+        index: index of the block.
+        size: size of a block.
+        at_end: whether the text ends with the window.
     """
     start = max(index * size - 1, 0)
     border = (index + 1) * size - 1 - start  # the next block begins after the first newline from here on
@@ -125,7 +125,7 @@ def is_plain(name: str) -> bool:
 
 
 def text_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TextBlock]:
-    """All blocks of one text in order. Raises InputError where compression is damaged."""
+    """All blocks of one text in order. Raises InputError if it cannot be decompressed."""
     total = stored_bytes(name) or 0
     if is_plain(name):
         for index in range(-(-total // size)):
@@ -138,9 +138,9 @@ def text_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TextBlock]:
                 start = max(index * size - 1, 0)
                 wanted, border = (index + 2) * size - start, (index + 1) * size - 1 - start
                 while len(window) < wanted and not at_end and window.find(b"\n", border) < 0:
-                    piece = stream.read(min(wanted - len(window), 1 << 20))
-                    at_end = not piece
-                    window += piece
+                    chunk = stream.read(min(wanted - len(window), 1 << 20))
+                    at_end = not chunk
+                    window += chunk
                 if len(window) <= (index > 0):  # only the byte before the block is left
                     return
                 packed = _pack_block(window, index, size, at_end=at_end)

@@ -1,4 +1,4 @@
-"""What is known of all parts together."""
+"""Totals over all parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from poke_bc.contract.schema import Schema
 
 
 class PartPlace(NamedTuple):
-    """Where the lines of a part are in the input."""
+    """Where the lines of a part are in the input, and how many are bad."""
 
     source: int
     first_line: int
@@ -23,11 +23,7 @@ class PartPlace(NamedTuple):
 
 
 class Totals:
-    """Parts in order, their counts, and the inputs that they cover.
-
-    Args:
-        inputs: their names.
-    """
+    """Parts in order, their counts, and the named inputs that they cover."""
 
     def __init__(self, inputs: Sequence[str]) -> None:
         self.inputs = inputs

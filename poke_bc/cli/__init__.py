@@ -1,7 +1,7 @@
 """The command line: thin commands that parse, call one function and print. Heavy imports happen inside them.
 
-Results go to stdout (JSON with --json), progress and messages to stderr. A user's mistake ends in two lines and exit
-code 2, Ctrl-C in 130.
+Results go to stdout (JSON with --json), progress and messages to stderr. A user's mistake is reported in two lines with
+exit code 2; Ctrl-C exits with 130.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from poke_bc.cli.errors import ErrorReportingGroup
 from poke_bc.cli.runs import evaluate, train
 from poke_bc.version import __version__
 
-# A waiting OpenMP thread that spins takes its core from the thread it waits for wherever cores are few or busy: beside
-# one busy process, steps with two threads were 10 times as slow; with sleeping threads they were not.
+# Where cores are few or busy, a waiting OpenMP thread that spins takes the core of the thread it waits for: next to one
+# busy process, steps with two threads were 10 times as slow; with sleeping threads they were not.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(name="poke-bc", cls=ErrorReportingGroup, no_args_is_help=True, add_completion=False,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def inspect(
     path: Annotated[Path, typer.Argument(help="Raw file, folder of shards, or run.")] = SHARDS,
     schema: Annotated[str, typer.Option(help="For raw files: auto, basic, singles, or a TOML file.")] = "auto",
-    leaks: Annotated[bool, typer.Option("--leaks", help="Check singles shards: do the own move slots reveal which "
-                                                        "moves are used later?")] = False,
+    leaks: Annotated[bool, typer.Option("--leaks", help="Check singles shards: do a player's own move slots reveal "
+                                                        "which moves are used later?")] = False,
     against: Annotated[Path | None, typer.Option(help="With --leaks: shards to compare with, ideally of the same "
                                                       "battles converted with requests.")] = None,
     as_json: Json = False,
@@ -34,7 +34,7 @@ def inspect(
         report = check_leaks(path, against)
         return print_json(report.to_dict()) if as_json else show(render_leaks(report))
     if against is not None:
-        raise UsageError("--against works only together with --leaks", hint=f"--leaks --against {against}")
+        raise UsageError("--against requires --leaks", hint=f"--leaks --against {against}")
     from poke_bc.inspect import render
 
     with progress_bar("decisions", quiet=quiet) as progress:
@@ -43,9 +43,9 @@ def inspect(
 
 
 def inspect_any(path: Path, schema: str = "auto", progress: Progress = lambda *_: None) -> Inspection:
-    """Inspect shards, a run, or a raw file: that one as the shards which preprocess makes of it.
+    """Inspect shards, a run, or a raw file, which is preprocessed into temporary shards with `schema` and `progress`.
 
-    `schema` and `progress` are for raw files. Raises UsageError for anything else, and what the readers raise.
+    Raises UsageError for anything else, and what the readers raise.
     """
     from poke_bc.inspect import inspect_run, inspect_shards
 

@@ -19,7 +19,8 @@ def convert(
                                                     ".gz, .zst); files, folders, globs, or - for stdin.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
-    min_rating: Annotated[int | None, typer.Option(help="Only battles with both ratings at least this.")] = None,
+    min_rating: Annotated[int | None, typer.Option(help="Only battles in which both players have at least this "
+                                                        "rating.")] = None,
     workers: Workers = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep user names instead of replacing them with "
                                                                   "pseudonyms.")] = False,
@@ -63,13 +64,13 @@ def preprocess(
     out: Annotated[Path, typer.Option(help="Folder to write the shards to.")] = SHARDS,
     schema: Annotated[str, typer.Option(help="auto, basic, singles, or a TOML file.")] = "auto",
     workers: Workers = None,
-    max_bad: Annotated[float, typer.Option(min=0, max=1, help="Largest fraction of lines that may be bad.")] = 0.001,
+    max_bad: Annotated[float, typer.Option(min=0, max=1, help="Maximum fraction of invalid lines.")] = 0.001,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N trajectories.")] = None,
     shard_mb: Annotated[int, typer.Option(min=1, help="Size of a full shard in MiB.")] = 256,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn raw trajectories into columnar shards, once, before training."""
+    """Turn raw trajectories into columnar shards for training."""
     from pipelines.preprocess import preprocess as run
 
     with progress_bar("decisions", quiet=quiet) as progress:

@@ -1,4 +1,4 @@
-"""How commands fail: a user's mistake in two lines with exit code 2, Ctrl-C with 130."""
+"""How commands fail: a user's mistake is reported in two lines with exit code 2; Ctrl-C exits with 130."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poke_bc.contract.errors import PokeBCError
 
 
 class ErrorReportingGroup(TyperGroup):
-    """The group of all commands; a traceback gets through only for bugs."""
+    """The group of all commands; only bugs end in a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command and turn its errors into messages and exit codes."""

@@ -1,4 +1,4 @@
-"""Options, tables and the progress bar that commands have in common."""
+"""Options, tables and the progress bar that commands share."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress
 
 
 def print_json(value: Any) -> None:
-    """Print a result for machines."""
+    """Print a result as JSON."""
     print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def show(renderable: RenderableType) -> None:
-    """Print tables. A file or pipe has no width, so there they are not folded at 80 columns."""
+    """Print tables, 120 columns wide in a file or pipe, where rich would assume 80."""
     from rich.console import Console
 
     console = Console()

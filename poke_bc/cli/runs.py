@@ -59,17 +59,18 @@ def train(
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run, a checkpoint or a policy.")],
-    shards: Annotated[Path | None, typer.Option(help="Shards to judge on.  [default: those it was trained on]")] = None,
-    split: Annotated[str, typer.Option(help="val, test or train; all for other shards as a whole.")] = "val",
+    shards: Annotated[Path | None, typer.Option(
+        help="Shards to evaluate on.  [default: those it was trained on]")] = None,
+    split: Annotated[str, typer.Option(help="val, test or train; or all, for shards it was not trained on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")] = "best",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Judge a policy on held-out decisions, next to no-learning baselines."""
-    from poke_bc.evaluate import evaluate as judge
+    """Evaluate a policy on held-out decisions, compared with no-learning baselines."""
+    from poke_bc.evaluate import evaluate as score
     from poke_bc.evaluate import render
 
-    result = judge(run, shards, split, device=device, checkpoint=checkpoint)
+    result = score(run, shards, split, device=device, checkpoint=checkpoint)
     if as_json:
         return print_json(result)
     show(render(result))

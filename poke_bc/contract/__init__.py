@@ -1,4 +1,4 @@
-"""The ground floor: definitions and formats that everything else relies on. Imports nothing above it.
+"""Definitions and formats that everything else relies on. Imports nothing else of the project.
 
     errors.py      every error that a user can cause
     actions.py     the ten actions, and sets of them as bits

@@ -16,13 +16,13 @@ MOVE_SLOTS = 4
 TEAM_SLOTS = 6
 NUM_ACTIONS = MOVE_SLOTS + TEAM_SLOTS
 NO_LABEL = -1
-"""Value of the `action` column where the choice was not seen."""
+"""Value of the `action` column where the choice was not observed."""
 
 ALL_ACTIONS = (1 << NUM_ACTIONS) - 1
 ACTION_NAMES = (*(f"move {slot}" for slot in range(MOVE_SLOTS)), *(f"switch {slot}" for slot in range(TEAM_SLOTS)))
 
 LABELS = ("observed", "censored", "none")
-"""How much of a choice was seen: the action itself, only the actions it may have been, or nothing."""
+"""How much of a choice was observed: the action itself, only the actions it may have been, or nothing."""
 
 GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
 """What was activated together with a move; the `gimmick` column holds the index."""
@@ -30,13 +30,13 @@ GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
 _POWERS_A = (1 << np.arange(NUM_ACTIONS)).astype(np.uint16)
 
 
-def pack_actions(open_NA: NDArray[np.bool_]) -> NDArray[np.uint16]:
+def pack_actions(actions_NA: NDArray[np.bool_]) -> NDArray[np.uint16]:
     """Booleans [N, 10] -> bits [N].
 
     >>> pack_actions(np.eye(10, dtype=bool)[[0, 9]]).tolist()
     [1, 512]
     """
-    packed: NDArray[np.uint16] = (open_NA.astype(np.uint16) * _POWERS_A).sum(axis=1, dtype=np.uint16)
+    packed: NDArray[np.uint16] = (actions_NA.astype(np.uint16) * _POWERS_A).sum(axis=1, dtype=np.uint16)
     return packed
 
 

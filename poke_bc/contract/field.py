@@ -33,7 +33,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     high: float = 1.0
     """Inclusive range of each value; anything outside makes the line bad."""
     scale: float | None = None
-    """The value that the network sees as 1.0; None: `high`."""
+    """The value that the network's input represents as 1.0; None: `high`."""
     unit: str = ""
     vocab: str = ""
     """Name of a category field's vocabulary."""
@@ -45,7 +45,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise ValueError(f"kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if self.is_category != bool(self.vocab):
             raise ValueError("a category needs `vocab`, and other kinds must not have it")
         if not self.low <= self.default <= self.high or not self.low < self.high:
@@ -61,7 +61,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("gens must be [first, last] generation, as in [6, 9]")
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the TOML file, with every key written out except `gens` where it is None."""
+        """Every key as in the TOML file; `gens` is omitted if it is None."""
         row: dict[str, Any] = msgspec.to_builtins(self)
         if self.gens is None:
             del row["gens"]
@@ -69,7 +69,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def is_category(self) -> bool:
-        """Whether it belongs to the category matrix; all other kinds belong to the number matrix."""
+        """Whether it is part of the category matrix; all other kinds are part of the number matrix."""
         return self.kind == CATEGORY
 
     def check(self, value: Any, path: str) -> float:

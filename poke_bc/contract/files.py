@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside `path` that readers ignore."""
+    """A name in the folder of `path` that readers ignore."""
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
 
 
@@ -85,7 +85,7 @@ def digest(data: bytes | memoryview) -> str:
 
 
 def digest_file(path: Path, size: int | None = None) -> str:
-    """xxh3 (64 bits) of a file as 16 hex digits, as `xxhsum -H3` prints it; with `size`, of its first bytes only."""
+    """xxh3 (64 bits) of a file, or of its first `size` bytes, as 16 hex digits, as `xxhsum -H3` prints it."""
     state, left = xxhash.xxh3_64(), sys.maxsize if size is None else size
     with open(path, "rb") as file:
         while chunk := file.read(min(_CHUNK, left)):
@@ -110,13 +110,13 @@ def read_checksummed(path: Path, as_type: type[T], error: type[PokeBCError], *, 
     """Read a file of `checksummed` JSON and convert it to `as_type`.
 
     Args:
-        path: of the file.
-        as_type: a struct or dataclass; keys that it does not have are ignored.
+        path: the file to read.
+        as_type: a struct or dataclass; keys without a field are ignored.
         error: raised when the file is damaged, of another version, or cannot be read.
         version: the key that holds the format version, and the version expected there.
         hint: how to replace a damaged file.
 
-    Raises FileNotFoundError and NotADirectoryError where there is no such file.
+    Raises FileNotFoundError or NotADirectoryError if the file does not exist.
     """
     key, expected = version
     try:

@@ -55,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What was read and what became of it."""
+    """Counts of what was read, kept and quarantined."""
 
     battles: int = 0
     trajectories: int = 0
@@ -77,7 +77,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """What a manifest is read into; its other keys are derived from these."""
+    """The keys of a manifest that are read; all others are derived from them."""
 
     producer: str
     schema: dict[str, Any]
@@ -100,7 +100,7 @@ class Manifest:
     producer: str
     """Version of poke-bc that wrote it."""
     limit: int | None = None
-    """The `limit` of preprocess."""
+    """The `limit` that preprocess was run with."""
 
     @property
     def legal_masks(self) -> str:
@@ -128,12 +128,12 @@ class Manifest:
         }
 
     def write(self, folder: Path) -> None:
-        """Commit the data set: from now on `folder` is one."""
+        """Commit the data set: readers accept `folder` once this file exists."""
         write_json(folder / MANIFEST, checksummed(self._to_dict()))
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises ShardError if there is none, or if it is damaged or of another format version."""
+        """Raises ShardError if the manifest is missing, damaged or of another format version."""
         path = folder / MANIFEST
         hint = f"write the shards again: poke-bc preprocess RAW.jsonl --out {folder}"
         try:

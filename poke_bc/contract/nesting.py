@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 DEEPEST = 64
-"""Most brackets open at once; a trajectory needs five."""
+"""Maximum nesting depth; a trajectory needs five."""
 
 _SKELETON = b'{}[]NI"\\'
 _NOT_SKELETON = bytes(set(range(256)) - set(_SKELETON))
@@ -35,7 +35,7 @@ def skeleton(text: bytes) -> bytes:
 
 
 def nesting(skeleton: bytes) -> int:
-    """Most brackets open at once in a skeleton.
+    """Maximum nesting depth of a skeleton.
 
     >>> nesting(b"{[{}{}]}")
     3

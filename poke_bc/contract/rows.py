@@ -40,7 +40,7 @@ SCALARS = {
 """Scalar columns and their dtypes, in file order."""
 
 MAX_STEPS = 1 << 16
-"""Most steps of a trajectory: `step` is a uint16."""
+"""Maximum number of steps in a trajectory: `step` is a uint16."""
 
 
 def row_dtypes(schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:

@@ -25,7 +25,7 @@ it. A schema is data, a TOML file: `basic` and `singles` ship in `schemas/`, and
 
     [vocabulary]
     species = ["bulbasaur", "ivysaur"]   # JSON holds names; without a vocabulary it holds ids
-    move = "moves.txt"                   # a text file beside the TOML file, one name per line
+    move = "moves.txt"                   # a text file next to the TOML file, one name per line
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Schema:
         return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the TOML file, with the names of vocabularies that are files."""
+        """As in the TOML file, but with the names themselves where a vocabulary is a file."""
         return {
             "name": self.name,
             "version": self.version,
@@ -174,7 +174,7 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
     Args:
         table: name, version, field, vocabulary.
         where: how error messages refer to the table.
-        folder: of the files that vocabularies name; without it they must be lists.
+        folder: where vocabulary files are; without it, vocabularies must be lists.
     """
     hint = "docs/schema.md lists the keys that a schema and its fields may have"
     try:

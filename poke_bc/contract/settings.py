@@ -1,4 +1,4 @@
-"""Settings: tables whose values are checked against the types of their fields, whoever makes them.
+"""Settings: tables whose values are always checked against the types of their fields.
 
 A table is a frozen, keyword-only class with a line of doc under each field; the types include the ranges:
 
@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], where: str = "") -> Self:
-        """From names and values. Raises UsageError for unknown names too; `where` begins its message."""
+        """Build from names and values. Raises UsageError for unknown names too; `where` begins its message."""
         for name in values:
             if name not in cls.__struct_fields__:
                 raise UsageError(f"{where}unknown setting {name!r}", hint=nearest(name, cls.names()))
@@ -60,17 +60,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def names(cls) -> list[str]:
-        """All settings, those of tables inside with a dot."""
-        inside = [f"{field.name}.{name}" for field in msgspec.structs.fields(cls)
+        """All settings; those of nested tables as "table.name"."""
+        nested = [f"{field.name}.{name}" for field in msgspec.structs.fields(cls)
                   if isinstance(field.default, Settings) for name in field.default.names()]
-        return [*cls.__struct_fields__, *inside]
+        return [*cls.__struct_fields__, *nested]
 
     def to_dict(self) -> dict[str, Any]:
-        """As in TOML: paths as text, tables as dicts; what is None is left out."""
+        """As in TOML: paths as text, tables as dicts; settings that are None are omitted."""
         return _without_none(msgspec.to_builtins(self, enc_hook=str))
 
     def flat(self) -> dict[str, Any]:
-        """The same with a dot instead of tables inside: {"lr": 0.002, "policy.width": 256}."""
+        """Like `to_dict`, with nested tables flattened: {"lr": 0.002, "policy.width": 256}."""
         flat: dict[str, Any] = {}
         for name, value in self.to_dict().items():
             flat |= {f"{name}.{key}": item for key, item in value.items()} if isinstance(value, dict) else {name: value}
@@ -84,14 +84,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A hint for a name that is not known; the part after a dot counts as well."""
+    """A hint for an unknown name; what follows a dot is also compared on its own."""
     spellings = {known_name.rpartition(".")[2]: known_name for known_name in known} | {each: each for each in known}
     near = difflib.get_close_matches(name, spellings, 1)
     return f"did you mean {spellings[near[0]]!r}?" if near else f"one of: {', '.join(known)}"
 
 
 def _convert(kind: type, value: Any) -> Any:
-    """For msgspec: the types it does not know."""
+    """msgspec's hook for types that it does not know."""
     if kind is Path and isinstance(value, str | Path):
         return Path(value)
     raise ValueError(f"expected {kind.__name__}, got {type(value).__name__}")

@@ -1,6 +1,6 @@
 """Contract 4: which battle is in which split.
 
-`split.json` is written beside the manifest and says how the split was made; `split.bin` holds one byte per
+`split.json` is written next to the manifest and says how the split was made; `split.bin` holds one byte per
 trajectory, in manifest order. Rows are never copied.
 
 The split of a battle follows from a hash of (seed, battle), so both views of a battle share a split, in shards and
@@ -21,15 +21,15 @@ from poke_bc.contract.files import atomic_write, checksummed, digest, read_check
 SPLIT = "split.json"
 SPLIT_FILE = "split.bin"
 SPLIT_NAMES = ("train", "val", "test", "left_out")
-"""The byte of a trajectory is an index into this. `left_out` occurs in splits by player: the other player's view of a
-battle that belongs to a later split."""
+"""A trajectory's byte in split.bin is an index into this. `left_out` occurs in splits by player: the other player's
+view of a battle that belongs to a later split."""
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
 SPLIT_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How a split was made, and what is in it."""
+    """How a split was made, and its counts."""
 
     by: str
     seed: int
@@ -55,7 +55,7 @@ def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
 
     Args:
         folder: where the shards are.
-        identity: `Manifest.identity`; a split of other shards is refused.
+        identity: `Manifest.identity`; a split made for other shards is refused.
 
     Raises ShardError.
     """

@@ -31,7 +31,7 @@ TRAJECTORY_KEYS: dict[str, type] = {
     "format": str, "gen": int, "rating": float, "opponent_rating": float,
     "winner": str, "date": str, "player_id": str, "imputed": str,
 }
-"""Keys of a trajectory besides `steps`, with their types; replay_id and player are required."""
+"""Keys of a trajectory other than `steps`, with their types; replay_id and player are required."""
 
 STEP_KEYS = ("observation", "action_type", "action_target", "reward", "done",
              "legal", "label", "candidates", "gimmick", "weight")
@@ -86,12 +86,7 @@ def battle_hash(replay_id: str) -> int:
 
 
 def read_trajectory(line: bytes, schema: Schema) -> Trajectory:
-    """Check one line. Raises BadLine.
-
-    Args:
-        line: the bytes between two newlines.
-        schema: of the observations.
-    """
+    """Check one line, the bytes between two newlines. Raises BadLine."""
     return check_trajectory(parse_strict(line), schema)
 
 
@@ -100,7 +95,7 @@ def check_trajectory(top: Mapping[str, Any], schema: Schema) -> Trajectory:
 
     Args:
         top: the keys of the trajectory as Python values; None where missing.
-        schema: of the observations.
+        schema: the schema of its observations.
     """
     unknown: Counter[str] = Counter()
     _count_unknown(top, {*TRAJECTORY_KEYS, "steps"}, "$", unknown)
@@ -235,7 +230,7 @@ def _action_bits(value: Any, path: str) -> int:
         if type(item) is not bool:
             raise BadLine(f"{path}[{place}]", f"expected true or false, got {json_type(item)}")
     if not any(value):
-        raise BadLine(path, "no action is open")
+        raise BadLine(path, "allows no action")
     return sum(1 << place for place, item in enumerate(value) if item)
 
 
@@ -244,7 +239,7 @@ def _one_of(value: Any, names: tuple[str, ...], path: str) -> str:
     if value is None:
         return names[0]
     if type(value) is not str or value not in names:
-        raise BadLine(path, f"{value!r} is none of {', '.join(names)}")
+        raise BadLine(path, f"{value!r} is not one of {', '.join(names)}")
     return value
 
 
@@ -256,7 +251,7 @@ def _typed(value: Any, kind: type, path: str) -> Any:
         if type(value) is not kind:
             raise BadLine(path, f"expected a {'string' if kind is str else 'boolean'}, got {json_type(value)}")
         if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            raise BadLine(path, "holds half a surrogate pair")
+            raise BadLine(path, "contains a lone surrogate")
         return value
     if type(value) is not int and type(value) is not float:
         raise BadLine(path, f"expected {'an integer' if kind is int else 'a number'}, got {json_type(value)}")

@@ -3,7 +3,7 @@
 - *closed*: a list of names. JSON holds names; preprocess writes ids. Id 0 is "unknown", id 1 is "none", and the
   listed names follow in order.
 - *open*: opaque numbers chosen by the writer of the file (the basic schema). JSON holds integers, which are kept as
-  they are; their number is found in the data and recorded in the manifest.
+  they are; the size of the vocabulary is found in the data and recorded in the manifest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ MAX_ID = 65535
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One name space, shared by all fields that refer to it.
+    """One namespace, shared by all fields that refer to it.
 
     Args:
-        name: what fields call it, such as "species".
+        name: how fields refer to it, such as "species".
         names: the names from id 2 on, or None for an open vocabulary.
         size: all ids are below this; 0 for an open vocabulary whose data has not been read.
     """

@@ -1,4 +1,4 @@
-"""What a policy is given: decisions side by side, in the narrow types of the shard.
+"""Batch: the input of a policy, as columns in the narrow types of the shard.
 
     B decisions   S steps of a sequence   C category columns   K number columns
 """
@@ -16,21 +16,21 @@ from poke_bc.contract.actions import pack_actions
 from poke_bc.contract.schema import Schema
 
 COLUMNS = ("category", "number", "legal", "candidates", "action", "weight", "returns")
-"""What imitation needs: the columns of a batch unless others are selected."""
+"""The default columns of a batch: those that imitation needs."""
 FURTHER_COLUMNS = ("gimmick", "reward", "done")
-"""What can be selected besides."""
+"""Columns that can be selected as well."""
 
 
 class Batch:
-    """Decisions side by side: one row each, or with `steps` a sequence of S rows each.
+    """A batch of decisions: one row each or, with `steps`, a sequence of S rows each.
 
-    It holds the columns that were selected; using another one raises AttributeError. A sequence puts S after B in every
-    shape. The tensors of a fed batch live in a reused buffer: they are valid until the next batch is requested.
+    It holds the columns that were selected; using another one raises AttributeError. For sequences, S follows B in
+    every shape. A feeder reuses its buffers: the tensors of its batch are valid until the next batch is requested.
 
     Args:
         columns: tensors by name.
-        position: samples handed out up to and including this batch.
-        steps: of sequences, the steps relative to the decision that was sampled, which is step 0.
+        position: samples used up to and including this batch.
+        steps: for sequences, the steps relative to the decision that was sampled, which is step 0.
     """
 
     category: Tensor
@@ -56,7 +56,7 @@ class Batch:
     is_pad: Tensor
     """[B, S] bool, sequences only: the trajectory has no such step; every column is zero there."""
     position: int
-    """Where a resumed run continues after this batch."""
+    """Samples used up to and including this batch; a resumed run continues here."""
     steps: range | None
 
     def __init__(self, columns: Mapping[str, Tensor], *, position: int = 0, steps: range | None = None) -> None:
@@ -77,7 +77,7 @@ class Batch:
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def at(self, step: int) -> Batch:
-        """Of sequences, the rows of one step, such as 0 for the decisions that were sampled. Raises ValueError."""
+        """One step of sequences as single rows; step 0 is the sampled decisions. Raises ValueError."""
         if self.steps is None:
             raise ValueError("these are single rows, not sequences")
         place = self.steps.index(step)
@@ -98,10 +98,10 @@ class Batch:
     @classmethod
     def from_observations(cls, schema: Schema, observations: Sequence[Mapping[str, Any]],
                           legal: Sequence[Sequence[bool]] | None = None) -> Batch:
-        """What a policy needs to act, from observations as trajectories hold them.
+        """The columns that a policy needs to act, from observations as trajectories hold them.
 
         Args:
-            schema: the policy's.
+            schema: the policy's schema.
             observations: one for each decision; missing keys take their default.
             legal: ten booleans for each decision; None: not known, so that every action may be chosen.
 

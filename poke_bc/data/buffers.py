@@ -1,7 +1,7 @@
-"""The buffers between the gather thread and the consumer, reused in turn, and the events that guard their reuse.
+"""Reused buffers between the gather thread and the consumer, and the events that guard their reuse.
 
-A batch travels as one tensor. In streaming mode that is all columns one after the other, as bytes: one copy over the
-bus, in the narrow types of the shard. In resident mode it is the row numbers alone.
+A batch travels as one tensor: in streaming mode the bytes of all columns, so that one copy crosses the bus, and in
+resident mode the row numbers alone.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Packing:
 
 
 class Slot:
-    """A device buffer, the pinned buffer that it is filled from, and what orders the work on them.
+    """A device buffer, the pinned buffer that it is filled from, and the events that order access to them.
 
-    Three hazards, and what excludes them: the host fills the pinned buffer while a copy still reads it (the host waits
+    Three hazards and what prevents them: the host fills the pinned buffer while a copy still reads it (the host waits
     for `copied`); a copy fills the device buffer while the previous step still reads it (the side stream waits for
     `used`); a step reads the device buffer before the copy is done (the step's stream waits for `copied`). Without an
-    accelerator there is one buffer and nothing to wait for: the two queues of the feeder keep its users apart.
+    accelerator there is one buffer and nothing to wait for: the feeder's two queues keep its users apart.
 
     Args:
-        raw: what the consumer reads, on its device.
-        tensors: views of `raw`, where no work is needed to unpack it.
+        raw: the buffer that the consumer reads, on its device.
+        tensors: views of `raw`, where unpacking needs no work.
         arrays: the host's columns, in streaming mode; without an accelerator they are views of `raw`.
         pinned: with an accelerator, the buffer that `arrays` are views of.
-        accelerator: of the device.
-        side: stream for the copies.
+        accelerator: the device's, if it has one.
+        side: the stream for copies.
     """
 
     def __init__(self, raw: Tensor, tensors: Mapping[str, Tensor] | None, arrays: Mapping[str, NDArray[Any]],
@@ -61,7 +61,7 @@ class Slot:
         self._accelerator, self._side = accelerator, side
         if accelerator is not None:
             self._copied, self._used = accelerator.event(), accelerator.event()
-            self.release()  # the work that made `raw`, or used its memory before, is on the current stream too
+            self.release()  # the work that filled `raw`, or used its memory before, is on the current stream too
 
     def wait_until_sent(self) -> None:
         """Gather thread: before `arrays` are filled."""
@@ -69,7 +69,7 @@ class Slot:
             self._copied.synchronize()
 
     def send(self, source: Tensor | None = None) -> None:
-        """Gather thread: copy `source`, or else what `arrays` hold, to the start of the device buffer."""
+        """Gather thread: copy `source`, by default the contents of `arrays`, to the start of the device buffer."""
         source = self._pinned if source is None else source
         if source is None:
             return

@@ -1,4 +1,4 @@
-"""ShardDataset: the decisions of one split that a policy can learn from or be judged on.
+"""ShardDataset: the decisions of one split, for training or evaluation.
 
 Works with this project's BatchFeeder (fast) and with torch's own DataLoader:
 
@@ -37,8 +37,8 @@ _SIGNED = {"legal": np.int16, "candidates": np.int16}
 class ShardDataset(Dataset[dict[str, Tensor]]):
     """Decisions of one split, memory-mapped.
 
-    Selected are rows with a label and more than one legal action (or no recorded mask): a row that leaves no choice
-    teaches nothing and only flatters a score.
+    It selects rows with a label and more than one legal action (or no recorded mask): a row without a choice teaches
+    nothing and only inflates scores.
 
     With `steps`, each sample is a sequence: the selected row, which is step 0, and the rows of the same trajectory at
     these steps relative to it, selected or not. `range(-7, 1)` gives eight steps of history, `range(2)` transitions.
@@ -46,8 +46,8 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     Args:
         folder: shards made by `poke-bc preprocess`, or Shards that are already open.
         split: "train", "val", "test", or None for all rows, split or not.
-        columns: what a batch holds, of batch.COLUMNS and batch.FURTHER_COLUMNS.
-        steps: of a sequence; None: single rows.
+        columns: columns of a batch, out of batch.COLUMNS and batch.FURTHER_COLUMNS.
+        steps: the steps of a sequence; None: single rows.
         censored: also select rows whose choice is only known to be one of several.
         every_row: select all rows of the split, labelled or not.
 
@@ -77,7 +77,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
 
     @property
     def manifest(self) -> Manifest:
-        """Of the shards."""
+        """The manifest of the shards."""
         return self.shards.manifest
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         return Batch(tensors, steps=self.steps)
 
     def rows_of(self, place_B: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of the data set at places of this selection [B], in the type that gathers index with."""
+        """Rows of the data set at places of this selection [B], in the integer type that `gather` takes."""
         return self.rows.take(place_B, mode="clip").astype(np.int64)
 
     @cached_property
@@ -143,7 +143,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
             for name, array in out.items() if _stored(name) in self.shards.layout})
 
     def read_through(self, first: int, last: int) -> None:
-        """Read all that lies between two places of the selection from the disk, so that it is in the page cache."""
+        """Read everything between two places of the selection from disk into the page cache."""
         self.shards.read_through(int(self.rows[first]), int(self.rows[last - 1]) + 1, map(_stored, self.columns))
 
     def neighbours(self, rows_B: NDArray[np.int64]) -> Neighbours[NDArray[np.int64]]:
@@ -179,11 +179,11 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
 _ABSENT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     CATEGORY_COLUMN: (np.dtype(np.uint16), (0,)), NUMBER_COLUMN: (np.dtype(np.float16), (0,)),
 }
-"""A schema may have no fields of a kind; its matrix then is not in the shard, and [B, 0] in a batch."""
+"""If a schema has no fields of a kind, the matrix is absent from the shards and [B, 0] in a batch."""
 
 
 def _stored(name: str) -> str:
-    """Name of a batch's column in the shard; `return` is a keyword of Python's."""
+    """Name of a batch's column in the shard; `return` is a Python keyword."""
     return "return" if name == "returns" else name
 
 

@@ -1,7 +1,7 @@
-"""A device that works asynchronously, as far as feeding and training need it.
+"""The streams, events and graphs of a device, as far as feeding and training need them.
 
-The host queues work on streams without waiting for it; events order the work. The tests put a stand-in in the place of
-Accelerator that delays each stream as long as the events allow, so that a missing event shows.
+The host queues work on streams without waiting for it; events order the work. The tests replace Accelerator with a
+stand-in that delays each stream as long as the events allow, which exposes a missing event.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ class Accelerator:
         return torch.cuda.stream(stream)
 
     def event(self) -> torch.cuda.Event:
-        """A point in a stream's work, not recorded yet: waiting for it returns at once. The host waits asleep."""
+        """A new event; until it is recorded, waiting for it returns immediately. The host sleeps while it waits."""
         return torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
     def copy(self, target: Tensor, source: Tensor) -> None:
         """Queue `target[:] = source` on the current stream."""
         target.copy_(source, non_blocking=True)
 
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` queues, without running it; the function returned queues it again on the current stream.
+    def capture(self, step: Callable[[], None]) -> Callable[[], None]:
+        """Record what `step` queues, without running it; the function returned queues it on the current stream.
 
-        Addresses, shapes and Python numbers stay as recorded; only the contents of tensors may change. The feeder's
-        thread keeps copying meanwhile, hence the error mode. The capture has a stream of its own: torch's default is
-        one for the process, on the device that captured first.
+        Addresses, shapes and Python numbers stay as recorded; only the contents of tensors may change. The
+        thread-local error mode lets the feeder's thread keep copying. The capture gets a new stream because torch's
+        default is one stream per process, on the device that captured first.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.side_stream(),
                                                               capture_error_mode="thread_local"):
-            work()
+            step()
         return graph.replay
 
 
 def accelerator_of(device: torch.device) -> Accelerator | None:
-    """How to work with a device; None for a CPU, which needs no streams."""
+    """The Accelerator of a device; None for a CPU, which needs no streams."""
     return Accelerator(device) if device.type == "cuda" else None

@@ -1,11 +1,11 @@
 """BatchFeeder: batches without waiting, in an order that a resumed run continues exactly.
 
-One thread gathers rows into three reused buffers while the policy works on the previous batch. One thread instead of
-worker processes: numpy's take releases the interpreter lock, and handing a batch over costs nothing.
+One thread gathers rows into three reused buffers while the policy works on the previous batch. A thread is enough:
+numpy's take releases the interpreter lock, and passing a batch between threads costs nothing.
 
-With a GPU the buffers are pinned and copied on a stream of their own; a buffer is filled again only after its copy, and
-a device buffer only after the work on it. Data that fits into the device's memory is kept there (resident), and then
-not even row numbers cross the bus.
+With a GPU the buffers are pinned and copied on a separate stream; a buffer is refilled only after its copy, and a
+device buffer only after the work on it. Data that fits into the device's memory is kept there (resident), and then not
+even row numbers cross the bus.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class PackedBatch:
     """`raw` unpacked, where that is already done."""
 
     def unpack(self) -> Batch:
-        """What a policy is given."""
+        """The batch, unpacked on the device."""
         tensors = self.mode.unpack(self.raw) if self.tensors is None else self.tensors
         if not self.is_full:
             tensors = {name: tensor[: self.count] for name, tensor in tensors.items()}
@@ -62,22 +62,22 @@ class PackedBatch:
 class BatchFeeder:
     """Iterator of batches over a dataset, epoch after epoch.
 
-    Batches have `batch_size` samples and run on over epoch borders, so that shapes never change; only the last one
-    before `stop` may be shorter. Which samples come at a position depends on (seed, window, position) and the data
-    alone. Close it, or use it in a `with` statement; one that is only dropped ends its threads too, but not at once.
+    Batches have `batch_size` samples and continue across epochs, so that shapes never change; only the last one before
+    `stop` may be shorter. Which samples come at a position depends on (seed, window, position) and the data alone.
+    Close it, or use it in a `with` statement; one that is garbage-collected ends its threads too, but not immediately.
 
     Args:
         dataset: what to feed.
-        batch_size: samples of a batch, over all ranks.
-        seed: of the order.
+        batch_size: samples per batch, over all ranks.
+        seed: seed of the order.
         start: samples already used; a resumed run passes `Batch.position` of its last batch.
-        stop: samples after which it ends; None: never (with shuffle=False: after one pass).
-        device: where batches are wanted.
+        stop: position to stop at; None: never (with shuffle=False: after one pass).
+        device: the device of the batches.
         shuffle: False: the rows in ascending order.
-        window: shuffle within windows of about so many rows, read a chunk at a time (see order.py).
-        rank, ranks: hand out this rank's slice of every batch; all ranks get equally many batches.
+        window: shuffle within windows of about this many rows, read a chunk at a time (see order.py).
+        rank, ranks: yield this rank's slice of every batch; all ranks get equally many batches.
         resident: keep all rows on the device; None: on a GPU, when they fit.
-        accelerator: how to work with the device; None: as its type requires.
+        accelerator: used for the device; None: `accelerator_of(device)`.
 
     Raises ValueError for arguments out of range, and for a dataset without rows.
     """
@@ -111,8 +111,8 @@ class BatchFeeder:
         self._in_use: Slot | None = None
         self._ended = False
         closing = threading.Event()
-        # The thread must not hold the feeder, or it could never be dropped; and the finalizer may run in any thread, so
-        # it waits for none.
+        # The thread must not refer to the feeder, which could then never be garbage-collected. The finalizer may run in
+        # any thread, so it waits for none.
         self._end_soon = weakref.finalize(self, _end_soon, closing, self._free)
         self._end_soon.atexit = False
         self._thread = threading.Thread(target=_gather, args=(self._mode, self._free, self._ready, closing),
@@ -153,7 +153,7 @@ class BatchFeeder:
         self._end_soon()
         self._mode.close()
         self._thread.join()
-        for slot in self._slots:  # whoever gets the slots' memory next must not meet copies that are under way
+        for slot in self._slots:  # their memory may be reused only after copies that are still under way
             slot.receive()
 
     def __enter__(self) -> BatchFeeder:
@@ -178,7 +178,7 @@ def _gather(mode: Mode, free: queue.SimpleQueue[Slot | None], ready: queue.Simpl
             mode.fill(slot, batch)
             ready.put((slot, len(batch)))
         ready.put(None)
-    except BaseException as error:  # handed over to the consumer, who raises it
+    except BaseException as error:  # the consumer raises it
         ready.put(error)
     finally:
         mode.close()

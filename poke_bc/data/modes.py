@@ -1,8 +1,7 @@
 """The three ways to feed: rows streamed from the shards, the same window by window, or resident on the device.
 
-A mode makes slots and lists what is in each batch (`batches`). The gather thread calls `fill` with a slot and each
-batch in turn. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never
-waits.
+A mode makes slots and lists what is in each batch (`batches`). For each batch, the gather thread calls `fill` with a
+free slot. The consumer calls `unpack` with the slot's device buffer, which queues work on the device and never waits.
 
     M selected rows   R rows resident on the device   B samples of a batch
 """
@@ -27,7 +26,7 @@ from poke_bc.data.sequences import Neighbours
 
 
 class Streaming:
-    """Rows gathered from the shards, then sent to the device in one piece."""
+    """Rows gathered from the shards, then sent to the device in one copy."""
 
     def __init__(self, dataset: ShardDataset, order: SampleOrder, device: torch.device,
                  accelerator: Accelerator | None) -> None:
@@ -62,7 +61,7 @@ class Streaming:
 
 
 class Windowed(Streaming):
-    """Rows gathered from the shards, window by window, after a thread has read the window from the disk."""
+    """Rows gathered from the shards, window by window, after a thread has read the window from disk."""
 
     def __init__(self, dataset: ShardDataset, order: SampleOrder, device: torch.device,
                  accelerator: Accelerator | None) -> None:
@@ -70,7 +69,7 @@ class Windowed(Streaming):
         self._prefetcher = WindowPrefetcher(dataset, order)
 
     def batches(self) -> Iterator[Any]:
-        """Rows of the data set [B], once they were read."""
+        """Rows of the data set [B], once they have been read."""
         position = self._order.start
         for batch in super().batches():
             position = self._order.after(position)
@@ -85,9 +84,8 @@ class Windowed(Streaming):
 class Resident:
     """All rows on the device, and the order computed there: nothing but kernel launches leaves the host.
 
-    The gather thread computes the order some 65,536 positions at a time, on the side stream. A permutation walks until
-    it lands inside, so nobody knows its length beforehand and a captured step could not contain it. A step gets its
-    row numbers instead.
+    The gather thread computes the order some 65,536 positions at a time, on the side stream. A captured step cannot
+    contain the permutation, whose number of iterations depends on the data, so a step receives row numbers instead.
     """
 
     def __init__(self, dataset: ShardDataset, order: SampleOrder, device: torch.device,

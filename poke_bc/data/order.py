@@ -1,7 +1,7 @@
 """Which row comes at which position of a run: a pure function of (seed, position) and the number of rows.
 
 Every epoch is a permutation of all rows, so resuming needs a position and nothing else. Batch b of G samples is the
-positions [bG, (b+1)G), however many ranks share the work: rank r of R takes the slice [rG/R, (r+1)G/R) of each batch.
+positions [bG, (b+1)G), whatever the number of ranks: rank r of R takes the slice [rG/R, (r+1)G/R) of each batch.
 
 The window shuffle is for data that is read from a disk or a network, where random rows are slow. Rows are cut into
 chunks of 1,024 neighbours. An epoch takes the chunks in a random order, a window of some hundreds of them at a time;
@@ -27,7 +27,7 @@ from torch import Tensor
 from poke_bc.data.permutation import Int64, permute
 
 CHUNK_ROWS = 1024
-"""At the 100 to 1,000 bytes of a row, reading a chunk means reading pieces of 64 KB and more."""
+"""With rows of 100 to 1,000 bytes, reading a chunk means reads of 64 KB and more."""
 _AT_ONCE = 1 << 16  # positions whose rows are computed together, so that small batches share the cost
 
 
@@ -38,7 +38,7 @@ class SampleOrder:
     rows: int
     """Rows of an epoch."""
     batch_size: int
-    """Samples of a batch, over all ranks."""
+    """Samples per batch, over all ranks."""
     seed: int = 0
     start: int = 0
     """Position of the first batch."""
@@ -47,7 +47,7 @@ class SampleOrder:
     shuffle: bool = True
     """False: the rows in ascending order, every epoch."""
     window: int | None = None
-    """Shuffle within windows of at most so many rows; None: all rows of an epoch together."""
+    """Shuffle within windows of at most this many rows; None: all rows of an epoch together."""
     rank: int = 0
     ranks: int = 1
 
@@ -114,15 +114,15 @@ class Window:
     """One window of an epoch."""
 
     number: int
-    """In the epoch, from 0."""
+    """Index within the epoch, from 0."""
     start: int
     """Its first place in the epoch."""
     stop: int
     """The first place after it."""
     chunk_range: range
-    """Which chunks it takes, of the epoch's order of whole chunks."""
+    """Its slice of the epoch's order of whole chunks."""
     whole_chunks: int
-    """Of the data."""
+    """Number of whole chunks in the data."""
     has_tail: bool
     """Whether it has the rows after the last whole chunk."""
     chunk: int
@@ -153,7 +153,7 @@ def window_at(place: int, rows: int, window: int) -> Window:
     Args:
         place: in [0, rows).
         rows: of an epoch.
-        window: rows of a window at most; at least one chunk.
+        window: maximum rows of a window; at least one chunk.
 
     >>> [window_at(place, 5000, window=2048).number for place in (0, 1023, 1024, 3071, 3072, 4999)]
     [0, 0, 0, 1, 1, 1]

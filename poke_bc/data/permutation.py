@@ -5,8 +5,8 @@ A Feistel network over the next power of two, walked along its cycle until the v
 shuffling for GPUs", 2022). Looking up position 10^9 costs as much as looking up position 0, and no random number
 generator is involved.
 
-The same few lines compute it with numpy on the host and with torch on a device: int64 wraps around alike in both, and
-a logical shift is an arithmetic one and a mask.
+The same few lines compute it with numpy on the host and with torch on a device: int64 wraps around in both, and a
+logical shift is an arithmetic shift and a mask.
 
     N places
 """
@@ -55,8 +55,8 @@ def permute(place_N: Int64, n: int, *, seed: int, epoch: int, more: tuple[int, .
     Args:
         place_N: int64 places in [0, n), a numpy array or a tensor on any device.
         n: from 1 to 2^62.
-        seed: of the run.
-        epoch: counts from 0; each has its own permutation.
+        seed: seed of the run.
+        epoch: from 0; each has its own permutation.
         more: distinguishes several permutations of one epoch.
 
     On a device this waits once for each step along the cycle, so keep it off the training thread.

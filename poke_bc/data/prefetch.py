@@ -1,6 +1,6 @@
-"""Prefetching of shuffle windows: a thread reads the next one from the disk, in ascending order, into the page cache.
+"""Prefetching of shuffle windows: a thread reads the next one from disk, in ascending order, into the page cache.
 
-Rows are then gathered from the memory map as always, and find their pages in memory. If the system drops pages again
+Rows are then gathered from the memory map as always, from pages that are already in memory. If the system drops pages
 because memory is short, gathering becomes slower and nothing else changes. Two windows should fit into memory.
 """
 
@@ -13,12 +13,7 @@ from poke_bc.data.order import SampleOrder, window_at
 
 
 class WindowPrefetcher:
-    """Keeps one window ahead of the position that is waited for.
-
-    Args:
-        dataset: what to read.
-        order: with a window.
-    """
+    """Prefetches up to one window beyond the position that the feeder needs; `order` must have a window."""
 
     def __init__(self, dataset: ShardDataset, order: SampleOrder) -> None:
         self._dataset, self._order = dataset, order
@@ -30,7 +25,7 @@ class WindowPrefetcher:
         self._thread.start()
 
     def wait_for(self, position: int) -> None:
-        """Return when the rows of all positions before this one were read. Raises what went wrong while reading."""
+        """Wait until the rows of all positions before this one have been read. Raises the error if reading failed."""
         with self._changed:
             self._needed = position
             self._changed.notify_all()
@@ -51,7 +46,7 @@ class WindowPrefetcher:
                         return
                     self._dataset.read_through(chunk * window.chunk, min((chunk + 1) * window.chunk, order.rows))
                 self._advance(self._loaded - place + window.stop)
-        except BaseException as error:  # handed over to the thread that waits, which raises it
+        except BaseException as error:  # wait_for raises it
             self._error = error
             self._advance(self._loaded)
 

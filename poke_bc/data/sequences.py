@@ -1,7 +1,7 @@
 """Sequences: the rows around a decision, never beyond its trajectory.
 
-The rows of a trajectory are neighbours in their shard, so a sequence is a few indices next to each other: history with
-steps before 0, transitions with steps after it.
+The rows of a trajectory are contiguous in their shard, so a sequence is a few neighbouring indices: steps before 0 give
+history, steps after 0 transitions.
 
     B decisions   S steps of a sequence   T trajectories
 """
@@ -20,7 +20,7 @@ from poke_bc.data.shards import Shards
 
 @dataclass(frozen=True)
 class Neighbours(Generic[Int64]):
-    """Decisions, and how many rows of the same trajectory lie around each; numpy arrays or tensors of a device."""
+    """Decisions, and how many rows of the same trajectory come before and after each; numpy arrays or tensors."""
 
     index_B: Int64
     before_B: Int64
@@ -37,7 +37,7 @@ class Neighbours(Generic[Int64]):
         return self.index_B[:, None] + near_BS, near_BS != steps_S
 
     def reached(self: Neighbours[NDArray[np.int64]], steps: range, rows: int) -> NDArray[np.int64]:
-        """The decisions and all rows from the first to the last of these steps, ascending, of a data set of `rows`."""
+        """Rows from the first to the last of these steps around the decisions, ascending, in a data set of `rows`."""
         is_reached = np.zeros(rows, np.bool_)
         for step in range(min(0, *steps), max(0, *steps) + 1):
             is_reached[self.at(np.array([step]))[0]] = True

@@ -1,6 +1,6 @@
 """Memory-mapped columns of a data set.
 
-Opening checks what costs nothing: the manifest's own digest, that every file exists, has the right size, and has the
+Opening checks only what is cheap: the manifest's own digest, and that every file exists, has the right size and the
 columns of the schema. `poke-bc verify` checks every byte.
 
     N rows   D width of a packed matrix
@@ -66,7 +66,7 @@ class Shards:
 
     @cached_property
     def is_resident(self) -> bool:
-        """Whether several shards are read into memory once, to be gathered from as one array."""
+        """Whether there are several shards, small enough to be joined into one array in memory."""
         size = sum(entry.rows.bytes for entry in self.manifest.shards)
         return len(self._shards) > 1 and size <= _memory_bytes() // 4
 
@@ -81,7 +81,7 @@ class Shards:
         return self._joined[name]
 
     def each(self) -> Iterator[dict[str, Array]]:
-        """The columns of each shard in turn, for passes over all rows."""
+        """The columns of each shard, for passes over all rows."""
         yield from self._shards
 
     def trajectories(self, name: str) -> list[Any]:
@@ -98,7 +98,7 @@ class Shards:
         return values
 
     def read_through(self, first: int, last: int, names: Iterable[str]) -> None:
-        """Read the rows [first, last) of some columns from the disk, in order, so that they are in the page cache."""
+        """Read the rows [first, last) of some columns from disk into the page cache, in order."""
         if self.is_resident:
             return
         at_first, at_last = np.searchsorted(self.starts, (first, last - 1), side="right") - 1

@@ -2,7 +2,7 @@
 
 The remarks matter most: fields that never vary, labels that do not say which move was used, missing masks.
 
-    report.py      what is reported, and as tables
+    report.py      the result, and its tables
     fields.py      the values of each field
     data_set.py    shards
     run.py         a run

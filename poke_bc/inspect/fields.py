@@ -64,7 +64,7 @@ class Tally:
                           self._why_constant(each, values, gens) if note == "constant" else "")
 
     def unknown_fractions(self) -> dict[str, float]:
-        """Field with named values -> fraction of them that are unknown; only where there are some."""
+        """Field with named values -> fraction of values that are unknown, if above 0."""
         fractions = {each.name: self.values[each.name][UNKNOWN] / max(self.values[each.name].sum(), 1)
                      for each in self.schema.categories if self._is_named(each)}
         return {name: float(fraction) for name, fraction in fractions.items() if fraction}

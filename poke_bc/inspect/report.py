@@ -1,4 +1,4 @@
-"""What inspect reports, and how it is shown."""
+"""The result of inspect, and its tables."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class FieldFacts:
     """Fraction of decisions in which the key had a value; the others took the default."""
     low: float
     high: float
-    """For names, the ids that stand for them."""
+    """Smallest and largest value; ids if `named`."""
     named: bool
-    """A category whose vocabulary lists names."""
+    """Whether it is a category whose vocabulary lists names."""
     distinct: int
     varying: int
-    """How many of the `width` positions take more than one value."""
+    """Number of the `width` positions that take more than one value."""
     non_default: float
-    """Fraction of values that differ from the default; for names, that are listed in the vocabulary."""
+    """Fraction of values that differ from the default; if `named`, of values that are in the vocabulary."""
     note: str
     """"constant", "absent", or ""."""
     why: str
-    """Why a field is constant, in a few words: "not in gen 9", "never set", "always 100"."""
+    """Why a field is constant: "not in gen 9", "never set", "always 100"."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Inspection:
 
 
 def render(found: Inspection) -> RenderableType:
-    """Tables for people."""
+    """The result as tables, followed by the remarks."""
     facts = [((name.replace("_", " "), _plain(value)), False) for name, value in found.facts.items()]
     shown: list[RenderableType] = [Text(f"{found.path} ({found.kind})", style="bold"),
                                    make_table(["", ""], facts, text=(0, 1))]
@@ -74,7 +74,7 @@ def render(found: Inspection) -> RenderableType:
 
 
 def percent(fraction: float) -> str:
-    """Never rounds to 0 what is more.
+    """A percentage that is never rounded down to 0.
 
     >>> percent(0.0001), percent(0.123)
     ('<0.1%', '12.3%')

@@ -1,4 +1,4 @@
-"""How often the move can be guessed from its slots, here and in other shards.
+"""How often the move used can be guessed from the slots alone, compared with other shards.
 
     N decisions
 """
@@ -22,8 +22,8 @@ from poke_bc.tables import make_table
 
 SUSPICIOUS_POINTS = 0.02
 SUSPICIOUS_ERRORS = 3.0
-HOW_TO_READ = ("Compare (--against SHARDS) with the same battles converted with their players' requests: whatever is "
-               "clearly better here comes from how the slots were filled, not from the battle.")
+HOW_TO_READ = ("Compare (--against SHARDS) with the same battles converted with their players' requests: an accuracy "
+               "that is clearly higher here comes from how the slots were filled, not from the battle.")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Check:
     against_decisions: int | None = None
     difference: float | None = None
     standard_error: float | None = None
-    """Of the difference, with whole battles as the unit."""
+    """Standard error of the difference, clustered by battle."""
 
     @property
     def is_suspicious(self) -> bool:
@@ -54,16 +54,16 @@ class LeakReport:
     path: str
     against: str | None
     battles: int
-    """Number of battles judged: those in val, or a random 30% where the shards are not split."""
+    """Number of battles in the check: those in val, or a random 30% if the shards are not split."""
     all_known: float
     """Fraction of the decisions in which all four slots hold a known move."""
     same_decisions: bool
-    """Whether both accuracies are over the same decisions, rather than each over its own shards."""
+    """Whether both accuracies are over the same decisions, rather than each over all of its shards."""
     checks: list[Check]
     suspected: list[str]
     """Names of the suspicious checks."""
     verdict: str | None
-    """None where there is nothing to compare with."""
+    """None without `against`."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -71,13 +71,13 @@ class LeakReport:
 
 
 def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: int = 0) -> LeakReport:
-    """Judge the move slots of shards, on their own or against other shards.
+    """Check the move slots of shards, alone or against other shards.
 
     Args:
-        folder: shards of the schema singles, or of another one with the fields in `guesses.NEEDED`.
+        folder: shards of the schema singles, or of another schema with the fields in `guesses.NEEDED`.
         against: shards converted with requests, ideally of the same battles: then only decisions that occur in both
-            are judged, by the first one's split.
-        seed: of the network, and of the split where there is none.
+            are compared, using the first one's split.
+        seed: seed of the network, and of the split if the shards are not split.
 
     Raises UsageError where fields, masks or decisions are missing, and ShardError.
     """
@@ -89,7 +89,7 @@ def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: 
     else:
         other_shards, there = read_slots(against, seed)
         _, at, at_there = np.intersect1d(here.key_N, there.key_N, return_indices=True)
-        paired = 2 * len(at) >= min(len(here), len(there))  # otherwise they are other battles
+        paired = 2 * len(at) >= min(len(here), len(there))  # otherwise the battles are different ones
         if paired:
             here = here.take(at)
             there = replace(there.take(at_there), split_N=here.split_N)
@@ -116,7 +116,7 @@ def _hits(rows: SlotRows, shards: Shards, seed: int) -> tuple[dict[str, Floats],
 
 def _compare(name: str, hit_N: Floats, battle_N: NDArray[np.uint64], other_hit_N: Floats,
              other_battle_N: NDArray[np.uint64]) -> Check:
-    """Decisions of a battle are not independent, so battles are the unit, and the same battle is one on both sides."""
+    """Decisions of a battle are not independent: errors are clustered by battle, on both sides together."""
     battles, place = np.unique(np.concatenate([battle_N, other_battle_N]), return_inverse=True)
     pull = np.bincount(place[: len(battle_N)], (hit_N - hit_N.mean()) / len(hit_N), len(battles))
     pull -= np.bincount(place[len(battle_N):], (other_hit_N - other_hit_N.mean()) / len(other_hit_N), len(battles))
@@ -129,7 +129,7 @@ def _verdict(checks: list[Check]) -> str:
         return "leak suspected: " + ", ".join(f"{each.check} {_points(each)} points" for each in suspected)
     errors = max(each.standard_error or 0.0 for each in checks)
     smallest = 100 * max(SUSPICIOUS_POINTS, SUSPICIOUS_ERRORS * errors)
-    return f"no leak found; one of {smallest:.1f} points would have been noticed"
+    return f"no leak found; one of {smallest:.1f} points would have been detected"
 
 
 def _points(check: Check) -> str:
@@ -137,7 +137,7 @@ def _points(check: Check) -> str:
 
 
 def render(report: LeakReport) -> RenderableType:
-    """A table for people."""
+    """The report as a table, with the verdict."""
     heads = ["check", "accuracy", "n", *(("against", "n", "difference") if report.against else ())]
     rows = []
     for each in report.checks:
@@ -149,7 +149,7 @@ def render(report: LeakReport) -> RenderableType:
     if report.against:
         lines.append(f"against {report.against}, " + (
             "on the decisions that both have" if report.same_decisions else
-            "which holds other battles: differences between players and teams show as well"))
+            "which holds other battles: differences between players and teams matter too"))
     verdict = Text(report.verdict or "", style="bold yellow" if report.suspected else "bold")
     return Group(make_table(heads, rows, title=f"choices among several moves in {report.battles:,} validation battles"),
                  *map(Text, [*lines, HOW_TO_READ]), *([verdict] if report.verdict else []))

@@ -1,4 +1,4 @@
-"""Decisions among several moves, and guessing the move from its slots: by rules, and by a network.
+"""Decisions among several moves, and guesses of the move from its slots: by rules, and by a network.
 
     N decisions   M the four move slots   E width of an embedding   T trajectories
 """
@@ -29,7 +29,7 @@ NEEDED = {"turn": 1, "own_active": TEAM_SLOTS, "own_moves": TEAM_SLOTS * MOVE_SL
           "own_pp_used": TEAM_SLOTS * MOVE_SLOTS}
 """Fields of the schema singles that the check reads, with their widths."""
 _VAL_RATIO = 0.3  # for shards without a split
-_TRAIN_ROWS = 100_000  # more do not change what so small a network finds
+_TRAIN_ROWS = 100_000  # more do not change the result of such a small network
 _EPOCHS, _BATCH, _LR = 3, 512, 5e-3
 _EMBEDDING, _HIDDEN = 16, 64
 _SLOTS = np.arange(MOVE_SLOTS)
@@ -68,7 +68,7 @@ class SlotRows:
 def read_slots(folder: str | Path, seed: int) -> tuple[Shards, SlotRows]:
     """The shards, and their observed choices among several legal moves. Raises UsageError and ShardError."""
     if not (Path(folder) / MANIFEST).is_file():
-        raise UsageError(f"{folder}: no shards here, and the leak check reads shards",
+        raise UsageError(f"{folder}: no shards here, which the leak check needs",
                          hint="poke-bc preprocess RAW.jsonl")
     shards = Shards(folder)
     schema = shards.manifest.schema

@@ -1,6 +1,6 @@
 """Networks: what a player could know -> how likely a human takes each action.
 
-    base.py      Policy: what every network promises (masked logits, value, act), and its options
+    base.py      Policy: the interface of every network (masked logits, value, act), and its options
     masks.py     sets of actions as bits -> booleans
     registry.py  POLICIES by name; create_policy
     inputs.py    packed columns -> embeddings and scaled numbers
@@ -8,7 +8,7 @@
     store.py     a policy as a folder that people can share; load_policy
     card.py      its model card, from card.md
 
-To add a network, write a subclass of Policy with its Options in a module of its own, and add a line to POLICIES.
+To add a network, write a subclass of Policy with its Options in a new module, and add a line to POLICIES.
 """
 
 from __future__ import annotations

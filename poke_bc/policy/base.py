@@ -1,4 +1,4 @@
-"""What every network promises.
+"""Policy: the interface of every network.
 
     B decisions   S steps of a sequence   C category columns   K number columns   A the ten actions
 """
@@ -20,18 +20,18 @@ from poke_bc.policy.masks import legal_actions
 
 
 class PolicyOutput(NamedTuple):
-    """Judgement of decisions. For sequences: of step 0, [B, ...], or of every step, [B, S, ...]."""
+    """The output for a batch. For sequences: of step 0, [B, ...], or of every step, [B, S, ...]."""
 
     logits: Tensor
     """[B, A] float32; illegal actions have -inf."""
     value: Tensor | None = None
-    """[B] float32, the return it expects; None without a value head."""
+    """[B] float32, the predicted return; None without a value head."""
     gimmick: Tensor | None = None
     """[B, 5] float32 logits of contract.actions.GIMMICKS; None without a gimmick head."""
 
 
 class PolicyOptions(Settings, frozen=True, kw_only=True, tag_field="name"):
-    """Options that every network has; a network's own class of options adds others."""
+    """Options common to all networks; each network's subclass adds its own."""
 
     table: ClassVar[str] = "policy"
 
@@ -44,7 +44,7 @@ class PolicyOptions(Settings, frozen=True, kw_only=True, tag_field="name"):
 
     @property
     def name(self) -> str:
-        """Of the network."""
+        """The network's name in POLICIES."""
         return str(self.__struct_config__.tag)
 
 
@@ -82,7 +82,7 @@ class Policy(nn.Module):
         self.numbers = ScaledNumbers(schema)
 
     def score(self, batch: Batch) -> PolicyOutput:
-        """Logits of all ten actions, legal or not, and whatever other heads give; in any float type."""
+        """Logits of all ten actions, legal or not, and the outputs of other heads; in any float type."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> PolicyOutput:
@@ -120,20 +120,15 @@ class Policy(nn.Module):
             self.train(training)
 
     def note_seen(self, categories: Iterable[Tensor]) -> None:
-        """Record which ids training will see: all others become the unknown id, whose embedding stays zero.
-
-        Args:
-            categories: ids of all training rows, [n, C] chunk by chunk.
-        """
+        """Record which ids training will see, in chunks [n, C]; all others get the unknown id's embedding, zero."""
         self.ids.note_seen(categories)
 
     @property
     def name(self) -> str:
-        """Of the network, as in POLICIES."""
+        """The network's name in POLICIES."""
         return self.options.name
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.ids.row_of_id.device
-

@@ -1,4 +1,4 @@
-"""The model card: what somebody who finds the policy needs to know. Its text is card.md."""
+"""The model card of a policy, filled in from the template card.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from poke_bc.version import __version__
 
 
 def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
-    """Markdown; `facts` become a list, with mappings inside indented."""
+    """The card as Markdown; `facts` become a list, with nested mappings indented."""
     schema = policy.schema
     sizes = ", ".join(f"{name} {vocab.size}{' (opaque ids)' if vocab.is_open else ''}"
                       for name, vocab in schema.vocabularies.items())

@@ -1,4 +1,4 @@
-"""Packed columns in the narrow types of the shard -> what a network can compute with.
+"""Packed columns in the narrow types of the shard -> embeddings and scaled numbers.
 
     C category columns   K number columns   E width of an embedding   V rows of the table
 """
@@ -15,7 +15,7 @@ from poke_bc.contract.schema import Schema
 
 UNKNOWN_ROW = 0
 """Row of the table that stays zero: for ids that training never saw, and ids beyond the table."""
-_CACHED_ROWS = 1 << 14  # of a gradient that a CPU sums at once: 16,384 rows of 24 numbers stay in its cache
+_CACHED_ROWS = 1 << 14  # rows of a gradient that a CPU sums together: 16,384 rows of 24 numbers stay in its cache
 
 
 class PackedEmbedding(nn.Module):

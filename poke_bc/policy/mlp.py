@@ -1,4 +1,4 @@
-"""The residual MLP: all fields side by side, three blocks, one head. The plain, fast baseline.
+"""The residual MLP: all fields concatenated, three blocks, one head. The plain, fast baseline.
 
     A the ten actions   C category columns   K number columns   W width
 """
@@ -28,7 +28,7 @@ class MLPOptions(PolicyOptions, frozen=True, kw_only=True, tag="mlp"):
 
 
 class ResidualMLP(Policy):
-    """Embeddings and numbers, concatenated -> pre-norm residual blocks -> ten logits. Each row is judged by itself."""
+    """Concatenated embeddings and numbers -> pre-norm residual blocks -> ten logits. Rows are independent."""
 
     Options = MLPOptions
 
@@ -81,8 +81,8 @@ class ResidualBlock(nn.Module):
 class LayerNorm(nn.LayerNorm):
     """nn.LayerNorm over the last dimension, computed in float32 at least, as autocast does on a GPU.
 
-    On a CPU autocast leaves it in bfloat16 and sums the gradients of its weights over the batch in that: at 1,024
-    decisions they were wrong by up to a half.
+    On a CPU, autocast leaves it in bfloat16 and sums the gradients of its weights over the batch in that type: at 1,024
+    decisions they were off by up to a half.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,12 +93,9 @@ class LayerNorm(nn.LayerNorm):
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout; on a CPU with 16 random bits per number, whose draws take a quarter of the time.
+    """nn.Dropout; on a CPU with 16 random bits per number, which take a quarter of the time to draw.
 
-    The fraction dropped is then a multiple of 1/65,536, and what is kept is scaled by exactly that.
-
-    Args:
-        p: fraction that is dropped.
+    The fraction dropped is then a multiple of 1/65,536, and the rest is scaled to match exactly.
     """
 
     def __init__(self, p: float) -> None:
@@ -110,7 +107,7 @@ class Dropout(nn.Dropout):
         if (not self.training or x.device.type != "cpu" or not 0 < dropped < _DRAWS
                 or torch.compiler.is_compiling()):
             return super().forward(x)
-        # made from x, so that it lies on x's device and is drawn for each sample under vmap
+        # created from x, so that it is on x's device and drawn for each sample under vmap
         words = x.new_empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)  # all 64 bits
         kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _DRAWS // 2
         return x * kept.to(x.dtype).mul_(_DRAWS / (_DRAWS - dropped))

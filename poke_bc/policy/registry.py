@@ -12,7 +12,7 @@ from poke_bc.policy.base import Policy, PolicyOptions
 from poke_bc.policy.mlp import MLPOptions, ResidualMLP
 
 POLICIES: dict[str, type[Policy]] = {"mlp": ResidualMLP}
-"""A name is the tag of the network's options."""
+"""Networks by name, which is also the tag of their options."""
 DEFAULT = MLPOptions()
 
 
@@ -34,7 +34,7 @@ def create_policy(policy: str | PolicyOptions, schema: Schema, **options: Any) -
     Args:
         policy: a key of POLICIES, or the options of a network.
         schema: what its observations hold; `Manifest.schema` carries the vocabulary sizes of the data.
-        options: with a name, such as `width=256, value_head=False`; see docs/settings.md.
+        options: if `policy` is a name, its options, such as `width=256, value_head=False`; see docs/settings.md.
 
     Raises UsageError as `policy_options` does.
 

@@ -79,10 +79,10 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
 
     Args:
         path: a policy folder, a checkpoint folder, or a run folder.
-        device: where its weights go.
+        device: the device to load the weights to.
         checkpoint: in a run folder: "best" ("last" where no evaluation chose one), "last", or "step-00000500".
 
-    Raises RunError where there is none, it is damaged, or it is of another format version.
+    Raises RunError if it is missing, damaged or of another format version.
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
@@ -113,7 +113,7 @@ def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
 
 
 def check_fits(policy: Policy, manifest: Manifest) -> None:
-    """Raises RunError when the shards hold observations of another schema than the policy's."""
+    """Raises RunError if the schema of the shards is not the policy's."""
     mine, theirs = policy.schema, manifest.schema
     if mine.hash != theirs.hash:
         raise RunError(f"the policy reads {_named(mine)}, the shards hold {_named(theirs)}",

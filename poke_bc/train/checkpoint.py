@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to continue exactly, written completely or not at all.
 
     RUN/checkpoints/step-00000500/
-        policy/                       what people share, see policy/store.py
+        policy/                       the policy to share, see policy/store.py
         training_state/state.pt       step, position, best so far, optimizer, random states, sums of the metrics
         digests.json                  xxh3 of every file above
     RUN/last, RUN/best                links to two of them
@@ -56,12 +56,12 @@ class Progress:
     seconds: float = 0.0
     """Over all sessions."""
     train_loss: float | None = None
-    """In the last line of metrics."""
+    """As in the last line of metrics."""
     best_step: int | None = None
     best_val: dict[str, float] | None = None
     """Validation metrics of `best_step`."""
     stale: int = 0
-    """Evaluations since then."""
+    """Evaluations since `best_step`."""
 
 
 class Checkpoints:
@@ -69,7 +69,7 @@ class Checkpoints:
 
     Args:
         run: the run's folder.
-        keep: how many of the latest to keep, in addition to the best.
+        keep: number of latest checkpoints to keep, in addition to the best.
     """
 
     def __init__(self, run: Path, keep: int = 1) -> None:
@@ -81,7 +81,7 @@ class Checkpoints:
         """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
-            progress, policy, optimizer, sums: the state of the run; `sums` are those of the metrics.
+            progress, policy, optimizer, sums: the state of the run; `sums` are the running sums of the metrics.
             card: facts for the policy's model card.
         """
         final = self._folder(progress.step)
@@ -211,7 +211,7 @@ def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tens
 def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
     """Load the moments and step counts of a checkpoint; the optimizer keeps its own settings.
 
-    A rate on the device, for captured steps, stays there; so a captured run can continue an eager one.
+    A learning rate on the device, for captured steps, stays there, so a captured run can continue an eager one.
     """
     own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(saved)
@@ -226,7 +226,7 @@ def _write_digests(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a checkpoint; it loses its name first, so that nobody finds half of it."""
+    """Remove a checkpoint, renaming it first so that a half-removed one is never found."""
     doomed = temporary_name(path)
     with contextlib.suppress(OSError):
         path.rename(doomed)

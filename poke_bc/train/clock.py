@@ -12,7 +12,7 @@ class Clock:
 
     Args:
         before: seconds of all earlier sessions.
-        samples: handed out by them.
+        samples: samples used by them.
     """
 
     def __init__(self, before: float, samples: int) -> None:
@@ -20,16 +20,16 @@ class Clock:
         self._began = self._last = (samples, 0.0, 0.0)
 
     def total(self) -> float:
-        """Of all sessions."""
+        """Seconds over all sessions."""
         return self._before + time.perf_counter() - self._start
 
     def rates(self, samples: int, waited: float, *, of_session: bool = False) -> dict[str, float]:
         """samples_per_s and input_wait_fraction since the last call or since the session began, without pauses.
 
         Args:
-            samples: handed out so far.
+            samples: samples used so far.
             waited: seconds of this session in which a step waited for its batch.
-            of_session: since it began.
+            of_session: rates since the session began.
         """
         now = samples, time.perf_counter() - self._start - self._paused, waited
         before = self._began if of_session else self._last

@@ -35,45 +35,45 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     shards: Path = Path("data/shards")
     """Folder of shards, preprocessed and split."""
     run: Path = Path("runs/bc")
-    """Folder of the run; must not contain another one."""
+    """Folder of the run; must not already contain one."""
 
     epochs: Positive = 10.0
     """Passes over the training rows; ignored where `steps` is given."""
     steps: AtLeast1 | None = None
     """Number of updates, instead of `epochs`."""
     batch_size: AtLeast1 = 1024
-    """Decisions per update. Batches run on over epoch borders and are always full; take a smaller size where an
-    epoch has only a few thousand decisions."""
+    """Decisions per update. Batches continue across epochs and are always full; choose a smaller size if an epoch has
+    only a few thousand decisions."""
     lr: Positive = 2e-3
     """Peak learning rate. On 9,000 to 90,000 decisions, 1e-3 to 3e-3 did equally well with batches of 512 to 1024."""
     warmup: NotNegative = 0.05
-    """Linear warm-up: below 1 a fraction of all steps, from 1 on a number of steps."""
+    """Linear warm-up: a fraction of all steps if below 1, else a number of steps."""
     min_lr_ratio: Fraction = 0.05
     """The cosine ends at this fraction of `lr`."""
     weight_decay: NotNegative = 0.01
-    """AdamW's, on the matrices of linear layers only: biases and norms do not need it, and embeddings of rare ids
-    would be decayed in every step but learn in few."""
+    """AdamW's weight decay, on the matrices of linear layers only: biases and norms do not need it, and embeddings of
+    rare ids would be decayed in every step but learn in few."""
     grad_clip: Positive = 1.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient."""
     label_smoothing: BelowOne = 0.1
     """Fraction of the target that is spread over the legal actions."""
     censored: Literal["skip", "marginal"] = "skip"
-    """Choices that nobody saw: "skip" leaves them out, "marginal" trains on the summed probability of their
+    """Choices that were not observed: "skip" leaves them out, "marginal" trains on the summed probability of their
     candidates."""
     value_weight: NotNegative = 0.0
     """Weight of the value head's squared error, added to the imitation loss."""
     seed: AtLeast0 = 42
-    """Of the weights, the order of samples, and dropout."""
+    """Seed of the weights, the order of samples, and dropout."""
     device: str = "auto"
     """"auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products in training: "float32", "bfloat16", or "auto", decided when the run begins: bfloat16 on a GPU,
-    and from width 64 on also on a CPU with AVX512-BF16 or AMX. Evaluation is always in float32."""
+    """Precision of matrix products in training: "float32", "bfloat16", or "auto", decided when the run begins: bfloat16
+    on a GPU, and from width 64 on also on a CPU with AVX512-BF16 or AMX. Evaluation is always in float32."""
     capture: Literal["auto", "on", "off"] = "auto"
     """Capture the step in a CUDA graph and replay it: "auto" (on a GPU), "on" or "off"."""
     order: Literal["global", "window"] = "global"
-    """Of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks that are
-    read in one go, for shards on a slow disk or a network that are larger than the memory."""
+    """Order of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks, each
+    read sequentially, for shards on a slow disk or a network that are larger than the memory."""
     window: int = 262144
     """Rows of a window, for `order = "window"`; two windows should fit into memory. The larger, the closer to a global
     order."""
@@ -85,7 +85,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     save_every: AtLeast1 | None = None
     """Steps between checkpoints, in addition to one at each evaluation."""
     keep: AtLeast1 = 3
-    """Latest checkpoints to keep, in addition to the best."""
+    """Number of latest checkpoints to keep, in addition to the best."""
     log_every: AtLeast1 = 50
     """Steps between lines of metrics."""
     tensorboard: bool = False
@@ -122,7 +122,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
 
 FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "save_every", "keep", "tensorboard", "wandb",
                             "wandb_project"})
-"""What a resumed run may change. Everything else affects the weights; so does the length, which the cosine spans."""
+"""Settings that a resumed run may change. All others affect the weights, even the length, which the cosine spans."""
 
 
 def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: Iterable[str] = (),
@@ -130,9 +130,9 @@ def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: 
     """Defaults < TOML < assignments < flags.
 
     Args:
-        flags: by name of the setting, `policy` being the name of a network; None: not given.
-        file: TOML with the names of TrainConfig.
-        assignments: such as "policy.width=384"; the value is TOML, or else text.
+        flags: setting -> value, where `policy` is the name of a network; None: not given.
+        file: TOML file of settings.
+        assignments: such as "policy.width=384"; a value that is not TOML is taken as text.
         resume: without a file, start from the configuration that the run was started with.
 
     Raises UsageError for an unknown name, naming the nearest, and for a value of the wrong type or range.
@@ -165,11 +165,11 @@ def _assignment(text: str) -> dict[str, Any]:
     for toml in (value, json.dumps(value)) if equals else ():
         with contextlib.suppress(tomllib.TOMLDecodeError):
             return tomllib.loads(f"{name} = {toml}")
-    raise UsageError(f"--set {text}: not a setting and its value", hint="such as --set policy.width=384")
+    raise UsageError(f"--set {text}: not of the form NAME=VALUE", hint="such as --set policy.width=384")
 
 
 def _merge(values: dict[str, Any], later: Mapping[str, Any]) -> None:
-    """Put later values over earlier ones, tables name by name."""
+    """Update `values` with `later`; tables are merged."""
     for name, value in later.items():
         if isinstance(value, dict) and isinstance(values.get(name), dict):
             values[name] = {**values[name], **value}

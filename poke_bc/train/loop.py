@@ -73,16 +73,16 @@ class TrainResult:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, after the step has ended and the run has been saved; `str()` says how to resume."""
+    """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train a policy; all output goes to the run's folder.
 
     Args:
-        config: of the run.
-        resume: continue from the run's last checkpoint: on a CPU with as many threads as before, bit for bit.
-            A finished run returns its result again.
+        config: configuration of the run.
+        resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
+            finished run returns its result again.
         progress: show a progress bar on stderr.
 
     Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
@@ -124,13 +124,7 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
 
 
 class Trainer:
-    """The state of a run, and the operations of the loop.
-
-    Args:
-        config: of the run.
-        checkpoints: of the run.
-        resume: load the last of them.
-    """
+    """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
     def __init__(self, config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
         self.config, self.checkpoints = config, checkpoints

@@ -33,13 +33,13 @@ def imitation_loss(logits_BA: Tensor, legal_B: Tensor, action_B: Tensor, candida
 
     An observed choice costs (1 - s) times -log p(action), plus s times the mean of -log p over the *legal*
     actions (over masked ones it would be infinite). A choice that is only known to be one of its candidates
-    costs -log of their summed probability, without smoothing: it claims little as it is. Rows without a legal
-    target do not count.
+    costs -log of their summed probability, without smoothing, since it is vague already. Rows without a legal target
+    do not count.
 
     Args:
         logits_BA: float32, illegal ones -inf.
         legal_B: bits; 0: not recorded, all are legal.
-        action_B: -1 where nobody saw the choice.
+        action_B: -1 where the choice was not observed.
         candidates_B: bits; 0: none.
         weight_B: float32, at least 0.
         label_smoothing: s, in [0, 1).

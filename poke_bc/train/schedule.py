@@ -11,8 +11,8 @@ class Schedule:
     """What is due after which step of a run. Steps count from 1.
 
     Args:
-        config: of the run.
-        rows: training rows; an epoch ends with the step that completes it.
+        config: configuration of the run.
+        rows: number of training rows; an epoch ends with the step that completes it.
 
     >>> schedule = Schedule(TrainConfig(steps=5, lr=1.0, warmup=1, min_lr_ratio=0), rows=9)
     >>> [round(schedule.rate(step), 3) for step in range(5)]

@@ -1,4 +1,4 @@
-"""What a run starts from: device, precision, data, optimizer, and a folder that it may use."""
+"""Setting up a run: device, precision, data, optimizer, and checks of its folder."""
 
 from __future__ import annotations
 
@@ -55,17 +55,13 @@ def settle_precision(config: TrainConfig, *, resume: bool) -> TrainConfig:
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether this GPU does so in hardware; torch answers for the current device only."""
+    """Whether this GPU multiplies bfloat16 in hardware; torch answers for the current device only."""
     with torch.cuda.device(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX); False where Linux does not say.
-
-    Args:
-        cpuinfo: the kernel's description of the CPUs.
-    """
+    """Whether the CPU multiplies bfloat16 in hardware (AVX512-BF16, AMX); False if `cpuinfo` cannot be read."""
     try:
         return not {"avx512_bf16", "amx_bf16"}.isdisjoint(cpuinfo.read_text("utf-8", "replace").split())
     except OSError:
@@ -73,7 +69,7 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def captures(config: TrainConfig, device: torch.device) -> bool:
-    """Whether steps are captured in a graph. Raises UsageError where a CPU is to do so."""
+    """Whether steps are captured in a CUDA graph. Raises UsageError if `capture = "on"` without a GPU."""
     if config.capture == "on" and device.type != "cuda":
         raise UsageError(f'capture = "on" needs a CUDA device, and this run is on {device}',
                          hint='capture = "auto" captures where it can')
@@ -81,11 +77,7 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
 
 
 def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
-    """Check that the run's folder may be used.
-
-    Raises UsageError for a new run in the folder of another, and RunError for a resumed run that does not exist or
-    whose configuration changed.
-    """
+    """Raises UsageError if a new run's folder contains a run, RunError if a resumed one has none or another config."""
     if not resume:
         if checkpoints.any():
             raise UsageError(f"{config.run}: already contains a run",
@@ -103,17 +95,17 @@ def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool)
 
 @contextlib.contextmanager
 def working_alone(run: Path) -> Iterator[None]:
-    """Keep other trainings from writing to this run. Raises RunError while another one does.
+    """Keep other training processes from writing to this run. Raises RunError while another one does.
 
     If the block fails, folders that were created for the lock and contain nothing else are removed.
     """
     made = next((folder for folder in (*reversed(run.parents), run) if not folder.exists()), run)
-    busy = RunError(f"{run}: another training is writing to it", hint="wait for it, or choose another --run")
+    busy = RunError(f"{run}: another training process is writing to it", hint="wait for it, or choose another --run")
     with contextlib.ExitStack() as held:
         with writing(run):
             run.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusively(run / LOCK, busy))
-        try:  # only from here on is the folder ours to remove
+        try:  # only now, holding the lock, may the folder be removed
             yield
             (run / LOCK).unlink(missing_ok=True)
         except BaseException:
@@ -132,7 +124,7 @@ def open_train(config: TrainConfig) -> ShardDataset:
 
 
 def trained_on(data: ShardDataset) -> TrainedOn:
-    """What a run learns from; must be the same when it is resumed."""
+    """Identifies the training data, which must be the same when the run is resumed."""
     split, _ = read_split(data.shards.folder, data.manifest.identity)
     action_M = data.column("action")
     counts_A = np.bincount(action_M[action_M != NO_LABEL], minlength=NUM_ACTIONS)
@@ -143,11 +135,11 @@ def trained_on(data: ShardDataset) -> TrainedOn:
 def make_optimizer(policy: Policy, config: TrainConfig, *, capturable: bool = False) -> AdamW:
     """AdamW; weight decay on the matrices of linear layers alone (see TrainConfig.weight_decay).
 
-    With `capturable` its learning rate is a tensor on the device, which captured steps read anew each time.
+    With `capturable`, the learning rate is a tensor on the device, which every captured step reads.
     """
     decayed = [module.weight for module in policy.modules() if isinstance(module, nn.Linear)]
-    apart = {id(weight) for weight in decayed}
-    others = [weight for weight in policy.parameters() if id(weight) not in apart]
+    decayed_ids = {id(weight) for weight in decayed}
+    others = [weight for weight in policy.parameters() if id(weight) not in decayed_ids]
     rate = torch.tensor(config.lr, dtype=torch.float32, device=policy.device) if capturable else config.lr
     return AdamW([{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
                  lr=rate, fused=True, capturable=capturable)

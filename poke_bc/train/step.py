@@ -1,7 +1,7 @@
 """One update of the weights: queued kernel by kernel, or captured once and then replayed as a whole.
 
 A small network's step is hundreds of kernels of a few microseconds each, and queueing them takes the host longer than
-running them takes a GPU. A CUDA graph queues them all at once: unpacking the batch (which in resident mode is the
+running them takes a GPU. A CUDA graph queues them all in one call: unpacking the batch (which in resident mode is the
 gather), forward, loss, backward, clipping, AdamW, and the running sums for the next line of metrics.
 """
 
@@ -58,7 +58,7 @@ class Update:
     """Performs the updates of a run, one per batch.
 
     Args:
-        policy, optimizer, config: of the run.
+        policy, optimizer, config: those of the run.
         sums: [3] float64 on the device; each step adds what `train_step` returns.
         bfloat16: compute matrix products in it.
         graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
@@ -78,7 +78,7 @@ class Update:
         if self._graphs is None or not packed.is_full:
             self._step(packed.unpack())
         elif self._warm < WARM_UP:
-            self._step_aside(self._graphs, packed.unpack())
+            self._step_on_side_stream(self._graphs, packed.unpack())
             self._warm += 1
         else:
             if self._replay is None:
@@ -89,7 +89,7 @@ class Update:
     def _step(self, batch: Batch) -> None:
         self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
 
-    def _step_aside(self, graphs: Accelerator, batch: Batch) -> None:
+    def _step_on_side_stream(self, graphs: Accelerator, batch: Batch) -> None:
         """A step on a side stream: autograd would carry its memory of the default stream into the capture."""
         here, side = graphs.current_stream(), graphs.side_stream()
         before, after = graphs.event(), graphs.event()

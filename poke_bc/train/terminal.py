@@ -44,7 +44,7 @@ class Display:
             self._bar.update(self._task, completed=step)
 
     def report(self, step: int, line: Mapping[str, Any]) -> None:
-        """Show new figures beside the bar, and those of an evaluation permanently above it."""
+        """Show new figures next to the bar, and those of an evaluation permanently above it."""
         self._bar.update(self._task, completed=step,
                          facts=f"loss {line['loss']:.3f} · {line['samples_per_s']:,.0f} decisions/s")
         if self._shown and (val := line.get("val")):
@@ -58,7 +58,7 @@ def warn(text: str) -> None:
 
 
 class InterruptRequest:
-    """Turns the first Ctrl-C into a request, so that the current step can end; a second one stops at once.
+    """Turns the first Ctrl-C into a request, so that the current step can end; a second one stops immediately.
 
     Outside the main thread, where signals cannot be handled, Ctrl-C keeps its usual meaning.
     """
@@ -82,4 +82,4 @@ class InterruptRequest:
             raise KeyboardInterrupt
         self.made = True
         # not print(): the signal may interrupt another print
-        os.write(2, b"\nfinishing this step and saving; press Ctrl-C again to stop at once\n")
+        os.write(2, b"\nfinishing this step and saving; press Ctrl-C again to stop immediately\n")

@@ -74,7 +74,7 @@ class WeightsAndBiases:
         self._run.log(flat(line), step=step)
 
     def close(self) -> None:
-        """Upload what is left."""
+        """Finish the upload."""
         self._run.finish()
 
 
@@ -95,7 +95,7 @@ class Trackers:
             self._try(name, partial(self._start, name, make))
 
     def log(self, step: int, line: Mapping[str, Any]) -> None:
-        """To every tracker that still works."""
+        """Log to every tracker that still works."""
         for name, tracker in list(self._active.items()):
             self._try(name, partial(tracker.log, step, line))
 

@@ -1,9 +1,9 @@
-"""The scanner's compiled code on disk: compiled by a process of its own, published whole, loaded by any process.
+"""The scanner's compiled code on disk: compiled by a separate process, published atomically, loaded by any process.
 
-    ~/.cache/poke-bc/scan-0123456789ab/    complete, or not there
+    ~/.cache/poke-bc/scan-0123456789ab/    complete, or absent
 
-Compiling takes ten seconds, loading a half. The folder's name is a digest of everything the code depends on, because
-Numba itself looks only at the file of the function that is called, and would go on using code whose callees changed.
+Compiling takes ten seconds, loading half a second. The folder's name is a digest of everything the code depends on,
+because Numba checks only the file of the called function, and would keep using code whose callees have changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from poke_bc.contract.schema import load_schema
 
 @cache
 def compiled_folder() -> Path:
-    """Where compiled code for this machine belongs, below NUMBA_CACHE_DIR or the user's cache.
+    """The folder for code compiled for this machine, below NUMBA_CACHE_DIR or the user's cache.
 
     Raises ImportError without Numba.
     """
@@ -43,9 +43,9 @@ def compiled_folder() -> Path:
 
 
 def load(folder: Path) -> None:
-    """Make the scanner ready in this process with the code in `folder`.
+    """Load the scanner into this process from the code in `folder`.
 
-    Raises NotCompiledError where some of it is missing, and anything at all where it is damaged or Numba does not work.
+    Raises NotCompiledError if some of it is missing, and any exception if it is damaged or Numba does not work.
     """
     from pipelines.decode.scan.compiling import nothing_compiled
 
@@ -54,9 +54,9 @@ def load(folder: Path) -> None:
 
 
 def compile_into(temporary: Path, folder: Path) -> None:
-    """Compile the scanner in `temporary`, then make that `folder`, unless another process was faster.
+    """Compile the scanner in `temporary`, then rename that to `folder`, unless another process was faster.
 
-    For a process of its own, which ends as soon as its standard input is closed, as it is when its parent dies.
+    Runs in a separate process, which exits as soon as its standard input is closed: that happens when its parent dies.
     """
     threading.Thread(target=_end_with_the_parent, args=(temporary,), daemon=True).start()
     _scan_nothing(temporary)

@@ -1,4 +1,4 @@
-"""How functions are compiled; where compiled code is kept is the business of `cache`."""
+"""How functions are compiled; `cache` decides where compiled code is kept."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from numba import njit
 from numba.core.event import Event, Listener, install_listener
 
 # Without reference counting (_nrt), which took half of the time: nothing here allocates. Without the interpreter's
-# lock, so that a thread can read the next block meanwhile.
-_njit: Any = njit  # its annotations do not know these options
-_numba: Any = _config  # nor its settings
+# lock, so that a thread can read the next block in parallel.
+_njit: Any = njit  # its annotations lack these options
+_numba: Any = _config  # its annotations lack the settings
 _OPTIONS = {"_nrt": False, "nogil": True, "no_cfunc_wrapper": True}
 
 compiled = _njit(no_cpython_wrapper=True, **_OPTIONS)
 """Compile a function that only compiled ones call."""
 
 merged = _njit(inline="always", **_OPTIONS)
-"""Compile a function as a part of the one place that calls it."""
+"""Compile a function inline, into its only caller."""
 
 _entries: list[Any] = []
 
 
 def entry(function: Callable[..., Any]) -> Any:
-    """Compile a function that Python calls, together with all that it calls."""
+    """Compile a function that Python calls, and everything that it calls."""
     _entries.append(_njit(**_OPTIONS)(function))
     return _entries[-1]
 
 
 def keep_in(folder: Path) -> None:
-    """From now on load entries from `folder` where they are kept there, and keep there what had to be compiled."""
+    """From now on load entries from `folder` if they are there, and store there what had to be compiled."""
     before = _numba.CACHE_DIR
     _numba.CACHE_DIR = str(folder)
     try:
@@ -57,6 +57,6 @@ class _Refuse(Listener):
 
 @contextlib.contextmanager
 def nothing_compiled() -> Iterator[None]:
-    """Raises NotCompiledError inside, instead of compiling for seconds."""
+    """Context in which compiling, which takes seconds, raises NotCompiledError instead."""
     with install_listener("numba:compile", _Refuse()):
         yield

@@ -1,7 +1,7 @@
-r"""JSON's grammar, strictly: white space, strings, literals, and values that are only stepped over.
+r"""JSON's grammar, strictly: white space, strings, literals, and values that are only skipped.
 
-Every function takes a position in the text and returns the position behind what it read, or DOUBT. A newline ends a
-line and is never stepped over, so nothing here reads past the end of its line.
+Every function takes a position in the text and returns the position after what it read, or DOUBT. A newline ends a line
+and is never skipped, so nothing here reads past the end of its line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _IS_ESCAPE = np.zeros(256, np.bool_)
 _IS_ESCAPE[[*b'"\\/bfnrt']] = True
 
 PLAIN, ESCAPED, SURROGATE = 0, 1, 2
-"""What a string contains besides plain characters: nothing, escapes, or escapes for UTF-16 surrogates."""
+"""What a string contains other than plain characters: nothing, escapes, or escapes for UTF-16 surrogates."""
 
 _ONES = np.uint64(0x0101010101010101)
 _TOPS = np.uint64(0x8080808080808080)
@@ -43,7 +43,7 @@ _MOST_KEYS = 256  # of all open objects inside one unknown value; more are left 
 
 @compiled
 def spaces(data, at):
-    """Behind white space, newlines excepted."""
+    """The position after white space other than newlines."""
     here = byte(data, at)
     while here == SPACE or here == TAB or here == RETURN:
         at += 1
@@ -59,7 +59,7 @@ def four(data, at):
 
 @compiled
 def read_bool(data, at):
-    """(0 or 1, end). Without a branch between the two, which would be mispredicted half of the time."""
+    """(0 or 1, end). There is no branch between the two, which would be mispredicted half of the time."""
     letters = four(data, at)
     is_true = np.int64(letters == TRUE)
     is_false = np.int64(letters == FALSE) & np.int64(byte(data, at + 4) == _E)
@@ -70,7 +70,7 @@ def read_bool(data, at):
 
 @compiled
 def read_string(data, at):
-    """A string: (end, PLAIN, ESCAPED or SURROGATE). Valid UTF-8 and valid escapes only."""
+    """A string of valid UTF-8 and valid escapes: (end, PLAIN, ESCAPED or SURROGATE)."""
     holds = PLAIN
     if byte(data, at) != QUOTE:
         return DOUBT, holds
@@ -101,7 +101,7 @@ def read_string(data, at):
 
 @compiled
 def _escape(data, at):
-    """Behind an escape."""
+    """An escape: (end, ESCAPED or SURROGATE)."""
     letter = byte(data, at + 1)
     if _IS_ESCAPE[letter]:
         return at + 2, ESCAPED
@@ -118,7 +118,7 @@ def _escape(data, at):
 
 @compiled
 def _wide_character(data, at):
-    """Behind a character of several bytes; Unicode 15, table 3-7: shortest forms, no surrogates, up to U+10FFFF."""
+    """End of a multibyte character; Unicode 15, table 3-7: shortest forms, no surrogates, up to U+10FFFF."""
     lead = byte(data, at)
     second = byte(data, at + 1)
     low, high = 0x80, 0xBF
@@ -150,7 +150,7 @@ def _wide_character(data, at):
 
 @compiled
 def common_bytes(data, first, second, limit):
-    """The number of equal bytes from both positions on, at most `limit`."""
+    """The number of equal bytes starting at both positions, at most `limit`."""
     count = 0
     while count < limit:
         differing = word(data, first + count) ^ word(data, second + count)
@@ -162,10 +162,10 @@ def common_bytes(data, first, second, limit):
 
 @compiled
 def skip_value(data, at, depth, keys):
-    """Behind any value, which is checked and not kept; `depth` brackets are open around it.
+    """End of any value, which is checked and not kept; `depth` brackets are open around it.
 
-    `keys` (of room_for_keys) has room for the positions of the keys of all open objects, since no key may come twice,
-    and behind them for the first one at each depth.
+    `keys` (of room_for_keys) holds the positions of the keys of all open objects, to detect duplicates, followed by the
+    number of the first one at each depth.
     """
     outer = depth
     known = 0  # keys of all open objects
@@ -225,7 +225,7 @@ def skip_value(data, at, depth, keys):
 
 @compiled
 def _next_key(data, at, first, known, keys):
-    """Behind a key and its colon: (position of its value, keys known by now)."""
+    """A key and its colon: (position of its value, keys known so far)."""
     end, holds = read_string(data, at)
     if end == DOUBT or holds != PLAIN or known == _MOST_KEYS:
         return DOUBT, known
@@ -239,7 +239,7 @@ def _next_key(data, at, first, known, keys):
 
 @compiled
 def after_colon(data, at):
-    """Behind a colon and the white space around it."""
+    """The position after a colon and the white space around it."""
     if byte(data, at) != COLON:
         at = spaces(data, at)
         if byte(data, at) != COLON:

@@ -1,6 +1,6 @@
-"""Machine instructions that Numba has no name for: words out of bytes, zero bits, fused arithmetic, bit casts.
+"""Machine instructions that Numba does not offer: words out of bytes, zero bits, fused arithmetic, bit casts.
 
-Nothing here checks bounds: callers keep `PADDING` readable bytes behind what they look at.
+Nothing here checks bounds: callers keep `PADDING` readable bytes after the last one they look at.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 PADDING = 16
-"""Bytes behind the last one looked at that must be readable."""
+"""Number of bytes that must be readable after the last one looked at."""
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -44,7 +44,7 @@ def word(typing: Any, data: Any, at: Any) -> Any:
 
 @intrinsic
 def trailing_zeros(typing: Any, value: Any) -> Any:
-    """Zero bits below the lowest set bit of a uint64 other than 0."""
+    """Number of zero bits below the lowest set bit of a uint64 other than 0."""
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.true_bit)
 

@@ -8,7 +8,7 @@ from pipelines.decode.scan.compiling import compiled
 from pipelines.decode.scan.machine import bits_of, byte, fused_multiply_add, trailing_zeros, word
 
 DOUBT = -1
-"""An end position that means: not understood, leave it to the exact reader."""
+"""An end position that means: leave the line to the exact reader."""
 
 _ZERO, _MINUS, _PLUS, _POINT, _SMALL_E, _LARGE_E = map(ord, "0-+.eE")
 _MOST_DIGITS = 19  # every such integer fits uint64
@@ -28,7 +28,7 @@ def read_number(data, at):
     """The number that begins at `at`: (value, end, whole). `end` is DOUBT for anything else, and for hard numbers.
 
     `whole` says that it has neither fraction nor exponent. Hard numbers have more than 19 significant digits, more
-    than 22 decimal places, or a value about half way between two float64.
+    than 22 decimal places, or a value about halfway between two float64.
     """
     negative = byte(data, at) == _MINUS
     if negative:
@@ -70,12 +70,12 @@ def read_number(data, at):
         at = end
     value = float(mantissa)
     if mantissa < _EXACT and -22 <= power <= 22:
-        # both exact in float64, so that one operation rounds once (Clinger 1990)
+        # both are exact in float64, so one operation rounds once (Clinger 1990)
         value = value / _TENS[-power] if power < 0 else value * _TENS[power]
     elif mantissa != 0:
         if power < -22 or power > 0:
             return 0.0, DOUBT, False
-        # 16 to 19 digits: the quotient of the rounded mantissa, and what both roundings left out
+        # 16 to 19 digits: the quotient of the rounded mantissa, and the error of both roundings
         scale = _TENS[-power]
         quotient = value / scale
         rest = fused_multiply_add(-quotient, scale, value) + float(np.int64(mantissa - np.uint64(value)))
@@ -107,7 +107,7 @@ def _read_digits(data, at, value):
 
 @compiled
 def _eight_digits(digits):
-    """The number that eight bytes of 0 to 9 make, the highest digit in the lowest byte: pairs, fours, eight."""
+    """The number that eight digits represent, the highest digit in the lowest byte: by pairs, fours, eight."""
     digits = ((digits * _PAIRS) >> np.uint64(8)) & _TWO_OF_FOUR
     digits = ((digits * _FOURS) >> np.uint64(16)) & _FOUR_OF_EIGHT
     return (digits * _EIGHT) >> np.uint64(32)

@@ -1,4 +1,4 @@
-"""A text through the kernel, its doubtful lines through the exact reader.
+"""The scanner: a text through the kernel, and its doubtful lines through the exact reader.
 
     N rows   T trajectories
 """
@@ -33,16 +33,16 @@ from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
-_LEAST_STEP = 32  # {"observation":{},"label":"none"} and a comma are more
+_LEAST_STEP = 32  # {"observation":{},"label":"none"} and a comma are longer
 _LEAST_LINE = 64
-_TAIL = 1024  # at least so many bytes at the end, PADDING or more, are read from a copy that has padding
+_TAIL = 1024  # at least this many bytes at the end are read from a copy that has padding; at least PADDING
 _MOST_DOUBTS = 1024
-_MOST_DOUBTFUL_BYTES = 1 << 20  # which take the exact reader half as long as Arrow takes for a block
+_MOST_DOUBTFUL_BYTES = 1 << 20  # takes the exact reader half as long as a block takes Arrow
 _PATHS = ("$.steps[].observation", "$.steps[]", "$")
 
 
 def scan(data: bytes, line: int, byte: int, schema: Schema) -> tuple[Decoded, list[Bad]] | None:
-    """All good lines as rows, and the bad ones in order; None where too many lines are doubtful.
+    """All good lines as rows, and the bad ones in order; None if too many lines are doubtful.
 
     Args:
         data: whole lines; the last may lack its newline.
@@ -78,7 +78,7 @@ _arrays_by_hash: dict[str, SchemaArrays] = {}
 
 
 def _arrays(schema: Schema) -> SchemaArrays:
-    """The arrays of a schema, made once."""
+    """The arrays of a schema, created once."""
     if schema.hash not in _arrays_by_hash:
         _arrays_by_hash[schema.hash] = schema_arrays(schema)
     return _arrays_by_hash[schema.hash]
@@ -95,7 +95,7 @@ def _unknown(text: bytes, memory: Memory) -> Counter[str]:
 
 def _assemble(data: bytes, rows: RowArrays, lines: LineArrays, n: int, count: int,
               schema: Schema) -> tuple[dict[str, NDArray[Any]], pa.Table]:
-    """Columns and trajectories of what the kernel read."""
+    """Columns and trajectories from the kernel's output."""
     scalars = {name: rows.scalars[:n, place] for place, name in enumerate(STEP_KEYS)}
     top: dict[str, pa.Array] = {}
     for place, (name, kind) in enumerate(TRAJECTORY_KEYS.items()):
@@ -124,16 +124,16 @@ def _strings(data: bytes, spans: NDArray[np.int64]) -> pa.Array:
 
 def _with_doubtful_lines(scanned: Decoded, data: bytes, byte: int, doubts: NDArray[np.int64],
                          schema: Schema) -> tuple[Decoded, list[Bad]]:
-    """`scanned` with the good ones among the doubtful lines in their places; and the bad ones."""
-    pieces, all_bad = [scanned], []
+    """`scanned` with the doubtful lines that turn out to be good inserted in order, and the bad ones."""
+    decoded, all_bad = [scanned], []
     for line, begin, end in doubts.tolist():
         exact, bad = decode_exact(data[begin:end], line, byte + begin, schema)
         all_bad += bad
         if exact.trajectories.num_rows:
-            pieces.append(exact)
-    if len(pieces) == 1:
+            decoded.append(exact)
+    if len(decoded) == 1:
         return scanned, all_bad
-    found = concat(pieces, schema)
+    found = concat(decoded, schema)
     order_T = np.argsort(found.trajectories["line"].to_numpy())
     counts_T = found.trajectories["rows"].to_numpy().astype(np.int64)
     first_T = np.cumsum(counts_T) - counts_T
