@@ -8,12 +8,12 @@ a policy which ones are going to be used ("the known ones"), so they are imputed
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,14 +55,14 @@ class RevealedSets(msgspec.Struct, frozen=True, gc=False):
     sets: tuple[ShownSet, ...]
 
 
-def hashed(*words: object) -> int:
-    """64 bits that depend on the words alone."""
-    return int.from_bytes(hashlib.blake2b("\0".join(map(str, words)).encode(), digest_size=8).digest())
+def hashed(text: str) -> int:
+    """64 bits that depend on the text alone."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
 
 
-def chance(*words: object) -> float:
-    """A number from 0 to 1, decided by the words alone."""
-    return hashed(*words) / 2.0**64
+def chance(seed: str) -> float:
+    """A number from 0 to 1, decided by the seed alone."""
+    return hashed(seed) / 2.0**64
 
 
 def index_at(at: float, count: int) -> int:
@@ -163,7 +163,7 @@ class Corpus:
             for what, tally in known.usage.items():
                 if names := shown.shown(what):
                     tally.add(names)
-            known.sets.append(_kept(hashed(revealed.battle, number), battle, shown))
+            known.sets.append(_kept(hashed(f"{revealed.battle}\0{number}"), battle, shown))
             known.is_sorted = False
             if len(known.sets) > 2 * KEPT_SETS:
                 known.sorted_sets()
@@ -254,14 +254,14 @@ class OtherBattles:
                 counts[name] = counts.get(name, 0) + 1
         return counts
 
-    def draw_pokemon(self, is_wanted: Callable[[str], bool], *seed: object) -> tuple[str, int] | None:
+    def draw_pokemon(self, is_wanted: Callable[[str], bool], seed: str) -> tuple[str, int] | None:
         """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
         tally = self._corpus._present.get(self._format, Tally())
         counts = tally.counts
         without = Counter(map(_who, chain.from_iterable(self._own_sets.values())))
         while True:
             left = len(counts) - sum(count >= counts[name] for name, count in without.items() if name in counts)
-            drawn = tally.draw(chance(*seed, left), without)
+            drawn = tally.draw(chance(f"{seed}\0{left}"), without)
             if drawn is None:
                 return None
             species, level = drawn.split("\0")
