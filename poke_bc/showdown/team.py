@@ -78,8 +78,8 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
         if value == UNKNOWN:
             at = chance(f"{seed}\0{what}")
             # "unknown" would show that it is imputed
-            value = (others.draw(shown.species, usage, at) or _draw_equally(possible, at)
-                     or others.draw_overall(usage, chance(f"{seed}\0{what}\0any")) or UNKNOWN)
+            value = (others.draw(usage, at, shown.species) or _draw_equally(possible, at)
+                     or others.draw(usage, chance(f"{seed}\0{what}\0any")) or UNKNOWN)
         values[what] = value
     own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed))
     return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
@@ -89,7 +89,7 @@ def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, se
     """Complete the moves with those used most by others of the species, then with any that it can learn."""
     at = chance(f"{seed}\0move")
     while len(moves) < MOVE_SLOTS:
-        move = others.draw(species, MOVES, at, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
+        move = others.draw(MOVES, at, species, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
         if move is None:
             break
         moves.add(move)
