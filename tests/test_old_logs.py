@@ -70,7 +70,7 @@ def test_a_bar_of_48_pixels_is_what_is_left_and_not_the_damage() -> None:
     assert p1.at(4).of("opp", "toxicroak", "fainted")
     condition = read_condition("30 (12/48 tox)")
     assert condition is not None
-    assert (condition.hp, condition.status, condition.exact) == (0.25, "tox", False)
+    assert (condition.hp, condition.status, condition.percent) == (0.25, "tox", 0.25)
 
 
 def test_a_faint_says_nothing_of_the_bar() -> None:

@@ -80,10 +80,6 @@ class Battle:
         """The opponent's active Pokémon."""
         return self.sides["p2" if player == "p1" else "p1"].active
 
-    def display(self) -> int:
-        """Number of parts in the HP bar that the opponent sees."""
-        return 100 if self.percent else 48
-
     def age(self, since: int) -> int:
         """Turns since an effect began in turn `since`, at least 1."""
         return max(self.turn - since, 1)

@@ -8,15 +8,12 @@ a policy which ones are going to be used ("the known ones"), so they are imputed
 from __future__ import annotations
 
 import gzip
-import hashlib
-import json
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from hashlib import blake2b
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,9 +23,11 @@ from poke_bc.showdown.protocol import UNKNOWN
 KEPT_SETS = 96
 """Sets kept of one species in one format: those that show most, then by hash."""
 MOVES, ITEMS, ABILITIES, TERAS = USAGE = ("moves", "items", "abilities", "teras")
+Counts = dict[str, int]
+"""Name -> how often it was shown."""
 
 
-class ShownSet(msgspec.Struct, frozen=True, gc=False):
+class ShownSet(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What one battle showed of one Pokémon, from beginning to end."""
 
     species: str
@@ -55,14 +54,42 @@ class RevealedSets(msgspec.Struct, frozen=True, gc=False):
     sets: tuple[ShownSet, ...]
 
 
-def hashed(*words: object) -> int:
-    """64 bits that depend on the words alone."""
-    return int.from_bytes(hashlib.blake2b("\0".join(map(str, words)).encode(), digest_size=8).digest())
+class _KeptSet(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    missing: int
+    hash: int
+    battle: int
+    set: ShownSet
 
 
-def chance(*words: object) -> float:
-    """A number from 0 to 1, decided by the words alone."""
-    return hashed(*words) / 2.0**64
+class _Species(msgspec.Struct):
+    """One species in one format."""
+
+    sets: list[_KeptSet] = []
+    usage: dict[str, Counts] = {}
+
+    def trim(self) -> list[_KeptSet]:
+        """Keep the sets that show most, in that order."""
+        self.sets = sorted(self.sets, key=lambda kept: (kept.missing, kept.hash, kept.battle))[:KEPT_SETS]
+        return self.sets
+
+
+class _Stored(msgspec.Struct):
+    """All of a corpus, as it is written; the outer keys are formats."""
+
+    battles: set[int] = set()
+    species: dict[str, dict[str, _Species]] = {}
+    present: dict[str, Counts] = {}
+    """Species and level, with "\\0" between -> how many sides had one."""
+
+
+def hashed(text: str) -> int:
+    """64 bits that depend on the text alone."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+def chance(seed: str) -> float:
+    """A number from 0 to 1, decided by the seed alone."""
+    return hashed(seed) / 2.0**64
 
 
 def index_at(at: float, count: int) -> int:
@@ -71,19 +98,12 @@ def index_at(at: float, count: int) -> int:
 
 
 class Tally:
-    """How often each name was shown; a name is drawn with a chance in proportion to that."""
+    """Names to draw from, each with a chance in proportion to its count."""
 
-    def __init__(self, counts: Mapping[str, int] | None = None) -> None:
-        self.counts: dict[str, int] = {**counts} if counts else {}
-        self._names: list[str] = []
-        self._ends: list[int] = []
-
-    def add(self, names: Iterable[str]) -> None:
-        """Count each name once more."""
-        counts = self.counts
-        for name in names:
-            counts[name] = counts.get(name, 0) + 1
-        self._names = []
+    def __init__(self, counts: Counts) -> None:
+        self.counts = counts
+        self._names = sorted(counts)
+        self._ends = [0, *accumulate(counts[name] for name in self._names)]
 
     def draw(self, at: float, without: Mapping[str, int]) -> str | None:
         """The name at a fraction of all times that names were shown, in order of the names; None if there are none.
@@ -92,124 +112,90 @@ class Tally:
             at: the fraction.
             without: name -> how many of the times that it was shown do not count.
         """
-        if not self._names:
-            self._names = sorted(self.counts)
-            self._ends = [*accumulate(self.counts[name] for name in self._names)]
-        names, ends, counts = self._names, self._ends, self.counts
-        less = sorted((bisect_left(names, name), min(count, counts[name])) for name, count in without.items()
+        counts, ends = self.counts, self._ends
+        less = sorted((bisect_left(self._names, name), min(count, counts[name])) for name, count in without.items()
                       if name in counts)
-        total = (ends[-1] if ends else 0) - sum(count for _, count in less)
+        total = ends[-1] - sum(count for _, count in less)
         if not total:
             return None
         index = index_at(at, total)
         for place, count in less:
-            if place and ends[place - 1] > index:
+            if ends[place] > index:
                 break
             index += count
-        return names[bisect_right(ends, index)]
-
-    def to_json(self) -> dict[str, int]:
-        """In order of the names."""
-        return dict(sorted(self.counts.items()))
-
-
-class _KeptSet(NamedTuple):
-    missing: int
-    hash: int
-    battle: int
-    set: ShownSet
-    moves: frozenset[str]
-
-
-def _kept(hash_: int, battle: int, shown: ShownSet) -> _KeptSet:
-    return _KeptSet(4 - len(shown.moves), hash_, battle, shown, frozenset(shown.moves))
-
-
-@dataclass(slots=True)
-class _Species:
-    """One species in one format."""
-
-    sets: list[_KeptSet] = field(default_factory=list)
-    """In order once sorted, and at most KEPT_SETS then."""
-    usage: dict[str, Tally] = field(default_factory=lambda: {what: Tally() for what in USAGE})
-    is_sorted: bool = False
-
-    def sorted_sets(self) -> list[_KeptSet]:
-        """The sets kept, those that show most first."""
-        if not self.is_sorted:
-            self.sets = sorted(self.sets, key=lambda kept: kept[:3])[:KEPT_SETS]
-            self.is_sorted = True
-        return self.sets
+        return self._names[bisect_right(ends, index) - 1]
 
 
 class Corpus:
     """Sets and usage of many battles."""
 
     def __init__(self) -> None:
-        self._species: dict[str, dict[str, _Species]] = {}
-        self._present: dict[str, Tally] = {}
-        self._battles: set[int] = set()
-        self._overall: dict[tuple[str, str], Tally] = {}
+        self._stored = _Stored()
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._sets: dict[tuple[str, str], list[tuple[frozenset[str], int, ShownSet]]] = {}
 
     def add(self, revealed: RevealedSets) -> None:
         """Add one battle."""
-        self._overall.clear()
-        by_species = self._species.setdefault(revealed.format, {})
-        self._present.setdefault(revealed.format, Tally()).add(map(_who, revealed.sets))
+        self._tallies.clear()
+        self._sets.clear()
+        by_species = self._stored.species.setdefault(revealed.format, {})
+        present = self._stored.present.setdefault(revealed.format, {})
         battle = hashed(revealed.battle)
-        self._battles.add(battle)
+        self._stored.battles.add(battle)
         for number, shown in enumerate(revealed.sets):
+            _count(present, (_who(shown),))
             known = by_species.setdefault(shown.species, _Species())
-            for what, tally in known.usage.items():
-                if names := shown.shown(what):
-                    tally.add(names)
-            known.sets.append(_kept(hashed(revealed.battle, number), battle, shown))
-            known.is_sorted = False
+            for what in USAGE:
+                _count(known.usage.setdefault(what, {}), shown.shown(what))
+            known.sets.append(_KeptSet(4 - len(shown.moves), hashed(f"{revealed.battle}\0{number}"), battle, shown))
             if len(known.sets) > 2 * KEPT_SETS:
-                known.sorted_sets()
+                known.trim()
 
     def others(self, own: RevealedSets) -> OtherBattles:
         """Everything but what one battle showed: its own gaps must not be filled from that."""
         return OtherBattles(self, own)
 
-    def overall(self, format_: str, what: str) -> Tally:
-        """How often each of `moves`, `items`, `abilities` or `teras` was shown on any species of a format."""
-        if (format_, what) not in self._overall:
-            total = self._overall[format_, what] = Tally()
-            for known in self._species.get(format_, {}).values():
-                for name, count in known.usage[what].counts.items():
-                    total.counts[name] = total.counts.get(name, 0) + count
-        return self._overall[format_, what]
+    def holds(self, battle: int) -> bool:
+        """Whether a battle, by the hash of its id, was added."""
+        return battle in self._stored.battles
 
-    # --- on disk ----------------------------------------------------------------------------------------------------
+    def sets(self, format_: str, species: str) -> list[tuple[frozenset[str], int, ShownSet]]:
+        """(moves, hash of the battle, set) of a species' sets, those that show most first."""
+        if (found := self._sets.get((format_, species))) is None:
+            known = self._stored.species.get(format_, {}).get(species, _Species())
+            found = self._sets[format_, species] = [
+                (frozenset(kept.set.moves), kept.battle, kept.set) for kept in known.trim()]
+        return found
+
+    def tally(self, format_: str, what: str, species: str = "") -> Tally:
+        """How often each of one of USAGE was shown on a species, or on all."""
+        if (found := self._tallies.get((format_, what, species))) is None:
+            by_species = self._stored.species.get(format_, {})
+            total: Counter[str] = Counter()
+            for known in [by_species.get(species, _Species())] if species else by_species.values():
+                total.update(known.usage.get(what, {}))
+            found = self._tallies[format_, what, species] = Tally(total)
+        return found
+
+    def present(self, format_: str) -> Tally:
+        """How often each species and level was brought, with "\\0" between."""
+        if (found := self._tallies.get((format_,))) is None:
+            found = self._tallies[format_,] = Tally(self._stored.present.get(format_, {}))
+        return found
 
     def save(self, path: Path) -> None:
         """Write it; equal corpora give equal bytes."""
-        table: dict[str, Any] = {"battles": sorted(self._battles), "species": {}, "present": {}}
-        for format_, by_species in sorted(self._species.items()):
-            table["species"][format_] = {
-                species: {"sets": [[kept.hash, kept.battle, *msgspec.structs.astuple(kept.set)[1:]]
-                                   for kept in known.sorted_sets()],
-                          "usage": {what: tally.to_json() for what, tally in known.usage.items()}}
-                for species, known in sorted(by_species.items())}
-        table["present"] = {format_: tally.to_json() for format_, tally in sorted(self._present.items())}
+        for by_species in self._stored.species.values():
+            for known in by_species.values():
+                known.trim()
         with atomic_write(path) as file:
-            file.write(gzip.compress(json.dumps(table).encode(), 1, mtime=0))
+            file.write(gzip.compress(msgspec.json.encode(self._stored, order="deterministic"), 1, mtime=0))
 
     @classmethod
     def load(cls, path: Path) -> Corpus:
         """Read what `save` wrote."""
-        table = json.loads(gzip.decompress(path.read_bytes()))
         corpus = cls()
-        corpus._battles = set(table["battles"])
-        for format_, rows in table["species"].items():
-            corpus._species[format_] = {
-                species: _Species(
-                    [_kept(hash_, battle, ShownSet(species, level, tuple(moves), *rest))
-                     for hash_, battle, level, moves, *rest in row["sets"]],
-                    {what: Tally(counts) for what, counts in row["usage"].items()})
-                for species, row in rows.items()}
-        corpus._present = {format_: Tally(counts) for format_, counts in table["present"].items()}
+        corpus._stored = msgspec.json.decode(gzip.decompress(path.read_bytes()), type=_Stored)
         return corpus
 
 
@@ -217,58 +203,49 @@ class OtherBattles:
     """What all other battles of one battle's format showed."""
 
     def __init__(self, corpus: Corpus, own: RevealedSets) -> None:
-        self._corpus = corpus
+        self._corpus, self._format = corpus, own.format
         self._battle = hashed(own.battle)
-        self._format = own.format
-        self._own_sets: dict[str, list[ShownSet]] = {}
-        """By species; none if this battle is not in the corpus."""
-        for shown in own.sets if self._battle in corpus._battles else ():
-            self._own_sets.setdefault(shown.species, []).append(shown)
-        self._species = corpus._species.get(own.format, {})
+        self._own_sets = own.sets if corpus.holds(self._battle) else ()
 
     def matching(self, species: str, moves: Iterable[str]) -> list[ShownSet]:
         """Sets of a species that contain these moves, those that show most first."""
-        known, wanted, battle = self._species.get(species), frozenset(moves), self._battle
-        if known is None:
-            return []
-        return [kept.set for kept in known.sorted_sets() if wanted <= kept.moves and kept.battle != battle]
+        wanted, own = frozenset(moves), self._battle
+        return [shown for known, battle, shown in self._corpus.sets(self._format, species)
+                if wanted <= known and battle != own]
 
-    def draw(self, species: str, what: str, at: float, without: Iterable[str] = ()) -> str | None:
-        """One of a species' `moves`, `items`, `abilities` or `teras`, none of `without`; see Tally.draw."""
-        known = self._species.get(species)
-        if known is None:
-            return None
-        tally = known.usage[what]
-        own = self._count_own(what, self._own_sets.get(species, ()))
-        return tally.draw(at, own | {name: tally.counts[name] for name in without if name in tally.counts})
+    def draw(self, what: str, at: float, species: str = "", without: Iterable[str] = ()) -> str | None:
+        """One of a species' `moves`, `items`, `abilities` or `teras`, or of all species'; none of `without`.
 
-    def draw_overall(self, what: str, at: float) -> str | None:
-        """One of all species' `moves`, `items`, `abilities` or `teras`; see Tally.draw."""
-        own = self._count_own(what, chain.from_iterable(self._own_sets.values()))
-        return self._corpus.overall(self._format, what).draw(at, own)
+        `at` as in Tally.draw; None if nothing was shown.
+        """
+        tally = self._corpus.tally(self._format, what, species)
+        less: Counts = {}
+        for shown in self._own_sets:
+            if shown.species == species or not species:
+                _count(less, shown.shown(what))
+        for name in without:
+            less[name] = tally.counts.get(name, 0)
+        return tally.draw(at, less)
 
-    def _count_own(self, what: str, sets: Iterable[ShownSet]) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for shown in sets:
-            for name in shown.shown(what):
-                counts[name] = counts.get(name, 0) + 1
-        return counts
-
-    def draw_pokemon(self, is_wanted: Callable[[str], bool], *seed: object) -> tuple[str, int] | None:
+    def draw_pokemon(self, is_wanted: Callable[[str], bool], seed: str) -> tuple[str, int] | None:
         """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
-        tally = self._corpus._present.get(self._format, Tally())
-        counts = tally.counts
-        without = Counter(map(_who, chain.from_iterable(self._own_sets.values())))
+        tally = self._corpus.present(self._format)
+        counts, less = tally.counts, Counter(map(_who, self._own_sets))
         while True:
-            left = len(counts) - sum(count >= counts[name] for name, count in without.items() if name in counts)
-            drawn = tally.draw(chance(*seed, left), without)
+            left = len(counts) - sum(count >= counts[name] for name, count in less.items() if name in counts)
+            drawn = tally.draw(chance(f"{seed}\0{left}"), less)
             if drawn is None:
                 return None
             species, level = drawn.split("\0")
             if is_wanted(species):
                 return species, int(level)
-            without[drawn] = counts[drawn]
+            less[drawn] = counts[drawn]
 
 
 def _who(shown: ShownSet) -> str:
     return f"{shown.species}\0{shown.level}"
+
+
+def _count(counts: Counts, names: Iterable[str]) -> None:
+    for name in names:
+        counts[name] = counts.get(name, 0) + 1

@@ -35,8 +35,9 @@ class Condition(NamedTuple):
 
     hp: float
     """Fraction of the maximum."""
-    exact: bool
-    """Whether HP is in hit points, not as the opponent sees it (percent or 48ths)."""
+    percent: float
+    pixels: float
+    """What the opponent sees, in percent or in 48ths: `hp` itself unless that is in hit points."""
     scale: int
     """Maximum HP; 0 if the text has none."""
     status: str
@@ -78,7 +79,7 @@ def read_condition(text: str) -> Condition | None:
     """HP and status; None if the text is not a condition. Logs of 2012 write `64 (17/48)`: damage, then what is left.
 
     >>> read_condition("45/100 par")
-    Condition(hp=0.45, exact=False, scale=100, status='par', fainted=False)
+    Condition(hp=0.45, percent=0.45, pixels=0.45, scale=100, status='par', fainted=False)
     """
     words = text.rpartition("(")[2].strip(") ").split(" ")
     fraction = words[0].split("/")
@@ -92,7 +93,9 @@ def read_condition(text: str) -> Condition | None:
         return None
     fainted = status == "fnt" or left == 0
     scale = round(most) if len(fraction) > 1 or not fainted else 0  # `0 fnt` does not show the scale
-    return Condition(left / most, scale not in (48, 100), scale, NONE if fainted else status, fainted)
+    hp = left / most
+    percent, pixels = (hp, hp) if scale in (48, 100) else (as_shown(hp, 100), as_shown(hp, 48))
+    return Condition(hp, percent, pixels, scale, NONE if fainted else status, fainted)
 
 
 def as_shown(hp: float, scale: int) -> float:

@@ -38,7 +38,7 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> 
         return known is not None and known.base_species not in taken
 
     for place in range(len(mons), min(team.size, TEAM_SLOTS)):
-        hidden = others.draw_pokemon(is_free, seed, place)
+        hidden = others.draw_pokemon(is_free, f"{seed}\0{place}")
         if hidden is None:
             break
         species, level = hidden
@@ -59,7 +59,7 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
     if mon.powered:  # its Z-Moves and Max Moves came from some of its moves
         found = [each for each in found if all(may_power(dex, each.moves, *how) for how in mon.powered)] or found
     full = [each for each in found if len(each.moves) == MOVE_SLOTS] or found
-    chosen = full[_as_text(len(full))[index_at(chance(seed, "set"), len(full))]] if full else None
+    chosen = full[_as_text(len(full))[index_at(chance(f"{seed}\0set"), len(full))]] if full else None
     moves = {*shown.moves, *(chosen.moves if chosen else ())}
     if len(moves) < MOVE_SLOTS:
         _add_moves(moves, shown.species, dex, others, seed)
@@ -76,10 +76,10 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
             imputed.add(what)
             value = getattr(chosen, what) if chosen else UNKNOWN
         if value == UNKNOWN:
-            at = chance(seed, what)
-            value = (others.draw(shown.species, usage, at) or _draw_equally(possible, at)
-                     or others.draw_overall(usage, chance(seed, what, "any"))  # "unknown" would show that it is imputed
-                     or UNKNOWN)
+            at = chance(f"{seed}\0{what}")
+            # "unknown" would show that it is imputed
+            value = (others.draw(usage, at, shown.species) or _draw_equally(possible, at)
+                     or others.draw(usage, chance(f"{seed}\0{what}\0any")) or UNKNOWN)
         values[what] = value
     own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed))
     return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
@@ -87,9 +87,9 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
 
 def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, seed: str) -> None:
     """Complete the moves with those used most by others of the species, then with any that it can learn."""
-    at = chance(seed, "move")
+    at = chance(f"{seed}\0move")
     while len(moves) < MOVE_SLOTS:
-        move = others.draw(species, MOVES, at, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
+        move = others.draw(MOVES, at, species, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
         if move is None:
             break
         moves.add(move)

@@ -212,11 +212,19 @@ def _write(pairs: Pairs, effect: Floats, part: Floats) -> None:
     speed = pokemon.speed[pokemon.active]
     values: list[NDArray[Any]] = [  # in the order of ESTIMATES
         own, (own >= left[1][:, None]) & (own > 0), effect[:, :OWN_PAIRS].reshape(count, 6, 4)[row, own_slot] * known,
-        opp[:, :4], (opp[:, :4] >= left[0][:, None]) & (opp[:, :4] > 0), opp[:, 4:].max(axis=1),
-        taken.max(axis=2), dealt.max(axis=2),
+        opp[:, :4], (opp[:, :4] >= left[0][:, None]) & (opp[:, :4] > 0), np.maximum(opp[:, 4], opp[:, 5]),
+        _largest(taken), _largest(dealt),
         (speed[0] - speed[1]) / np.maximum(speed[0] + speed[1], 1) * both[:, 0],
     ]
     columns = [(each.round(4) if each.dtype == np.float64 else each).tolist() for each in values]
     for observation, *found in zip(pokemon.observations, *columns, strict=True):
         for name, value in zip(ESTIMATES, found, strict=True):
             setattr(observation, name, value)
+
+
+def _largest(values: Floats) -> Floats:
+    """Maximum along the last axis, which is too short for numpy's own."""
+    found: Floats = values[..., 0]
+    for column in range(1, values.shape[-1]):
+        found = np.maximum(found, values[..., column])
+    return found

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.showdown.damage.tables import Floats, Ints, NameIndex, Tables
+from poke_bc.showdown.observation import FIELDS
 
 Bools = NDArray[np.bool_]
 STATUSES = NameIndex(("brn", "par", "psn", "tox", "slp", "frz"))
@@ -23,8 +25,8 @@ LISTS = (*NAMES, *NUMBERS, "moves", "boosts", "volatiles")
 """Fields of both sides with a list of values."""
 PER_SIDE = ("alive", "reflect", "light_screen", "aurora_veil", "tailwind", "dynamax_turns", "stockpile")
 """Fields of both sides with one number."""
-_lists_of, _numbers_of = ([attrgetter(*(f"{side}_{field}" for field in fields)) for side in ("own", "opp")]
-                          for fields in (LISTS, PER_SIDE))
+_lists_of, _numbers_of = ([itemgetter(*(FIELDS.index(f"{side}_{field}") for field in fields))
+                           for side in ("own", "opp")] for fields in (LISTS, PER_SIDE))
 
 
 class Fields:
@@ -36,7 +38,8 @@ class Fields:
 
     def __init__(self, observations: Sequence[Any], tables: Tables) -> None:
         sides = 2 * len(observations)
-        lists = [*chain.from_iterable(chain.from_iterable(map(get, observations) for get in _lists_of))]
+        values = [*map(msgspec.structs.astuple, observations)]
+        lists = [*chain.from_iterable(chain.from_iterable(map(get, values) for get in _lists_of))]
         ids = np.fromiter(map(id, lists), np.intp, len(lists)).reshape(sides, -1)
         is_new = np.ones((len(LISTS), sides), bool)
         np.not_equal(ids[1:].T, ids[:-1].T, out=is_new[:, 1:])
@@ -52,16 +55,16 @@ class Fields:
         rows = np.fromiter(chain.from_iterable(map(index.__getitem__, names) for index, names
                                                in zip(indices, found, strict=True)), np.intp).reshape(-1, 6)
         last = len(NAMES) + len(NUMBERS)
-        values = np.fromiter(chain.from_iterable(distinct[ends[len(NAMES)]:ends[last]]), float).reshape(-1, 6)
+        numbers = np.fromiter(chain.from_iterable(distinct[ends[len(NAMES)]:ends[last]]), float).reshape(-1, 6)
         self.occurring = {field: frozenset(names) for field, names in zip(NAMES, found, strict=True)}
         """Field -> all names that occur."""
         self.rows: dict[str, Ints] = dict(zip(NAMES, rows[number[:len(NAMES)]].reshape(len(NAMES), -1), strict=True))
         """Field -> [P]."""
         self.numbers: dict[str, Floats] = dict(zip(
-            NUMBERS, values[number[len(NAMES):last] - ends[len(NAMES)]].reshape(len(NUMBERS), -1), strict=True))
+            NUMBERS, numbers[number[len(NAMES):last] - ends[len(NAMES)]].reshape(len(NUMBERS), -1), strict=True))
         """Field -> [P]."""
-        numbers = chain.from_iterable(chain.from_iterable(map(get, observations) for get in _numbers_of))
-        table = np.fromiter(numbers, float, sides * len(PER_SIDE)).reshape(2, len(observations), -1)
+        per_side = chain.from_iterable(chain.from_iterable(map(get, values) for get in _numbers_of))
+        table = np.fromiter(per_side, float, sides * len(PER_SIDE)).reshape(2, len(observations), -1)
         self.per_side: dict[str, Floats] = {field: table[:, :, at] for at, field in enumerate(PER_SIDE)}
         """Field -> [2, R]."""
 

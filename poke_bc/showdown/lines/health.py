@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import reveal, reveal_cause
-from poke_bc.showdown.protocol import NONE, as_shown, cause_of, effect_id, read_condition
+from poke_bc.showdown.protocol import NONE, cause_of, effect_id, read_condition
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import Mon
 
@@ -13,9 +13,8 @@ def set_condition(battle: Battle, mon: Mon, text: str) -> None:
     condition = read_condition(text)
     if condition is None:
         return
-    hp, exact, scale, status, fainted = condition
-    mon.hp = hp
-    mon.hp_shown = as_shown(hp, battle.display()) if exact else hp
+    mon.hp, percent, pixels, scale, status, fainted = condition
+    mon.hp_shown = percent if battle.percent else pixels
     if scale == 100 and not battle.percent:
         battle.percent = True
     if fainted:
