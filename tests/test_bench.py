@@ -73,7 +73,7 @@ def test_scale_is_worked_out_from_the_figures() -> None:
     assert "| `convert` | 13.9 | 1.74 | 1.74 | 0.17 to 0.17 |" in page  # 5e6 / 100 / 3600, and an eighth
     assert "| `preprocess` | 0.88 | 0.88 | 0.11 | 0.011 to 0.0882 |" in page  # two were no faster than one
     assert "| trajectories, `.jsonl.zst` | 50.0 | 16 GB | 2 GB |" in page  # 317.7 million decisions
-    assert "| kept of every block: 37,871 x 8,389 bytes | 0.32 |" in page
+    assert "| kept for each block: 37,871 x 8,389 bytes | 0.32 |" in page
 
 
 def test_scale_names_the_group_that_is_missing() -> None:

@@ -3,7 +3,7 @@
     record      a battle as it comes in             protocol     fields of a line
     state       Pokémon and sides                   battle       state of a battle
     lines       what each line does to it           tracker      follows a battle line by line
-    generation  which one a battle is of            decision     a choice and its label
+    decision    a choice and its label
     log_reader  first pass: decisions, labels       arrivals     first pass: who comes in
     choices     `|choice|` lines                    power        Z-Moves and Max Moves
     seen        what a battle showed of a team      first_pass   all that the first pass finds

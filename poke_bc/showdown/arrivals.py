@@ -47,7 +47,7 @@ class Arrivals:
         mon = mon or entry.add(self.battle, side, nick, details)
         self.all.append(Arrival(player, number, mon, decision))
         if decision is not None:
-            decision.label, decision.resolved, decision.target = OBSERVED, True, mon
+            decision.label, decision.resolved, decision.mon = OBSERVED, True, mon
         self._last_line[player] = number
         self._last_decision[player] = decision
 
@@ -65,7 +65,7 @@ class Arrivals:
             self._left[disguise] = (left_at, hp)
         decision = self._last_decision[player]
         if decision is not None:
-            decision.target = unmasked
+            decision.mon = unmasked
         arrival = next(each for each in reversed(self.all) if each.player == player)
         arrival.mon = unmasked or arrival.mon
         for decision in decisions:

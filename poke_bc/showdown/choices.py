@@ -95,7 +95,7 @@ def _agrees(decision: OpenDecision, choice: Choice, dex: Dex) -> bool:
     """Whether the log shows what was chosen, as far as it shows anything."""
     if decision.label != OBSERVED or not choice.kind:
         return True
-    if decision.phase == PREVIEW or decision.target is not None:
+    if decision.phase == PREVIEW or decision.mon is not None:
         return choice.kind == ("team" if decision.phase == PREVIEW else "switch")
     if choice.kind != "move":
         return False
@@ -219,4 +219,4 @@ def _settle_switch(decision: OpenDecision, target: Mon | None) -> None:
     if target is None:
         decision.label, decision.among = CENSORED, AMONG_SWITCHES
         return
-    decision.label, decision.target, decision.move, decision.power = OBSERVED, target, "", ""
+    decision.label, decision.mon, decision.move, decision.power = OBSERVED, target, "", ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from poke_bc.showdown.state import Mon
@@ -14,42 +16,33 @@ NO_SLOT = frozenset({"struggle", "recharge", "fight"})
 """What a player may have to choose that is not a move of the Pokémon."""
 
 
-class Decision(msgspec.Struct, frozen=True, gc=False):
-    """One choice of a player, after the whole log was read."""
+class Decision(msgspec.Struct, eq=False, gc=False):
+    """One choice of a player."""
 
     player: str
     phase: str
     turn: int
     at: int
     """Number of lines that the player had seen."""
-    label: str
-    move: str
+    label: str = NO_LABEL
+    move: str = ""
     """Id of the move shown; of the Z-Move or Max Move if `power` is set."""
-    power: str
+    power: str = ""
     """"z", "max" or ""."""
-    target: int | None
+    target: int | None = None
     """The Pokémon that came in or was revived: its index in FirstPass.teams[player].mons."""
-    gimmick: str
-    among: str
+    gimmick: str = "none"
+    among: str = AMONG_ALL
     """Of a censored choice: AMONG_MOVES, AMONG_SWITCHES or AMONG_ALL."""
-    locked: str
+    locked: str = ""
     """The only move that was open (a locked one, "recharge", "struggle", generation 1's "fight"), or ""."""
 
 
-class OpenDecision(msgspec.Struct, eq=False, gc=False):
-    """A choice while the log is being read; fields as in Decision."""
+class OpenDecision(Decision, eq=False, gc=False):
+    """A choice while the log is being read."""
 
-    player: str
-    phase: str
-    turn: int
-    at: int
-    label: str = NO_LABEL
-    move: str = ""
-    power: str = ""
-    target: Mon | None = None
-    gimmick: str = "none"
-    among: str = AMONG_ALL
-    locked: str = ""
+    mon: Mon | None = None
+    """The Pokémon that came in or was revived."""
     active: Mon | None = None
     """The Pokémon that was to act; None for a forced switch."""
     copied: Mon | None = None
@@ -61,6 +54,11 @@ class OpenDecision(msgspec.Struct, eq=False, gc=False):
     resolved: bool = False
     encored: bool = False
     pursued: bool = False
+
+    def closed(self, index: Mapping[Mon, int]) -> Decision:
+        """What remains of it after the log, with Pokémon by index."""
+        return Decision(self.player, self.phase, self.turn, self.at, self.label, self.move, self.power,
+                        None if self.mon is None else index[self.mon], self.gimmick, self.among, self.locked)
 
     def censor(self, among: str) -> None:
         """The choice will not be seen."""

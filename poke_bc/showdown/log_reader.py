@@ -239,7 +239,7 @@ class LogReader:
             return
         mon = self.battle.mon(parts[2])
         decision = self._new(parts[2][:2], REVIVAL, self._back(number))
-        decision.label, decision.target, decision.resolved = OBSERVED, mon, True
+        decision.label, decision.mon, decision.resolved = OBSERVED, mon, True
 
     def _end_item(self, number: int, parts: list[str]) -> None:
         if to_id(parts[3]) in EJECTING:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines import boosts, effects, entry, field, health, moves, reveals
 from poke_bc.showdown.record import SkippedBattle
+from poke_bc.showdown.state import Mon
 
 IGNORED = frozenset("""
     -block -candynamax -center -combine -fieldactivate -hint -hitcount -message -nothing -ohko -resisted
@@ -22,33 +23,33 @@ IGNORED = frozenset("""
     """.split()) | {""}
 """Lines that change nothing here; a live player's room has chat among them."""
 
-Handler = Callable[[Battle, list[str]], None]
 LineListener = Callable[[int, list[str]], None]
 """Called with the number of a line and its fields."""
 NO_LISTENERS: Mapping[str, LineListener] = {}
-HANDLERS: dict[str, Handler | None] = dict.fromkeys(IGNORED) | {
+ABOUT_POKEMON: dict[str, Callable[[Battle, Mon, list[str]], None]] = {
     "-ability": reveals.ability, "-activate": effects.activate, "-anim": moves.anim, "-boost": boosts.boost,
-    "-burst": effects.mega,
-    "-clearallboost": boosts.clear_boosts, "-clearboost": boosts.clear_boosts,
-    "-clearnegativeboost": boosts.clear_boosts, "-clearpositiveboost": boosts.clear_boosts,
-    "-copyboost": boosts.copy_boosts, "-crit": moves.crit, "-cureteam": health.cure_team,
-    "-curestatus": health.cure, "-damage": health.damage, "-end": effects.end, "-endability": reveals.end_ability,
-    "-enditem": reveals.end_item, "-fail": moves.failed, "-fieldend": field.field_end,
-    "-fieldstart": field.field_start, "-formechange": effects.forme, "-heal": health.heal,
-    "-immune": moves.failed, "-invertboost": boosts.clear_boosts, "-item": reveals.item, "-mega": effects.mega,
-    "-miss": moves.missed, "-mustrecharge": moves.recharge, "-notarget": moves.failed,
-    "-prepare": moves.prepare, "-primal": effects.activate,
-    "-remove": effects.end, "-restoreboost": boosts.clear_boosts, "-setboost": boosts.boost,
-    "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
-    "-singlemove": effects.single, "-singleturn": effects.single, "-start": effects.start, "-status": health.status,
-    "-swapboost": boosts.swap_boosts, "-swapsideconditions": field.swap_sides,
-    "-terastallize": effects.terastallize, "-transform": effects.transform, "-unboost": boosts.boost,
-    "-weather": field.weather, "-zpower": effects.zpower, "cant": moves.cant, "detailschange": effects.forme,
-    "drag": entry.switch, "faint": health.faint, "gametype": field.game_type, "move": moves.move,
-    "player": field.player, "poke": entry.poke, "replace": entry.replace, "rule": field.rule,
-    "switch": entry.switch, "teamsize": field.team_size, "tie": field.won, "turn": field.turn,
-    "win": field.won,
+    "-copyboost": boosts.copy_boosts, "-curestatus": health.cure, "-damage": health.damage, "-end": effects.end,
+    "-endability": reveals.end_ability, "-enditem": reveals.end_item, "-formechange": effects.forme,
+    "-heal": health.heal, "-item": reveals.item, "-mustrecharge": moves.recharge, "-prepare": moves.prepare,
+    "-primal": effects.activate, "-remove": effects.end, "-setboost": boosts.boost, "-singlemove": effects.single,
+    "-singleturn": effects.single, "-start": effects.start, "-status": health.status, "-swapboost": boosts.swap_boosts,
+    "-transform": effects.transform, "-unboost": boosts.boost, "detailschange": effects.forme,
 }
+"""Lines about the Pokémon in their first field; they do nothing if it is not known."""
+HANDLERS: dict[str, Callable[[Battle, list[str]], None] | None] = dict.fromkeys(IGNORED) | {
+    "-burst": effects.mega, "-clearallboost": boosts.clear_boosts, "-clearboost": boosts.clear_boosts,
+    "-clearnegativeboost": boosts.clear_boosts, "-clearpositiveboost": boosts.clear_boosts, "-crit": moves.crit,
+    "-cureteam": health.cure_team, "-fail": moves.failed, "-fieldend": field.field_end,
+    "-fieldstart": field.field_start, "-immune": moves.failed, "-invertboost": boosts.clear_boosts,
+    "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed, "-restoreboost": boosts.clear_boosts,
+    "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
+    "-swapsideconditions": field.swap_sides, "-terastallize": effects.terastallize, "-weather": field.weather,
+    "-zpower": effects.zpower, "cant": moves.cant, "drag": entry.switch, "faint": health.faint,
+    "gametype": field.game_type, "move": moves.move, "player": field.player, "poke": entry.poke,
+    "replace": entry.replace, "rule": field.rule, "switch": entry.switch, "teamsize": field.team_size,
+    "tie": field.won, "turn": field.turn, "win": field.won,
+}
+"""All other lines."""
 
 
 def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListener] = NO_LISTENERS,
@@ -71,11 +72,13 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             continue
         parts = line.split("|")
         kind = parts[1]
-        handler = HANDLERS.get(kind, _refuse)
         try:
             if kind in before:
                 before[kind](number, parts)
-            if handler is not None:
+            if kind in ABOUT_POKEMON:
+                if (mon := battle.mon(parts[2])) is not None:
+                    ABOUT_POKEMON[kind](battle, mon, parts)
+            elif (handler := HANDLERS.get(kind, _refuse)) is not None:
                 handler(battle, parts)
             if kind in after:
                 after[kind](number, parts)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import reveal_cause
 from poke_bc.showdown.protocol import BOOSTS, read_number
+from poke_bc.showdown.state import Mon
 
 
-def boost(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None or parts[3] not in BOOSTS:
+def boost(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if parts[3] not in BOOSTS:
         return
     index, amount = BOOSTS.index(parts[3]), read_number(parts[4])
     old = mon.boosts[index]
@@ -34,17 +34,15 @@ def clear_boosts(battle: Battle, parts: list[str]) -> None:
             mon.boosts = [0] * 7
 
 
-def copy_boosts(battle: Battle, parts: list[str]) -> None:
-    mon, source = battle.mon(parts[2]), battle.mon(parts[3])
-    if mon is not None and source is not None:
+def copy_boosts(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if (source := battle.mon(parts[3])) is not None:
         mon.boosts = list(source.boosts)
 
 
-def swap_boosts(battle: Battle, parts: list[str]) -> None:
-    one, two = battle.mon(parts[2]), battle.mon(parts[3])
-    if one is None or two is None:
+def swap_boosts(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if (foe := battle.mon(parts[3])) is None:
         return
     names = parts[4].split(", ") if len(parts) > 4 and parts[4] and not parts[4].startswith("[") else BOOSTS
     for name in names:
         index = BOOSTS.index(name)
-        one.boosts[index], two.boosts[index] = two.boosts[index], one.boosts[index]
+        mon.boosts[index], foe.boosts[index] = foe.boosts[index], mon.boosts[index]

@@ -6,8 +6,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.reveals import has_ability, has_item, reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, move_id, other, read_details, source_of
-from poke_bc.showdown.record import PLAYERS
-from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Z
+from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Z
 
 BINDING_MOVES = frozenset("""
     bind clamp firespin gmaxcentiferno gmaxsandblast infestation magmastorm sandtomb snaptrap thundercage
@@ -19,10 +18,7 @@ PROTECTS = frozenset("""
 BORROWED_ABILITY = frozenset({"mummy", "wanderingspirit", "lingeringaroma"})
 
 
-def start(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def start(battle: Battle, mon: Mon, parts: list[str]) -> None:
     side, effect = battle.sides[parts[2][:2]], effect_id(parts[3])
     if effect == "typechange":
         source = battle.mon(source_of(parts))
@@ -63,10 +59,7 @@ def start(battle: Battle, parts: list[str]) -> None:
     reveal_cause(battle, parts, mon)
 
 
-def end(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def end(battle: Battle, mon: Mon, parts: list[str]) -> None:
     side, effect = battle.sides[parts[2][:2]], effect_id(parts[3])
     if effect in ("futuresight", "doomdesire"):
         side.future = 0
@@ -88,9 +81,8 @@ def end(battle: Battle, parts: list[str]) -> None:
         mon.types = None
 
 
-def activate(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2]) if parts[2][:2] in PLAYERS else None
-    if mon is None or len(parts) < 4:
+def activate(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if len(parts) < 4:
         return
     effect = effect_id(parts[3])
     mover = battle.sides[battle.mover].active if battle.mover else None
@@ -120,15 +112,13 @@ def activate(battle: Battle, parts: list[str]) -> None:
         has_item(mon, effect)
 
 
-def single(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is not None and effect_id(parts[3]) == "destinybond":
+def single(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if effect_id(parts[3]) == "destinybond":
         mon.volatiles["destinybond"] = battle.turn
 
 
-def transform(battle: Battle, parts: list[str]) -> None:
-    mon, target = battle.mon(parts[2]), battle.mon(parts[3])
-    if mon is None or target is None:
+def transform(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if (target := battle.mon(parts[3])) is None:
         return
     reveal(mon, cause_of(parts) or "")
     mon.copied, mon.copied_moves = target, {}
@@ -137,10 +127,7 @@ def transform(battle: Battle, parts: list[str]) -> None:
     mon.ability = target.ability
 
 
-def forme(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
     details = read_details(parts[3])
     if parts[1] == "-formechange":
         mon.temporary_forme = details.species

@@ -25,10 +25,7 @@ def set_condition(battle: Battle, mon: Mon, text: str) -> None:
         mon.status, mon.status_turns = status, 0
 
 
-def damage(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def damage(battle: Battle, mon: Mon, parts: list[str]) -> None:
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is None:
@@ -38,10 +35,7 @@ def damage(battle: Battle, parts: list[str]) -> None:
     reveal_cause(battle, parts, mon)
 
 
-def heal(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def heal(battle: Battle, mon: Mon, parts: list[str]) -> None:
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is not None:
@@ -57,22 +51,18 @@ def set_hp(battle: Battle, parts: list[str]) -> None:
             set_condition(battle, mon, condition)
 
 
-def status(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is not None:
-        mon.status, mon.status_turns = parts[3], 0
-        if battle.gen == 1 and mon.status == "slp":
-            mon.volatiles.pop("mustrecharge", None)
-        reveal_cause(battle, parts, mon)
+def status(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    mon.status, mon.status_turns = parts[3], 0
+    if battle.gen == 1 and mon.status == "slp":
+        mon.volatiles.pop("mustrecharge", None)
+    reveal_cause(battle, parts, mon)
 
 
-def cure(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is not None:
-        if parts[3] == "confusion":
-            mon.volatiles.pop("confusion", None)
-        else:
-            mon.status, mon.status_turns = NONE, 0
+def cure(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if parts[3] == "confusion":
+        mon.volatiles.pop("confusion", None)
+    else:
+        mon.status, mon.status_turns = NONE, 0
 
 
 def cure_team(battle: Battle, parts: list[str]) -> None:

@@ -8,6 +8,7 @@ from poke_bc.showdown.lines.effects import PROTECTS
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import SkippedBattle
+from poke_bc.showdown.state import Mon
 
 RAMPAGES = frozenset(["outrage", "petaldance", "thrash", "ragingfury", "rollout", "iceball", "uproar"])
 
@@ -114,19 +115,17 @@ def crit(battle: Battle, parts: list[str]) -> None:
         battle.sides[other(parts[2][:2])].this_turn.crit = True
 
 
-def recharge(battle: Battle, parts: list[str]) -> None:
-    if (mon := battle.mon(parts[2])) is not None:
-        mon.volatiles["mustrecharge"] = battle.turn
+def recharge(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    mon.volatiles["mustrecharge"] = battle.turn
 
 
-def prepare(battle: Battle, parts: list[str]) -> None:
-    if (mon := battle.mon(parts[2])) is not None:
-        mon.volatiles["charging"] = battle.turn
-        mon.charging = move_id(parts[3])
+def prepare(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    mon.volatiles["charging"] = battle.turn
+    mon.charging = move_id(parts[3])
 
 
-def anim(battle: Battle, parts: list[str]) -> None:
+def anim(battle: Battle, mon: Mon, parts: list[str]) -> None:
     """A charged move that needs no second turn (sun, Power Herb) follows at once."""
-    if (mon := battle.mon(parts[2])) is not None and mon.charging:
+    if mon.charging:
         mon.charging = ""
         mon.volatiles.pop("charging", None)

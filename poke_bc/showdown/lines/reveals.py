@@ -53,10 +53,7 @@ def has_ability(mon: Mon, ability: str, *, borrowed: bool = False) -> None:
             mon.brought_ability = ability
 
 
-def ability(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def ability(battle: Battle, mon: Mon, parts: list[str]) -> None:
     ability, cause = to_id(parts[3]), cause_of(parts)
     if cause is None:
         has_ability(mon, ability)
@@ -70,18 +67,13 @@ def ability(battle: Battle, parts: list[str]) -> None:
     has_ability(mon, ability, borrowed=traced or not cause.startswith("ability: "))
 
 
-def end_ability(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is not None:
-        if len(parts) > 3 and parts[3] and not parts[3].startswith("["):
-            has_ability(mon, effect_id(parts[3]))
-        mon.ability = NONE
+def end_ability(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if len(parts) > 3 and parts[3] and not parts[3].startswith("["):
+        has_ability(mon, effect_id(parts[3]))
+    mon.ability = NONE
 
 
-def item(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None:
-        return
+def item(battle: Battle, mon: Mon, parts: list[str]) -> None:
     item, cause = to_id(parts[3]), cause_of(parts)
     how = effect_id(cause) if cause else ""
     if how in ("trick", "switcheroo"):
@@ -108,9 +100,8 @@ def item(battle: Battle, parts: list[str]) -> None:
                 has_ability(frisker, "frisk")
 
 
-def end_item(battle: Battle, parts: list[str]) -> None:
-    mon = battle.mon(parts[2])
-    if mon is None or not parts[3]:
+def end_item(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if not parts[3]:
         return
     lost_item(mon, to_id(parts[3]))
     if (cause_of(parts) or "").startswith("ability: "):
