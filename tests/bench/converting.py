@@ -29,8 +29,8 @@ def run(folder: Path) -> Iterator[Line]:
         convert_battles([str(source)], folder / "out.jsonl", workers=workers, salt="bench")
 
     found = rates({"two": lambda: convert(2), "one": lambda: convert(1)}, len(logs))
-    yield line_of("convert, 1 process : the aim of 120 battles/s", "battles/s", found["one"], [120.0] * len(found["one"]),
-                  target=">= 1")
+    yield line_of("convert, 1 process : the aim of 120 battles/s", "battles/s", found["one"],
+                  [120.0] * len(found["one"]), target=">= 1")
     yield line_of("convert, 2 processes : 1 process", "battles/s", found["two"], found["one"], target=">= 1.6")
 
 
