@@ -88,7 +88,8 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         rows[point.player].append(_row(battle, point, rosters[point.player]))
     follow(battle, record.lines[battle.lines_read:])
     all_rows = [row for player in PLAYERS for row in rows[player]]
-    add_damage([row.observation for row in all_rows], first.gen, [row.stats for row in all_rows])
+    is_exact = any(roster.is_exact for roster in rosters.values())
+    add_damage([row.observation for row in all_rows], first.gen, [row.stats for row in all_rows] if is_exact else None)
     return [_trajectory(record, battle, player, rows[player], rosters[player]) for player in PLAYERS if rows[player]]
 
 

@@ -1,4 +1,4 @@
-"""Z-Moves and Max Moves back to the base moves that they may have been made from."""
+"""From Z-Moves and Max Moves back to their possible base moves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from poke_bc.dex import Dex
 MAX_GUARD = "maxguard"
 CHANGING = ("weatherball", "hiddenpower", "terrainpulse", "naturalgift", "judgment", "multiattack", "technoblast",
             "revelationdance", "aurawheel", "ivycudgel", "ragingbull", "terablast")
-"""Moves whose type depends on something."""
+"""Moves whose type can change."""
 
 
 def base_slots(dex: Dex, names: Sequence[str], shown: str, power: str) -> list[int]:
@@ -29,7 +29,7 @@ def base_slots(dex: Dex, names: Sequence[str], shown: str, power: str) -> list[i
 
 
 def only_base(dex: Dex, shown: str) -> str:
-    """The move that a Pokémon's very own Z-Move comes from (Clangorous Soulblaze: Clanging Scales); "" of others."""
+    """The base move of a species' own Z-Move (Clangorous Soulblaze: Clanging Scales); "" for other Z-Moves."""
     return next((item.z_from for item in dex.z_moves.values() if item.z_move == shown), "")
 
 

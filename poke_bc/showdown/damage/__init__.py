@@ -1,5 +1,6 @@
 """Damage estimates, vectorised over all decisions of a battle: the derived fields of the singles schema.
 
-    estimate  the formula       tables   static facts as arrays      pokemon  attackers and defenders of a row
-    pairs     who hits whom     moves    power that a rule decides   rules    what items, abilities, weather do
+    estimate  the formula       tables   static facts as arrays         fields   fields of observations as arrays
+    pairs     who hits whom     pokemon  attackers and defenders        effects  factors of items, abilities, weather
+    moves     rules of moves    rules    other effects of moves and abilities
 """

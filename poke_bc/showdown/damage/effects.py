@@ -1,7 +1,7 @@
-"""What items, abilities and weather multiply in a damage estimate; the commonest of each.
+"""Factors of the most common items, abilities and weathers in a damage estimate.
 
 Pairs are (physical, special) factors. Sources: Pokémon Showdown, data/items.ts, data/abilities.ts and
-data/conditions.ts. Items that help a single species (Light Ball, Thick Club, Soul Dew) are taken to be in its hands.
+data/conditions.ts. Items that help a single species (Light Ball, Thick Club, Soul Dew) are assumed to be held by it.
 """
 
 from __future__ import annotations

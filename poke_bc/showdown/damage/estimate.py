@@ -1,11 +1,11 @@
-"""Damage estimates: the last section of the singles schema, from the other fields and static tables.
+"""Damage estimates: the last section of the singles schema, computed from the other fields and static tables.
 
-What a calculator does, roughly: Pokémon Showdown's sim/battle-actions.ts (getDamage, modifyDamage), in its order but
-with a single rounding, on the average roll (0.925 of the highest; 0.9255 in generations 1 and 2), without critical
-hits, without accuracy, with the expected number of hits. Items and abilities count where the observation knows them.
-Stats that are not known are typical ones (pairs.Pokemon). One-hit KO moves take their accuracy.
+Roughly what a damage calculator does: Pokémon Showdown's sim/battle-actions.ts (getDamage, modifyDamage), in its order
+but with a single rounding, for the average roll (0.925 of the highest; 0.9255 in generations 1 and 2), without critical
+hits and accuracy, with the expected number of hits. Items and abilities count where the observation shows them. Unknown
+stats are replaced by typical ones (pokemon.py). One-hit KO moves do their accuracy.
 
-Letters: R rows (observations), N = R * 60 pairs of attacker, move and defender (pairs.py).
+Letters: R observations, N pairs of attacker, move and defender (pairs.py).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from poke_bc.showdown.observation import ESTIMATES
 
 ROLL = 0.925
 LOST = 0.47
-"""HP that rounding down after the roll takes on average; it counts at level 5."""
+"""HP lost on average by rounding down after the roll; it matters at level 5."""
 MOST = 4.0
-"""Parts of the maximum HP; `high` of the schema."""
+"""Upper limit, as a multiple of the maximum HP; `high` of the schema."""
 
 
 def add_damage(observations: Sequence[Any], gen: int, own_stats: OwnStats | None = None) -> None:
@@ -44,12 +44,12 @@ def add_damage(observations: Sequence[Any], gen: int, own_stats: OwnStats | None
         return
     pokemon = Pokemon(observations, tables(gen), own_stats)
     pairs = Pairs(pokemon)
-    effect, part = _estimate(pairs)
-    _write(pairs, effect, part)
+    effect, damage = _estimate(pairs)
+    _write(pairs, effect, damage)
 
 
 def _estimate(pairs: Pairs) -> tuple[Floats, Floats]:
-    """Type effectiveness and the part of the defender's maximum HP that goes, both [N]."""
+    """Type effectiveness, and damage as a fraction of the defender's maximum HP; both [N]."""
     pokemon, table = pairs.pokemon, pairs.pokemon.tables
     prepare(pairs)
     attacker, defender, move, type_ = pairs.attacker, pairs.defender, pairs.move, pairs.type
@@ -75,15 +75,15 @@ def _estimate(pairs: Pairs) -> tuple[Floats, Floats]:
     outer *= _screens(pairs)
     outer *= pokemon.might.take(attacker * 2 + (pairs.category == SPECIAL))
     strength = np.floor(0.4 * pokemon.level + 2) / 50
-    part = ((np.floor(strength[attacker] * inner) + 2) * ROLL - LOST) * outer / pokemon.max_hp[defender]
-    part *= pairs.power > 0
-    fix(pairs, effect, part)
+    damage = ((np.floor(strength[attacker] * inner) + 2) * ROLL - LOST) * outer / pokemon.max_hp[defender]
+    damage *= pairs.power > 0
+    fix(pairs, effect, damage)
     effect[table.ignores_type[move]] = 1
-    return effect, np.minimum(part, MOST)
+    return effect, np.minimum(damage, MOST)
 
 
 def _look_elsewhere(pairs: Pairs, attack: Floats, defence: Floats) -> tuple[Floats, Floats]:
-    """Foul Play reads the target's attack; Unaware, Sacred Sword and their like see no boosts."""
+    """Foul Play uses the target's attack; Unaware, Sacred Sword and the like ignore boosts."""
     pokemon, table = pairs.pokemon, pairs.pokemon.tables
     if (at := pairs.of(*table.of_target)) is not None:
         attack[at] = pokemon.stats[pairs.defender[at], pairs.attack_slot[at]]
@@ -111,7 +111,7 @@ def _weather(pairs: Pairs) -> Floats | float:
 
 
 def _guard(pairs: Pairs, typed: Any, effect: Floats) -> Floats:
-    """What the defender's ability and berry leave, [N]."""
+    """[N]: factor of the defender's ability and berry."""
     pokemon, table = pairs.pokemon, pairs.pokemon.tables
     ability = pokemon.ability[pairs.defender]
     guard: Floats = table.guard.take(ability * table.width + typed)
@@ -140,7 +140,7 @@ def _guard(pairs: Pairs, typed: Any, effect: Floats) -> Floats:
 
 
 def _moments(pairs: Pairs, effect: Floats, inner: Floats, outer: Floats) -> None:
-    """Factors of the attacker that hang on effectiveness, HP or what happened before."""
+    """Factors of the attacker that depend on effectiveness, HP or earlier turns."""
     pokemon, table = pairs.pokemon, pairs.pokemon.tables
     if not pokemon.abilities.isdisjoint(PINCH):
         weak = (pokemon.hp <= 1 / 3)[pairs.attacker]
@@ -165,7 +165,7 @@ def _moments(pairs: Pairs, effect: Floats, inner: Floats, outer: Floats) -> None
 
 
 def _stab(pairs: Pairs) -> Floats:
-    """1.5 for a move of the user's type, 2 with Adaptability or for the tera type that it was born with; [N]."""
+    """[N]: 1.5 for a move of the user's type; 2 with Adaptability, or if its tera type is one of its own types."""
     pokemon = pairs.pokemon
     attacker, type_ = pairs.attacker, pairs.type
     shared: Bools = (type_ == pokemon.types[0].take(attacker)) | (type_ == pokemon.types[1].take(attacker))
@@ -197,14 +197,14 @@ def _screens(pairs: Pairs) -> Floats | float:
     return factor
 
 
-def _write(pairs: Pairs, effect: Floats, part: Floats) -> None:
+def _write(pairs: Pairs, effect: Floats, damage: Floats) -> None:
     pokemon = pairs.pokemon
     count = pairs.rows
     row = np.arange(count)
-    part, effect = pairs.spread(part), pairs.spread(effect)
+    damage, effect = pairs.spread(damage), pairs.spread(effect)
     both = pokemon.has_active.all(axis=0)[:, None]
     own_slot = pokemon.active_slot[0]
-    dealt, taken = part[:, :OWN_PAIRS].reshape(count, 6, 4), part[:, OWN_PAIRS:].reshape(count, 6, 6)
+    dealt, taken = damage[:, :OWN_PAIRS].reshape(count, 6, 4), damage[:, OWN_PAIRS:].reshape(count, 6, 6)
     own = dealt[row, own_slot] * both
     opp = taken[row, own_slot] * both
     known = (pairs.own_active_moves > 0) & both

@@ -1,6 +1,6 @@
-"""Moves whose power, type or category depends on the moment.
+"""Moves whose power, type or category depends on the situation.
 
-Each rule changes the pairs `at` in which one of its moves is used. Source: Pokémon Showdown, data/moves.ts
+Each rule changes the pairs `at` that use one of its moves. Source: Pokémon Showdown, data/moves.ts
 (basePowerCallback, onModifyType, onModifyMove).
 """
 
@@ -34,7 +34,7 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(*moves: str) -> Callable[[Rule], Rule]:
-    """Register a function for these moves."""
+    """Register a function as the rule of these moves."""
     def register(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(moves, function))
         return function

@@ -54,7 +54,7 @@ class Pokemon:
         self._compute_stats(own_stats)
 
     def has(self, *abilities: str) -> Bools | None:
-        """[P]: who has one of these abilities; None if nobody."""
+        """[P]: which have one of these abilities; None if none has."""
         if self.abilities.isdisjoint(abilities):
             return None
         return is_one_of(self.ability, [self.tables.abilities[name] for name in abilities])
@@ -87,7 +87,7 @@ class Pokemon:
         boosts = self.fields.of_active("boosts", 7) * self.has_active.reshape(-1, 1)
         self.boosts: Ints = boosts
         self.stats = stats.copy()
-        """[P, 6]: as they attack; boosts counted."""
+        """[P, 6]: with boosts."""
         self.stats[self.active.ravel(), 1:] *= BOOST[boosts[:, :5] + 6]
         self.max_hp = np.maximum(stats[:, 0], 1)
         self.max_hp[self.active[self.has_active & (self.fields.per_side["dynamax_turns"] > 0)]] *= 2
@@ -95,7 +95,7 @@ class Pokemon:
         self.might = self._might()
 
     def defending(self, stats: Floats) -> Floats:
-        """[P, 6]: stats as they defend, with what item, weather and ability do to them."""
+        """[P, 6]: stats in defence, with the effects of item, weather and ability."""
         tables = self.tables
         guarding = stats.copy()
         if not self.items.isdisjoint(tables.guarding_items):
@@ -114,7 +114,7 @@ class Pokemon:
 
     @cached_property
     def weather(self) -> list[str]:
-        """R names, "none" where Cloud Nine or Air Lock stands."""
+        """R names, "none" where Cloud Nine or Air Lock is active."""
         names = [each.weather for each in self.observations]
         if (calm := self.has("cloudnine", "airlock")) is not None:
             calmed: list[bool] = (calm[self.active] & self.has_active).any(axis=0).tolist()
@@ -157,12 +157,12 @@ class Pokemon:
 
     @cached_property
     def some_fall(self) -> bool:
-        """Whether Flying types may stand on the ground: Gravity, Iron Ball, Smack Down."""
+        """Whether Flying types may be grounded: Gravity, Iron Ball, Smack Down."""
         return ("ironball" in self.items or any(each.gravity for each in self.observations)
                 or self.with_volatile(SMACKED_DOWN) is not None)
 
     def with_volatile(self, index: int) -> Bools | None:
-        """[P]: who has a volatile; None if nobody."""
+        """[P]: which have a volatile; None if none has."""
         has = self.has_active & (self._volatiles[:, index].reshape(2, -1) > 0)
         if not has.any():
             return None
@@ -176,13 +176,13 @@ class Pokemon:
 
     @cached_property
     def best_stat(self) -> Ints:
-        """[P]: the highest of attack to speed, as Protosynthesis and Quark Drive choose."""
+        """[P]: index of the highest stat from attack to speed, which Protosynthesis and Quark Drive boost."""
         best: Ints = 1 + self.stats[:, 1:].argmax(axis=1)
         return best
 
     @cached_property
     def energized(self) -> Bools | None:
-        """[P]: whom Protosynthesis in the sun or Quark Drive on Electric Terrain strengthens."""
+        """[P]: which are boosted by Protosynthesis in the sun or Quark Drive on Electric Terrain."""
         ancient, future = self.has("protosynthesis"), self.has("quarkdrive")
         if ancient is None and future is None:
             return None
@@ -225,7 +225,7 @@ class Pokemon:
 
     @cached_property
     def speed(self) -> Floats:
-        """[P]: estimated, with boosts, paralysis, tailwind, and what item and ability are known to do."""
+        """[P]: estimate with boosts, paralysis, tailwind, and the known item and ability."""
         tables = self.tables
         speed = self.stats[:, 5] * tables.item_speed[self.item]
         slowed = self.status == PAR
@@ -248,7 +248,7 @@ class Pokemon:
 
 
 def is_one_of(values: Ints, rows: Sequence[int]) -> Bools:
-    """np.isin of a few known rows, several times as fast."""
+    """np.isin for a few known rows, several times as fast."""
     first, *others = [row for row in rows if row] or [-1]
     found: Bools = values == first
     for row in others:

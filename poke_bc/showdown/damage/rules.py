@@ -1,4 +1,4 @@
-"""What moves and abilities do to damage beside factors: `prepare` sets power, type and category, `sharpen` changes type
+"""Effects of moves and abilities other than factors: `prepare` sets power, type and category, `sharpen` changes type
 effectiveness, `fix` overrides the damage of moves that do not follow the formula.
 
 Source: Pokémon Showdown, data/moves.ts (damageCallback, onEffectiveness) and data/abilities.ts.
@@ -17,7 +17,7 @@ from poke_bc.showdown.damage.tables import Floats
 
 
 def prepare(pairs: Pairs) -> None:
-    """Set what the rules of moves and abilities decide before type effectiveness is looked up."""
+    """Apply the rules of moves and abilities that come before type effectiveness."""
     for name in sorted(pairs.moves & RULES.keys()):
         if (at := pairs.of(name)) is not None and len(at):
             RULES[name](pairs, at)
@@ -61,7 +61,7 @@ def _terrain(pairs: Pairs) -> None:
 
 
 def sharpen(pairs: Pairs, effect: Floats) -> None:
-    """Change the type effectiveness [N] of the moves and abilities that have their own."""
+    """Change the type effectiveness [N] for moves and abilities with rules of their own."""
     pokemon, types, chart = pairs.pokemon, pairs.pokemon.tables.types, pairs.pokemon.tables.chart
     defending = pairs.defending
     if (at := pairs.of("freezedry")) is not None:
@@ -80,8 +80,8 @@ def sharpen(pairs: Pairs, effect: Floats) -> None:
         effect[hits] = chart[pairs.type, other].prod(axis=0)[hits]
 
 
-def fix(pairs: Pairs, effect: Floats, part: Floats) -> None:
-    """Override the part of the maximum HP [N] that moves of fixed damage take."""
+def fix(pairs: Pairs, effect: Floats, damage: Floats) -> None:
+    """Override the damage [N] of moves that do not follow the formula: a fraction of the maximum HP."""
     pokemon, tables = pairs.pokemon, pairs.pokemon.tables
     hits = (effect > 0) | ((tables.gen == 1) & (tables.ohko[pairs.move] == 0))  # there they ignore types
     attacker, defender, move = pairs.attacker, pairs.defender, pairs.move
@@ -89,10 +89,10 @@ def fix(pairs: Pairs, effect: Floats, part: Floats) -> None:
     if len(at):
         taken = tables.fixed[move[at]] + tables.level_damage[move[at]] * pokemon.level[attacker[at]]
         fair = pokemon.level[attacker[at]] >= pokemon.level[defender[at]]
-        part[at] = (taken / pokemon.max_hp[defender[at]] + tables.ohko[move[at]] * fair) * hits[at]
-    for names, share in ((("superfang", "naturesmadness", "ruination"), 0.5), (("guardianofalola",), 0.75)):
+        damage[at] = (taken / pokemon.max_hp[defender[at]] + tables.ohko[move[at]] * fair) * hits[at]
+    for names, fraction in ((("superfang", "naturesmadness", "ruination"), 0.5), (("guardianofalola",), 0.75)):
         if (halved := pairs.of(*names)) is not None:
-            part[halved] = pokemon.hp[defender[halved]] * share * hits[halved]
+            damage[halved] = pokemon.hp[defender[halved]] * fraction * hits[halved]
     if pairs.moves.isdisjoint(("endeavor", "finalgambit", "psywave")):
         return
     left = pokemon.hp * pokemon.max_hp
@@ -100,7 +100,7 @@ def fix(pairs: Pairs, effect: Floats, part: Floats) -> None:
             ("endeavor", np.maximum(left[defender] - left[attacker], 0)), ("finalgambit", left[attacker]),
             ("psywave", pokemon.level[attacker])):
         if (at_name := pairs.of(name)) is not None:
-            part[at_name] = (points / pokemon.max_hp[defender] * hits)[at_name]
+            damage[at_name] = (points / pokemon.max_hp[defender] * hits)[at_name]
 
 
 def charged(pairs: Pairs) -> Bools | None:

@@ -26,7 +26,7 @@ PHYSICAL_TYPES = "normal fighting flying poison ground rock bug ghost steel type
 CONSTANT_POWER = {"return": 102, "frustration": 102, "pikapapow": 102, "veeveevolley": 102, "magnitude": 71,
                   "present": 52, "trumpcard": 40, "naturalgift": 80, "fling": 30, "beatup": 60, "triplekick": 60,
                   "tripleaxel": 120}
-"""Expected power of moves whose power is chance, happiness or not to be seen; of all hits together."""
+"""Expected power, of all hits together, of moves whose power is random, hidden or depends on happiness."""
 ONCE = ("triplekick", "tripleaxel")
 
 
@@ -176,9 +176,9 @@ class Tables:
         self.berry[0] = 0
         self.berries = frozenset(effects.RESIST_BERRIES)
         self.held_type: Ints = np.zeros(size, np.intp)
-        """[I]: what Judgment, Multi-Attack and Techno Blast become."""
+        """[I]: type of Judgment, Multi-Attack and Techno Blast."""
         self.is_bound = np.zeros(size, bool)
-        """[I]: cannot be knocked off, by anybody who holds it for a reason."""
+        """[I]: cannot be knocked off the Pokémon that it is made for."""
         for name, item in dex(gen).items.items():
             self.held_type[self.items[name]] = types[item.plate or item.memory or item.drive]
             self.is_bound[self.items[name]] = bool(item.mega or item.z_type or item.z_move or item.memory)
@@ -235,5 +235,5 @@ class Tables:
 
 @cache
 def tables(gen: int) -> Tables:
-    """Made when first asked for, in about 30 ms."""
+    """Built on first use, in about 30 ms."""
     return Tables(gen)
