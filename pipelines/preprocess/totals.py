@@ -51,6 +51,4 @@ class Totals:
 
     def sized(self, schema: Schema) -> Schema:
         """The schema with each open vocabulary as large as its largest id requires."""
-        return Schema(schema.name, schema.version, schema.fields,
-                      {name: vocab.with_size(1 + self.tally.largest_ids[name])
-                       for name, vocab in schema.vocabularies.items()})
+        return schema.with_sizes({name: 1 + largest for name, largest in self.tally.largest_ids.items()})

@@ -137,10 +137,8 @@ def _read_config(folder: Path) -> _Config:
 
 def _read_schema(folder: Path) -> Schema:
     """The schema with its vocabularies' sizes; the digests of both files have been checked."""
-    schema = schema_from_dict(_read_json(folder / SCHEMA), str(folder / SCHEMA))
-    sizes = _read_json(folder / VOCABULARIES)
-    return Schema(schema.name, schema.version, schema.fields,
-                  {name: vocabulary.with_size(sizes[name]["size"]) for name, vocabulary in schema.vocabularies.items()})
+    sizes = {name: each["size"] for name, each in _read_json(folder / VOCABULARIES).items()}
+    return schema_from_dict(_read_json(folder / SCHEMA), str(folder / SCHEMA)).with_sizes(sizes)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
