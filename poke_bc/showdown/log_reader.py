@@ -34,7 +34,8 @@ from poke_bc.showdown.decision import (
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
-from poke_bc.showdown.tracker import LineListener, follow
+from poke_bc.showdown.silence import Silence
+from poke_bc.showdown.tracker import LineListener, both, follow
 
 BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
 """Lines between a request and the choice that answers it."""
@@ -75,7 +76,9 @@ class LogReader:
             "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
             "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-        follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
+        after: dict[str, LineListener] = {"turn": self._open_turn, "replace": self._replace}
+        silence = Silence(self.battle)
+        follow(self.battle, self.lines, both(silence.before, before), both(silence.after, after))
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------

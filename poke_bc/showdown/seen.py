@@ -24,6 +24,8 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     shown: ShownSet
     powered: tuple[tuple[str, str], ...] = ()
     """("z" or "max", id) of its Z-Moves and Max Moves."""
+    absent: frozenset[str] = frozenset()
+    """Items and abilities that would have shown themselves, and did not."""
 
 
 class SeenTeam(msgspec.Struct, frozen=True, gc=False):
@@ -37,8 +39,9 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     """What the battle has shown of a side, in the order of `side.mons`."""
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
-            mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera if mon.terastallized else UNKNOWN), tuple(sorted(mon.powered)))
+            mon.details.species, mon.details.level, shown_moves(mon, dex),
+            mon.first_item if mon.first_item != UNKNOWN else mon.proven_item, mon.brought_ability,
+            mon.tera), tuple(sorted(mon.powered)), mon.absent)
         for mon in side.mons))
 
 

@@ -85,6 +85,10 @@ class Mon:
     first_item: str = UNKNOWN
     """The item it was brought with, once that is certain."""
     item_shown: bool = False
+    proven_item: str = UNKNOWN
+    """First pass: the item without which something would have happened that did not."""
+    absent: frozenset[str] = frozenset()
+    """First pass: items and abilities that would have shown themselves (poke_bc.showdown.silence)."""
     ability: str = UNKNOWN
     first_ability: str = UNKNOWN
     """The ability it returns with; unknown after a lasting change of forme."""

@@ -86,5 +86,16 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             raise SkippedBattle("damaged line", kind) from None
 
 
+def both(first: Mapping[str, LineListener], second: Mapping[str, LineListener]) -> dict[str, LineListener]:
+    """Listeners that call those of `first`, then those of `second`."""
+    def chained(one: LineListener, two: LineListener) -> LineListener:
+        def call(number: int, parts: list[str]) -> None:
+            one(number, parts)
+            two(number, parts)
+        return call
+
+    return {**first, **second, **{kind: chained(first[kind], second[kind]) for kind in first.keys() & second.keys()}}
+
+
 def _refuse(battle: Battle, parts: list[str]) -> None:
     raise SkippedBattle("unknown line", parts[1])
