@@ -36,7 +36,7 @@ from poke_bc.showdown.protocol import caller, cannot_move, effect_id, move_id, o
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
+BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
 """Lines between a request and the choice that answers it."""
 LEAVING = frozenset({"-end", "-curestatus"})
 """Silent lines of a Pokémon that leaves, after the choice."""

@@ -147,7 +147,11 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
 def find_requested(
     team: Sequence[Mon], rows: Sequence[Mapping[str, Any]], dex: Dex, active: Mon | None = None
 ) -> list[Mon]:
-    """The Pokémon of each row of a request, whose list Showdown reorders at every switch; `active`: as the log has it."""
+    """The Pokémon of each row of a request, whose list Showdown reorders at every switch.
+
+    Args:
+        active: who is active by the log, to tell Pokémon apart that are otherwise alike.
+    """
     free = list(team)
     found = []
     for row in rows:

@@ -179,8 +179,9 @@ def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
         mon.forme, mon.temporary_forme, mon.types, mon.added_type = details.species, "", None, ""
         species = battle.dex.species(mon.forme)
         only = species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
-        mon.ability, mon.ability_changed, mon.ability_shown = only, False, mon.ability_shown or only != UNKNOWN
-        mon.first_ability = only
+        mon.first_ability = mon.brought_ability if mon.forme == mon.details.species else only
+        mon.ability, mon.ability_changed = mon.first_ability, False
+        mon.ability_shown |= only != UNKNOWN
     reveal_cause(battle, parts, mon)
 
 
