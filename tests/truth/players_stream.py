@@ -58,8 +58,8 @@ class Board(Effects):
         self.gen = int(words[0])
 
     def on_turn(self, words: list[str], _: dict[str, str]) -> None:
-        self.upkeeps = self.turn
         self.turn = int(words[0])
+        self.upkeeps = self.turn - 1
 
     def on_upkeep(self, _words: list[str], _: dict[str, str]) -> None:
         self.upkeeps = self.turn

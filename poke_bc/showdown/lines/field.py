@@ -64,8 +64,8 @@ def upkeep(battle: Battle, parts: list[str]) -> None:
 
 
 def turn(battle: Battle, parts: list[str]) -> None:
-    battle.upkeeps = battle.turn  # old logs have no |upkeep|
     battle.turn = read_number(parts[2])
+    battle.upkeeps = battle.turn - 1  # old logs have no |upkeep|
     for side in battle.sides.values():
         if side.active is not None and side.active.volatiles:
             _expire(battle, side.active.volatiles)
