@@ -12,7 +12,7 @@ from typing import Any
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
-from poke_bc.showdown.observation import Observation
+from poke_bc.showdown.observation import NO_ESTIMATES, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
 from poke_bc.showdown.own_pokemon import item_of, moves_of
 from poke_bc.showdown.protocol import NONE, other
@@ -70,7 +70,8 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *_side_values(battle, own), *_side_values(battle, opp),
         *view.own.columns, *view.opp.columns,
         *_active_values(battle, own.active, locked), *_active_values(battle, opp.active, ""),
-        *_turn_values(own, phase), *_turn_values(opp, phase))
+        *_turn_values(own, phase), *_turn_values(opp, phase),
+        *NO_ESTIMATES)
 
 
 def _age(battle: Battle, since: int) -> int:
