@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
+from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
@@ -137,6 +137,8 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         legal = inferred_legal(battle, player, decision.phase, decision.locked)
         observation = observe(battle, player, decision.phase, locked=decision.locked)
         label = label_of(battle, decision, legal, roster.counterparts)
+        if label.gimmick != "none":  # it was there, whatever the log shows of the item
+            observation.own_can_gimmick[GIMMICKS.index(label.gimmick) - 1] = True
         return Row(observation, legal, label)
     mons = take_request(battle.sides[player], request.request, battle.dex)
     active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)

@@ -14,6 +14,7 @@ from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
 from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.own_pokemon import certain_own_ability, item_of, moves_of, slot_of
+from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
@@ -95,7 +96,10 @@ def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
     move = battle.dex.move(name)
     if move is None:
         return True
-    return mon.known_moves().get(name, 0) < (min(move.pp, 5) if mon.copied is not None else move.pp)
+    used: Mapping[str, int] = mon.known_moves()
+    if mon.powered and mon.copied is None:
+        used = count_powered(battle.dex, moves_of(battle, battle.player_of(mon), mon), mon.powered, used)
+    return used.get(name, 0) < (min(move.pp, 5) if mon.copied is not None else move.pp)
 
 
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:

@@ -6,6 +6,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.effects import BINDING_MOVES, PROTECTS
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
+from poke_bc.showdown.power import crystal_of
 from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
@@ -45,7 +46,10 @@ def move(battle: Battle, parts: list[str]) -> None:
         mon.use(move, 0)
         _rampage(battle, mon, move)
         return
-    battle.z_powered = None
+    if battle.z_powered == player:
+        battle.z_powered = None
+        if mon.first_item == UNKNOWN:  # what its own player knew; no line names it to the opponent
+            mon.first_item = crystal_of(battle.dex, move) or UNKNOWN
     if side.this_turn.move == NONE:
         side.this_turn.move = move
         side.this_turn.moved_first = battle.sides[other(player)].this_turn.move == NONE
@@ -56,7 +60,9 @@ def move(battle: Battle, parts: list[str]) -> None:
         mon.last_move, mon.protect_streak = move, 0
         return
     if powered or side.dynamaxed:
-        mon.powered.add(("z" if powered else "max", move))
+        if mon.copied is None:
+            how = ("z" if powered else "max", move)
+            mon.powered[how] = mon.powered.get(how, 0) + (2 if _is_pressed(battle, player, move, parts) else 1)
     elif not continues:
         mon.use(move, 2 if _is_pressed(battle, player, move, parts) else 1)
         mon.stint_moves.add(move)
