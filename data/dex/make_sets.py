@@ -45,13 +45,15 @@ def table(found: Mapping[str, Any], teams: int = TEAMS) -> bytes:
     rows = {species: sorted([*json.loads(row), count] for row, count in sets.items())
             for species, sets in found["sets"].items()}
     names = sorted({name for sets in rows.values() for moves, *others, _ in sets for name in (*moves, *others)})
+    of = {species: {name for moves, item, *_ in sets for name in (*moves, item)} for species, sets in rows.items()}
     place = {name: at for at, name in enumerate(names)}
     value = {
         "names": names,
         "sets": {species: [[[place[move] for move in moves], *(place[name] for name in others), count]
                            for moves, *others, count in sets] for species, sets in rows.items()},
         "single": sorted([place[name] for name in group["names"]] for group in found["groups"]
-                         if is_single(group["once"], group["twice"], teams)),
+                         if is_single(group["once"], group["twice"], teams)
+                         and sum(not of[species].isdisjoint(group["names"]) for species in of) > 2),
     }
     return gzip.compress(json.dumps(value, separators=(",", ":"), sort_keys=True).encode(), 9, mtime=0)
 

@@ -46,6 +46,7 @@ class PublishedSets:
         """The sets of a species; () if it is on no team."""
         names, sets, known = self._table.names, self._table.sets, self._dex.species(species)
         rows = sets.get(species) or sets.get(known.base_species if known else species, [])
+        names = ["hiddenpower" if name.startswith("hiddenpower") else name for name in names]  # as logs show it
         return tuple(PublishedSet(count, frozenset(names[move] for move in moves), names[item], names[ability],
                                   names[tera]) for moves, item, ability, tera, count in rows)
 

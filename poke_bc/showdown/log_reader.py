@@ -79,8 +79,7 @@ class LogReader:
             "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
             "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-        after: dict[str, LineListener] = {"turn": self._open_turn, "replace": self._replace}
-        silence = Silence(self.battle)
+        silence, after = Silence(self.battle), {"turn": self._open_turn, "replace": self._replace}
         follow(self.battle, self.lines, both(silence.before, before), both(silence.after, after))
         self._end()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
-from poke_bc.showdown.protocol import NONE, read_condition, read_details
+from poke_bc.showdown.protocol import NONE, UNKNOWN, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon, OwnSet, RequestedState, Side
