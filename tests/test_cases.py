@@ -600,7 +600,6 @@ def test_one_of_three_alike_that_fainted_does_not_come_back() -> None:
     assert sum(view.at(3).seen["own_fainted"]) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="requests do not say which of several alike is which, and one too many is alive")
 def test_requests_say_how_many_of_three_alike_are_alive() -> None:
     exact = both(ALIKE, "p1")[1]
     assert [exact.at(turn).seen["own_alive"] for turn in (1, 2, 3)] == [4, 3, 2]

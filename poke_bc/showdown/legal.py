@@ -12,8 +12,7 @@ from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
-from poke_bc.showdown.own_pokemon import item_of, moves_of, slot_of
-from poke_bc.showdown.power import count_powered
+from poke_bc.showdown.own_pokemon import item_of, moves_of, pp_used, slot_of
 from poke_bc.showdown.protocol import UNKNOWN
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
@@ -35,7 +34,7 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     legal = [False] * NUM_ACTIONS
     active = side.active
     for mon in side.mons:
-        if mon.slot >= 0:
+        if mon.slot >= 0 and (mon.brought or phase == PREVIEW):
             legal[MOVE_SLOTS + mon.slot] = mon.fainted if phase == REVIVAL else not mon.fainted and (
                 mon is not active or phase == PREVIEW)
     if phase != TURN or active is None:
@@ -92,9 +91,7 @@ def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
     move = battle.dex.move(name)
     if mon.copied is not None:
         return move is None or mon.copied_moves.get(name, 0) < 5
-    used = count_powered(battle.dex, moves_of(battle, battle.player_of(mon), mon), mon.powered, mon.moves) \
-        if mon.powered else mon.moves
-    return move is None or used.get(name, 0) < move.pp
+    return move is None or pp_used(battle, battle.player_of(mon), mon).get(name, 0) < move.pp
 
 
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:
