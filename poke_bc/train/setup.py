@@ -77,19 +77,19 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
 
 
 def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
-    """Raises UsageError if a new run's folder contains a run, RunError if a resumed one has none or another config."""
+    """Raises UsageError if a new run's folder contains a run, or a resumed one has none or another config."""
     if not resume:
         if checkpoints.any():
             raise UsageError(f"{config.run}: already contains a run",
                              hint="continue it with --resume, or choose another folder with --run")
         return
     if not (config.run / CONFIG_FILE).is_file():
-        raise RunError(f"{config.run}: no run to resume", hint="leave out --resume to start one")
+        raise UsageError(f"{config.run}: no run to resume", hint="leave out --resume to start one")
     before, now = TrainConfig.read(config.run).flat(), config.flat()
     changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted({*before, *now} - FREE_ON_RESUME)
                if before.get(name) != now.get(name)]
     if changed:
-        raise RunError(f"{config.run}: cannot resume with another configuration: {'; '.join(changed)}",
+        raise UsageError(f"{config.run}: cannot resume with another configuration: {'; '.join(changed)}",
                        hint="restore these settings, or start a new run: --run")
 
 
