@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from poke_bc.contract.field import CATEGORY, FLAG
 from poke_bc.contract.schema import Schema, load_schema
@@ -180,7 +181,7 @@ SHOWDOWN = [
 
 def add_damage(rows: list[dict[str, Any]], gen: int, own_stats: estimate.OwnStats | None = None) -> None:
     """Damage of observations that are dictionaries."""
-    observations = [Observation(**{name: row[name] for name in FIELDS if name not in ESTIMATES}) for row in rows]
+    observations = [Observation(*[UNSET if name in ESTIMATES else row[name] for name in FIELDS]) for row in rows]
     estimate.add_damage(observations, gen, own_stats)
     for row, observation in zip(rows, observations, strict=True):
         row |= {name: getattr(observation, name) for name in ESTIMATES}

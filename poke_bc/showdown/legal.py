@@ -13,6 +13,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
 from poke_bc.showdown.own_pokemon import item_of, moves_of, slot_of
+from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import UNKNOWN
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
@@ -91,7 +92,9 @@ def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
     move = battle.dex.move(name)
     if mon.copied is not None:
         return move is None or mon.copied_moves.get(name, 0) < 5
-    return move is None or mon.moves.get(name, 0) < move.pp
+    used = count_powered(battle.dex, moves_of(battle, battle.player_of(mon), mon), mon.powered, mon.moves) \
+        if mon.powered else mon.moves
+    return move is None or used.get(name, 0) < move.pp
 
 
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:

@@ -10,10 +10,8 @@ from poke_bc.contract.schema import load_schema
 
 ESTIMATES = ("own_move_damage", "own_move_ko", "own_move_effectiveness", "opp_move_damage", "opp_move_ko",
              "opp_typical_damage", "own_team_threat", "own_team_damage", "speed_advantage")
-"""The last fields, which poke_bc.showdown.damage.estimate.add_damage sets; until then they are not encoded."""
+"""Fields that poke_bc.showdown.damage.estimate.add_damage sets; until then they are unset, and not encoded."""
 FIELDS = tuple(field.name for field in load_schema("singles").fields)
-assert FIELDS[-len(ESTIMATES):] == ESTIMATES
-Observation: Any = msgspec.defstruct(
-    "Observation", [(name, Any, msgspec.UNSET) if name in ESTIMATES else (name, Any) for name in FIELDS],
-    module=__name__, gc=False)
+NO_ESTIMATES = (msgspec.UNSET,) * len(ESTIMATES)
+Observation: Any = msgspec.defstruct("Observation", FIELDS, module=__name__, gc=False)
 """One attribute for each field of schema `singles`; a list for fields with more than one value."""

@@ -12,9 +12,9 @@ from typing import Any
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
-from poke_bc.showdown.observation import Observation
+from poke_bc.showdown.observation import NO_ESTIMATES, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
-from poke_bc.showdown.own_pokemon import item_of
+from poke_bc.showdown.own_pokemon import item_of, moves_of
 from poke_bc.showdown.protocol import NONE, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
 
@@ -70,7 +70,8 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *_side_values(battle, own), *_side_values(battle, opp),
         *view.own.columns, *view.opp.columns,
         *_active_values(battle, own.active, locked), *_active_values(battle, opp.active, ""),
-        *_turn_values(own, phase), *_turn_values(opp, phase))
+        *_turn_values(own, phase), *_turn_values(opp, phase),
+        *NO_ESTIMATES)
 
 
 def _age(battle: Battle, since: int) -> int:
@@ -129,9 +130,12 @@ def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") 
     mon = side.active
     if mon is None or phase != TURN or locked or only_option(battle, mon):
         return can
-    if battle.gen in (6, 7) and (item := battle.dex.items.get(item_of(mon))) is not None:
+    # also where a National Dex format brings them back; crystals and stones are held nowhere else
+    if battle.gen >= 6 and (item := battle.dex.items.get(item_of(mon))) is not None:
         can[MEGA] = not side.gimmick_used[MEGA] and mon.forme in item.mega
-        can[Z] = battle.gen == 7 and not side.gimmick_used[Z] and bool(item.z_type or item.z_move)
+        can[Z] = not side.gimmick_used[Z] and bool(item.z_type or item.z_move)
+    if mon.forme == "rayquaza" and "dragonascent" in moves_of(battle, side.player, mon):
+        can[MEGA] = not side.gimmick_used[MEGA]
     can[DYNAMAX] = battle.may_dynamax(side)
     can[TERA] = battle.gen == 9 and not side.gimmick_used[TERA] and "tera" not in battle.banned
     return can

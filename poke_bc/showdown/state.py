@@ -96,8 +96,8 @@ class Mon:
     """Moves shown, in order, with PP used."""
     implied_moves: set[str] = field(default_factory=set)
     """Moves it must have because a Pokémon transformed into it used them, or a `|choice|` line named them."""
-    powered: set[tuple[str, str]] = field(default_factory=set)
-    """("z" or "max", id) of Z-Moves and Max Moves shown."""
+    powered: dict[tuple[str, str], int] = field(default_factory=dict)
+    """("z" or "max", id) of Z-Moves and Max Moves shown -> PP that their base moves lost."""
     # --- reset when it leaves the field ---
     boosts: list[int] = field(default_factory=lambda: [0] * 7)
     volatiles: dict[str, int] = field(default_factory=dict)

@@ -144,6 +144,8 @@ def mega(battle: Battle, parts: list[str]) -> None:
         stone = to_id(parts[4]) if len(parts) > 4 and not parts[4].startswith("[") else ""
         if stone:
             has_item(mon, stone)
+        elif mon.base == "rayquaza":
+            mon.implied_moves.add("dragonascent")  # which it needs in place of a stone
 
 
 def zpower(battle: Battle, parts: list[str]) -> None:

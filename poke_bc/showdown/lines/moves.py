@@ -6,6 +6,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.effects import PROTECTS
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
+from poke_bc.showdown.power import crystal_of
 from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
@@ -36,18 +37,21 @@ def move(battle: Battle, parts: list[str]) -> None:
     if called == "sleeptalk":
         mon.use(move, 0)
         return
-    battle.z_powered = None
+    if battle.z_powered == player:
+        battle.z_powered = None
+        if mon.first_item == UNKNOWN:  # what its own player knew; no line names it to the opponent
+            mon.first_item = crystal_of(battle.dex, move) or UNKNOWN
     if side.this_turn.move == NONE:
         side.this_turn.move = move
         side.this_turn.moved_first = battle.sides[other(player)].this_turn.move == NONE
     if move == "struggle":
         mon.last_move = move
         return
+    foe = battle.foe_of(player)
+    pressed = (len(parts) > 4 and parts[4][:2] not in ("", player) and foe is not None
+               and foe.certain_ability(battle.dex) == "pressure")
     if not powered and not side.dynamaxed:
         if mon.mimicked != move:
-            foe = battle.foe_of(player)
-            pressed = (len(parts) > 4 and parts[4][:2] not in ("", player) and foe is not None
-                       and foe.certain_ability(battle.dex) == "pressure")
             mon.use(move, 0 if called == "locked" or continues else 2 if pressed else 1)
         mon.stint_moves.add(move)
         held = mon.item if mon.item != UNKNOWN or mon.own_set is None else mon.own_set.item
@@ -57,8 +61,9 @@ def move(battle: Battle, parts: list[str]) -> None:
             volatiles.setdefault("locked", battle.turn)
         else:
             volatiles.pop("locked", None)
-    else:
-        mon.powered.add(("z" if powered else "max", move))
+    elif mon.copied is None:
+        how = ("z" if powered else "max", move)
+        mon.powered[how] = mon.powered.get(how, 0) + (2 if pressed else 1)
     mon.last_move = move
     mon.protect_streak = mon.protect_streak + 1 if move in PROTECTS else 0
     side.passing = move if move in ("batonpass", "shedtail") else ""
