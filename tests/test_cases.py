@@ -23,8 +23,6 @@ ENTRY = re.compile(r"^- `(?P<id>[^`]+)`: (?P<text>.+)$", re.MULTILINE)
 WRONG = {
     # battle -> fields that are wrong in the view from the log alone, and why
     "gen9ou-struggle": {"own_can_gimmick.tera"},  # a request that offers Struggle alone offers no gimmick
-    # in generation 1 who wraps may switch, and who is wrapped may not move
-    "gen1ou-wrap-in-generation-one": {"legal.switch: legal marked illegal", "legal.move: illegal marked legal (lock)"},
 }
 UNTOLD = re.compile(r"own_pp_used|.*\((guessed|not shown|disguised|hidden: item or PP|hidden trap|maybe trapped)\)")
 """Fields that no log tells: what is filled in, PP that Pressure or an unseen base move took, HP healed on the bench."""
@@ -600,7 +598,6 @@ def test_one_of_three_alike_that_fainted_does_not_come_back() -> None:
     assert sum(view.at(3).seen["own_fainted"]) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="requests do not say which of several alike is which, and one too many is alive")
 def test_requests_say_how_many_of_three_alike_are_alive() -> None:
     exact = both(ALIKE, "p1")[1]
     assert [exact.at(turn).seen["own_alive"] for turn in (1, 2, 3)] == [4, 3, 2]
