@@ -23,8 +23,6 @@ ENTRY = re.compile(r"^- `(?P<id>[^`]+)`: (?P<text>.+)$", re.MULTILINE)
 WRONG = {
     # battle -> fields that are wrong in the view from the log alone, and why
     "gen9ou-struggle": {"own_can_gimmick.tera"},  # a request that offers Struggle alone offers no gimmick
-    # in generation 1 who wraps may switch, and who is wrapped may not move
-    "gen1ou-wrap-in-generation-one": {"legal.switch: legal marked illegal", "legal.move: illegal marked legal (lock)"},
 }
 UNTOLD = re.compile(r"own_pp_used|.*\((guessed|not shown|disguised|hidden: item or PP|hidden trap|maybe trapped)\)")
 """Fields that no log tells: what is filled in, PP that Pressure or an unseen base move took, HP healed on the bench."""

@@ -36,11 +36,12 @@ from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, 
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
+BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
 """Lines between a request and the choice that answers it."""
 LEAVING = frozenset({"-end", "-curestatus"})
 """Silent lines of a Pokémon that leaves, after the choice."""
-FORCING = frozenset({"locked", "mustrecharge"})
+CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
+FORCING = frozenset({"locked", "mustrecharge", "partiallytrapped"})
 """Volatiles that leave no choice of a move."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
 CARRIED_OUT = 4
@@ -161,7 +162,8 @@ class LogReader:
         if decision is None:
             return
         move = parts[4] if len(parts) > 4 and not parts[4].startswith("[") else ""
-        only = {"recharge": "recharge", "partiallytrapped": "fight"}.get(parts[3])
+        bound = decision.active is not None and decision.bound
+        only = {"recharge": "recharge", "partiallytrapped": "fight" if bound else ""}.get(parts[3])
         if only:
             decision.label, decision.locked, decision.resolved = NO_LABEL, only, True
         elif move and not decision.encored:
@@ -222,7 +224,18 @@ class LogReader:
         return self._back(number)
 
     def _back(self, number: int) -> int:
-        """Step back over silent lines, to the request."""
+        """Step back over silent lines, to the request.
+
+        A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
+        of a weather or of Neutralizing Gas) come between the bar and the switch.
+        """
+        for before in range(number - 1, 0, -1):
+            kind = self.lines[before][1:].split("|", 1)[0]
+            if not kind:
+                number = before
+                break
+            if kind not in CAUSED_BY_LEAVING:
+                break
         while number > 0:
             line = self.lines[number - 1]
             kind = line[1:].split("|", 1)[0]

@@ -18,7 +18,8 @@ from poke_bc.showdown.own_pokemon import item_of, moves_of
 from poke_bc.showdown.protocol import NONE, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
 
-AGE_MAX, TURN_MAX = 255, 1000
+AGE_MAX, TURN_MAX = 8, 1000
+"""What ends by itself does so at an age of 8 at the latest: 8 is what has no end."""
 VOLATILES = tuple("""
     substitute confusion leechseed taunt encore disable torment attract yawn curse nightmare partiallytrapped
     trapped ingrain aquaring magnetrise healblock throatchop focusenergy charge saltcure destinybond perishsong
@@ -95,7 +96,7 @@ def _side_values(battle: Battle, side: Side) -> tuple[Any, ...]:
             "stickyweb" in conditions, *screens,
             max(side.wish + 2 - battle.turn, 0) if side.wish else 0,
             max(side.future + 3 - battle.turn, 0) if side.future else 0,
-            side.alive, side.gimmick_used.copy(), min(battle.age(side.dynamaxed), 3) if side.dynamaxed else 0)
+            side.alive, side.gimmick_used.copy(), min(max(battle.turn - side.dynamaxed, 1), 3) if side.dynamaxed else 0)
 
 
 def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, ...]:

@@ -101,7 +101,7 @@ def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
     names = moves_of(battle, side.player, mon)
     moves = names if len(names) == MOVE_SLOTS else (*names, *NO_MOVES)[:MOVE_SLOTS]
     pp_used, moves_shown = NO_PP, NOT_SHOWN
-    used: Mapping[str, int] = mon.copied_moves if mon.copied is not None else mon.moves
+    used: Mapping[str, int] = mon.known_moves()
     if used:
         counts = [used.get(move) for move in moves]
         pp_used = tuple([0 if count is None else count if count < PP_MAX else PP_MAX for count in counts])
@@ -152,8 +152,8 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
 
 def shown_moves(mon: Mon, actual: Mon) -> dict[str, int]:
     """Moves that the opponent attributes to `mon`, where `actual` really is, with PP used."""
-    if actual.copied is not None:
-        return actual.copied_moves
+    if actual.copied is not None or (actual.mimicked and actual is mon):
+        return actual.known_moves()
     if actual is not mon:
         return mon.moves | mon.credited | {move: actual.moves.get(move, 1) for move in sorted(actual.stint_moves)}
     if mon.hidden or mon.credited:
