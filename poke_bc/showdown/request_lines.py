@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
+BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
 """Lines between a request and the choice that answers it."""
 LEAVING = frozenset({"-end", "-curestatus"})
 """Silent lines of a Pokémon that leaves, after the choice."""
@@ -17,8 +17,8 @@ def request_before(lines: Sequence[str], number: int) -> int:
     A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
     of a weather or of Neutralizing Gas) come between the bar and the switch.
 
-    >>> request_before(["|turn|1", "|faint|p1a: Pika", "|", "|upkeep", "|switch|p1a: Eevee|Eevee|100/100"], 4)
-    2
+    >>> request_before(["|faint|p1a: Pika", "|", "|upkeep", "|", "|t:|9", "|switch|p1a: Eevee|Eevee|100/100"], 5)
+    3
     """
     for before in range(number - 1, 0, -1):
         kind = lines[before][1:].split("|", 1)[0]
