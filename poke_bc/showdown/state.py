@@ -129,6 +129,14 @@ class Mon:
     encored: str = ""
     stint_moves: set[str] = field(default_factory=set)
     """Moves used since it came in."""
+    repeats: int = 0
+    """Times in a row that it has used `last_move`."""
+    substitute_hits: int = 0
+    """Hits that its Substitute has withstood."""
+    boosted_stat: str = NONE
+    """The stat that Protosynthesis or Quark Drive boosts."""
+    fallen: int = 0
+    """Fainted allies that Supreme Overlord counted when it came in."""
 
     def leave(self) -> None:
         """Reset what ends when it leaves the field."""
@@ -140,6 +148,8 @@ class Mon:
         self.disguise = None
         self.disabled = self.encored = self.choice_locked = self.charging = ""
         self.stint_moves = set()
+        self.repeats = self.substitute_hits = self.fallen = 0
+        self.boosted_stat = NONE
         self.temporary_forme = ""
         self.ability = self.first_ability
         if self.status == "tox":
@@ -190,6 +200,16 @@ class Mon:
         known[move] = known.get(move, 0) + pp
 
 
+class Race(msgspec.Struct, gc=False):
+    """Two Pokémon of which one has moved first: it is faster if the other's move has the same priority."""
+
+    first: Mon
+    second: Mon
+    priority: int
+    factors: tuple[float, float]
+    """What stages, paralysis and Tailwind make of both speeds."""
+
+
 class SideTurn(msgspec.Struct, gc=False):
     """What one side did in one turn."""
 
@@ -199,6 +219,12 @@ class SideTurn(msgspec.Struct, gc=False):
     crit: bool = False
     missed: bool = False
     failed: bool = False
+    damage: float = 0.0
+    """What its moves took of the opponent's maximum HP, as shown."""
+    race: Race | None = None
+    """Set with its first move, if the other side had not moved yet."""
+    hurried: bool = False
+    """Whether Quick Claw, Custap Berry or Quick Draw let it move first."""
 
 
 @dataclass(slots=True)
