@@ -1,6 +1,6 @@
 """split: which battle is in which split. A battle never spans two splits.
 
-    by battle   a hash of (seed, replay_id): stable while the data grows
+    by battle   a hash of (seed, battle): stable while the data grows; two records of one battle share its original_id
     by player   a hash of (seed, player_id): no player of val or test is in train. A battle between a train player and a
                 val player belongs to val, and the train player's view of it is left out.
     by date     the latest battles are test, those before them val, all earlier ones train
@@ -95,14 +95,12 @@ def split_shards(folder: Path, *, val_ratio: float = 0.1, test_ratio: float = 0.
 def read_views(path: Path) -> pl.DataFrame:
     """A shard's trajectories: battle (hash), player_id, date, rows. Raises ShardError."""
     try:
-        table = pl.read_ipc(path, columns=["replay_id", "player_id", "date", "rows"])
+        table = pl.read_ipc(path, columns=["replay_id", "original_id", "player_id", "date", "rows"])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ShardError(f"{path}: cannot be read ({error})", hint=f"poke-bc verify {path.parent}") from None
-    return table.with_columns(_battles(table["replay_id"].to_list())).drop("replay_id")
-
-
-def _battles(replay_ids: list[str]) -> pl.Series:
-    return pl.Series("battle", [battle_hash(id_) for id_ in replay_ids], dtype=pl.UInt64)
+    ids = table.select(pl.coalesce(pl.col("original_id").replace("", None), "replay_id")).to_series()
+    battles = pl.Series("battle", [battle_hash(id_) for id_ in ids], dtype=pl.UInt64)
+    return table.with_columns(battles).drop("replay_id", "original_id")
 
 
 def assign(views: pl.DataFrame, where: str, *, val_ratio: float, test_ratio: float, seed: int,
@@ -192,7 +190,8 @@ def _stem(path: Path) -> str:
 
 def _views_of_file(path: Path) -> tuple[pl.DataFrame, int]:
     skipped = [0]
-    rows = [(battle_hash(value["replay_id"]), value.get("player_id"), value.get("date"), len(value["steps"]))
+    rows = [(battle_hash(value.get("original_id") or value["replay_id"]), value.get("player_id"), value.get("date"),
+             len(value["steps"]))
             for _, value in _readable(path, skipped)]
     if skipped[0] > MAX_BAD * (len(rows) + skipped[0]):
         raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are not trajectories",
@@ -220,7 +219,7 @@ def _readable(path: Path, skipped: list[int] | None = None) -> Iterator[tuple[by
 def _trajectory(line: bytes) -> dict[str, Any] | None:
     try:
         value: dict[str, Any] = json.loads(line)
-        keys = [value["replay_id"], value.get("player_id") or "", value.get("date") or ""]
+        keys = [value["replay_id"], *(value.get(name) or "" for name in ("original_id", "player_id", "date"))]
         "".join(keys).encode()  # fails where one is not text, or contains a lone surrogate
         return value if keys[0] and isinstance(value["steps"], list) else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -18,6 +18,7 @@ from pipelines.split import assign, split, split_file
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.split import LEFT_OUT, SPLIT_NAMES, TEST, TRAIN, VAL, place_by_hash, read_split
+from poke_bc.inspect import inspect_shards
 from poke_bc.verify import verify
 
 WAYS = ("battle", "player", "date")
@@ -103,6 +104,23 @@ def test_a_jsonl_file_is_split_as_its_shards_are(by: str, raws: list[Raw], shard
     for part, name in enumerate(SPLIT_NAMES[:3]):
         expected = [to_line(raw) for raw, place in zip(raws, parts, strict=True) if place == part]
         assert (tmp_path / f"raw.{name}.jsonl").read_bytes() == b"".join(line + b"\n" for line in expected)
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_records_of_one_battle_share_a_split_whatever_their_ids(by: str, raws: list[Raw], tmp_path: Path) -> None:
+    again = [raw | {"replay_id": f"{raw['replay_id']}-2", "original_id": raw["replay_id"]} for raw in raws[::3]]
+    path = write_raw(tmp_path / "raw.jsonl", [*raws, *again])
+    preprocess([path], tmp_path / "shards", workers=1, shard_bytes=4000)
+    of_shards, of_file = (split(each, by=by, seed=7, **RATIOS) for each in (tmp_path / "shards", path))
+    assert of_shards.counts == of_file.counts
+    assert sum(each["battles"] for each in split(path, by="battle", **RATIOS).counts.values()) == 40
+    places: dict[str, set[str]] = {}
+    for name in SPLIT_NAMES[:3]:
+        for line in (tmp_path / f"raw.{name}.jsonl").read_bytes().splitlines():
+            raw = json.loads(line)
+            places.setdefault(raw.get("original_id", raw["replay_id"]), set()).add(name)
+    assert all(len(names) == 1 for names in places.values())
+    assert any("split keeps them together" in remark for remark in inspect_shards(tmp_path / "shards").remarks)
 
 
 @pytest.mark.parametrize("by", WAYS)

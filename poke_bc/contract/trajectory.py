@@ -29,9 +29,13 @@ PLAYERS = ("p1", "p2")
 TRAJECTORY_KEYS: dict[str, type] = {
     "replay_id": str, "player": str, "total_reward": float,
     "format": str, "gen": int, "rating": float, "opponent_rating": float,
-    "winner": str, "date": str, "player_id": str, "imputed": str,
+    "winner": str, "date": str, "player_id": str, "imputed": str, "original_id": str,
 }
-"""Keys of a trajectory other than `steps`, with their types; replay_id and player are required."""
+"""Keys of a trajectory other than `steps`, with their types; replay_id and player are required.
+
+`original_id` is the id of the battle that was played, where `replay_id` had to differ from it because another record of
+the same battle has that id already; a battle is split by it.
+"""
 
 STEP_KEYS = ("observation", "action_type", "action_target", "reward", "done",
              "legal", "label", "candidates", "gimmick", "weight")

@@ -40,7 +40,7 @@ def inspect_shards(folder: Path) -> Inspection:
         "shards": len(manifest.shards), "bytes": size, "bytes_per_decision": round(size / max(counts.decisions, 1), 1),
         "vocabulary_sizes": {name: each.size for name, each in manifest.schema.vocabularies.items()},
     }
-    remarks = [*_remarks(fields, tally, manifest)]
+    remarks = [*_remarks(fields, tally, manifest), *_siblings(shards)]
     try:
         split, _ = read_split(folder, manifest.identity)
         facts["split"] = {name: each["decisions"] for name, each in split.counts.items()}
@@ -77,6 +77,15 @@ def _remarks(fields: list[FieldFacts], tally: Tally, manifest: Manifest) -> Iter
     if unknown := tally.unknown_fractions():
         yield ("unknown names (not shown yet, missing, or not in the vocabulary): "
                + ", ".join(f"{percent(fraction)} of {name}" for name, fraction in unknown.items()))
+
+
+def _siblings(shards: Shards) -> Iterator[str]:
+    """Battles recorded more than once, under different ids."""
+    views = zip(shards.trajectories("replay_id"), shards.trajectories("original_id"), strict=True)
+    records = Counter(original for original, _ in {(original or id_, id_) for id_, original in views})
+    if several := [count for count in records.values() if count > 1]:
+        yield (f"{sum(several):,} battles are records of the same {len(several):,}, under different ids (original_id); "
+               "split keeps them together")
 
 
 def _by_reason(odd: list[FieldFacts]) -> Iterator[str]:

@@ -75,7 +75,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         first: what `first_pass(record)` returned; None: it is done now.
     """
     first = first or first_pass(record)
-    others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.id))
+    others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.original_id or record.id))
     rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
     points = _decision_points(record, first, rosters)
     if not points:
@@ -171,6 +171,7 @@ def _trajectory(record: BattleRecord, battle: Battle, player: str, rows: Sequenc
         "rating": side.rating if side.rating is not None else record.rating,
         "opponent_rating": foe.rating if foe.rating is not None else record.rating,
         "winner": winner, "date": record.date, "player_id": side.name or None,
+        "original_id": record.original_id,
         "imputed": " ".join(sorted(f"{mon.details.species}.{what}" for mon in roster.mons if mon.own_set
                                    for what in mon.own_set.imputed)) or None,
     }
