@@ -47,7 +47,7 @@ def start(battle: Battle, mon: Mon, parts: list[str]) -> None:
     elif effect[:14] == "protosynthesis" or effect[:10] == "quarkdrive":
         mon.boosted_stat = effect[14:] if effect[0] == "p" else effect[10:]
     elif effect[:6] == "fallen" and effect[6:].isdigit():
-        mon.fallen = int(effect[6:])
+        mon.fallen = min(int(effect[6:]), 5)
     elif effect == "octolock":
         mon.volatiles["trapped"] = battle.turn
     else:
