@@ -248,7 +248,7 @@ def test_what_is_added_is_what_the_schema_says() -> None:
     SINGLES.pack(row)
     assert all(row[name] != nothing()[name] for name in ESTIMATES if name not in ("own_move_ko", "opp_move_ko"))
     assert [field.name for field in SINGLES.fields if field.name in ESTIMATES] == [*ESTIMATES]
-    assert row["own_stats"] == [279, 214, 178, 154, 162, 199, *[0] * 30]
+    assert row["own_stats"] == [304, 254, 198, 174, 182, 209, *[0] * 30]
     assert row["own_stats_filled"] == [True, *[False] * 5]
     assert row["own_move_damage"][0] == row["own_move_effectiveness"][0] == 0  # Ground against Flying
     assert row["own_move_effectiveness"][1:] == [0.5, 1.0, 0.0]  # Dragon on Steel, a status move, an unknown one

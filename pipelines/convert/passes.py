@@ -19,7 +19,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 import xxhash
 
 from pipelines.convert.battle_files import read_raw_battles
@@ -31,6 +30,7 @@ from pipelines.convert.records import read_battle
 from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary
 from pipelines.convert.trajectories import Conversion, attempts, trajectory_lines, why
 from pipelines.jobs.store import PartStore
+from pipelines.jobs.streams import Packer
 from pipelines.jobs.task_size import units_per_task
 from poke_bc.contract.actions import LABELS
 from poke_bc.contract.files import digest
@@ -206,22 +206,21 @@ class ConvertJob:
         summary, labels = ConvertSummary(), Counter[str]()
         corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)
         kept = KeptBattles(self.store)
-        packed = pa.BufferOutputStream()
+        packer = Packer(self.compression)
         with self.store.create(task.number) as part:
-            with pa.CompressedOutputStream(packed, self.compression) as text:
-                for place, chosen in enumerate(task.chosen):
-                    if chosen:
-                        record, first = kept.read(task.number, task.kept, place)
-                        if chosen == RENAMED:
-                            name = f"{record.id}-{Identity.of(record).lines:016x}"[:len(record.id) + 9]
-                            record = replace(record, id=name, original_id=record.id)
-                        copies = task.copies.get(place, ())
-                        ways = attempts(record, first, copies, kept)
-                        for line in trajectory_lines(self.conversion, ways, copies, corpus, summary, labels):
-                            text.write(line)
-                            summary.bytes += len(line)
+            for place, chosen in enumerate(task.chosen):
+                if chosen:
+                    record, first = kept.read(task.number, task.kept, place)
+                    if chosen == RENAMED:
+                        name = f"{record.id}-{Identity.of(record).lines:016x}"[:len(record.id) + 9]
+                        record = replace(record, id=name, original_id=record.id)
+                    copies = task.copies.get(place, ())
+                    ways = attempts(record, first, copies, kept)
+                    for line in trajectory_lines(self.conversion, ways, copies, corpus, summary, labels):
+                        packer.write(line)
+                        summary.bytes += len(line)
             if summary.bytes:
-                part.write(packed.getvalue())
+                part.write(packer.finish())
             summary.decisions = labels.total()
             summary.labelled, summary.censored, summary.unlabelled = (labels[name] for name in LABELS)
             receipt = ConvertReceipt(xxh3=task.xxh3, chosen=task.choice, corpus=task.corpus, summary=summary)
