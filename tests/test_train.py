@@ -240,7 +240,7 @@ def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa:
 ])
 def test_a_run_goes_on_only_as_what_it_was(shards: Path, whole: Path, change: dict[str, int],  # noqa: F811
                                            words: str) -> None:
-    with pytest.raises(RunError, match=words):
+    with pytest.raises(UsageError, match=words):
         train(small_config(shards, whole, **change), resume=True, progress=False)
 
 
@@ -281,7 +281,7 @@ def test_a_damaged_checkpoint_is_named_and_not_resumed(shards: Path, stopped: Pa
 
 
 def test_resuming_nothing_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    with pytest.raises(RunError, match="no run to resume"):
+    with pytest.raises(UsageError, match="no run to resume"):
         train(small_config(shards, tmp_path / "nothing"), resume=True, progress=False)
 
 
