@@ -16,6 +16,8 @@ import pyarrow as pa
 
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that some editors write at the beginning of a file, which is not part of its text."""
 _BUFFER = 1 << 20
 
 Stream = io.BufferedReader
