@@ -88,3 +88,15 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
         policy.train(training)
     nll, rank, confidence = (torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True))
     return Scores(nll, rank, confidence)
+
+
+@torch.inference_mode()
+def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
+    """Whether the policy gives probabilities for decisions of `dataset`: for those of one batch from all over it."""
+    training = policy.training
+    policy.eval()
+    try:
+        places_B = np.linspace(0, len(dataset) - 1, min(len(dataset), EVAL_BATCH), dtype=np.int64)
+        return bool(policy(dataset.batch(places_B).to(policy.device)).logits.logsumexp(dim=1).isfinite().all())
+    finally:
+        policy.train(training)

@@ -1,7 +1,7 @@
 """verify: compare every file that a data set or a checkpoint lists with its recorded hash.
 
-In a run, that is every file of every checkpoint. Its config.toml, metrics.jsonl and result.json grow or may be edited,
-so they have no recorded hash; nor does quarantine.jsonl.
+In a run, that is every file of every checkpoint, config.toml, result.json, and metrics.jsonl up to its last checkpoint.
+quarantine.jsonl has no recorded hash.
 """
 
 from __future__ import annotations
@@ -45,10 +45,9 @@ def verify(path: str | Path) -> Verified:
     if (path / MANIFEST).exists():
         return _verify_shards(path)
     if (path / CHECKPOINTS).is_dir():
-        return _verify_run(path, sorted(each for each in (path / CHECKPOINTS).iterdir()
-                                        if not each.name.startswith(TEMPORARY)))
+        return _verify_run(path)
     if (path / "digests.json").is_file():
-        return _verify_run(path, [path])
+        return _verify_checkpoints(path, [path])
     raise UsageError(f"{path}: neither shards ({MANIFEST}) nor a run ({CHECKPOINTS}/)",
                      hint="give a folder that preprocess or train wrote")
 
@@ -83,12 +82,31 @@ def _problems(folder: Path, entry: FileEntry) -> Iterator[str]:
         yield f"{path}: xxh3 {found}, the manifest says {entry.xxh3}"
 
 
-def _verify_run(run: Path, checkpoints: list[Path]) -> Verified:
-    from poke_bc.train.checkpoint import damage  # imports torch, which shards do not need
+def _verify_run(run: Path) -> Verified:
+    from poke_bc.train.checkpoint import Checkpoints, damage, metrics_hold  # imports torch, which shards do not need
+    from poke_bc.train.config import CONFIG_FILE, TrainConfig
+    from poke_bc.train.result import RESULT_FILE, result_holds
+    from poke_bc.train.trackers import METRICS_FILE
+
+    checkpoints = [*Checkpoints(run).steps().values()]
+    found = _verify_checkpoints(run, checkpoints)
+    differences = [f"{run / link}: broken link" for link in ("last", "best")
+                   if (run / link).is_symlink() and not (run / link).exists()]
+    if not TrainConfig.is_intact(run):
+        differences.append(f"{run / CONFIG_FILE}: missing, edited or damaged (its digest does not match)")
+    if not result_holds(run):
+        differences.append(f"{run / RESULT_FILE}: damaged, its digest does not match")
+    if not all(metrics_hold(run, each) for each in checkpoints if not damage(each)):
+        differences.append(f"{run / METRICS_FILE}: missing, edited or damaged (its digest does not match)")
+    own = [path for name in (CONFIG_FILE, RESULT_FILE, METRICS_FILE) if (path := run / name).is_file()]
+    others = sorted(str(path) for path in (run / CHECKPOINTS).iterdir() if path not in checkpoints)
+    return Verified(run, found.files + len(own), found.bytes + sum(path.stat().st_size for path in own),
+                    found.differences + differences, others)
+
+
+def _verify_checkpoints(path: Path, checkpoints: list[Path]) -> Verified:
+    from poke_bc.train.checkpoint import damage
 
     files = [path for checkpoint in checkpoints for path in checkpoint.rglob("*") if path.is_file()]
-    leftovers = sorted(str(path) for path in (run / CHECKPOINTS).glob(f"{TEMPORARY}*"))
-    differences = [problem for checkpoint in checkpoints for problem in damage(checkpoint)]
-    differences += [f"{run / link}: broken link" for link in ("last", "best")
-                    if (run / link).is_symlink() and not (run / link).exists()]
-    return Verified(run, len(files), sum(path.stat().st_size for path in files), differences, leftovers)
+    return Verified(path, len(files), sum(file.stat().st_size for file in files),
+                    [problem for checkpoint in checkpoints for problem in damage(checkpoint)], [])

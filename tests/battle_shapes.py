@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.convert.passes import Conversion
+from pipelines.convert.trajectories import Conversion
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 NAMES = ("Ash Ketchum", "MISTY.93")
@@ -152,6 +152,7 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass)
     return [
         {
             "replay_id": record.id,
+            "original_id": record.original_id,
             "player": player,
             "format": record.format,
             "date": record.date,

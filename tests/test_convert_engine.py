@@ -511,6 +511,8 @@ def test_everybody_reads_the_output_though_it_has_many_frames(
         assert subprocess.run([tool, "-dc", out], capture_output=True, check=True).stdout == reference
     if ending == ".gz":
         assert gzip.decompress(content) == reference
+    else:
+        assert all(frame[0] & 0b100 for frame in content.split(magic)[1:]), "each with a checksum of its content"
     assert pl.scan_ndjson(out).select(pl.len()).collect().item() == 2 * BATTLES
 
 

@@ -36,10 +36,6 @@ GROUPS = 6
 PREPROCESS = """
 import sys
 from pipelines.preprocess import preprocess
-from pipelines.split import split
-from poke_bc.contract.errors import UsageError
-from poke_bc.contract.manifest import Manifest
-from poke_bc.contract.split import read_split
 if __name__ == "__main__":
     done = preprocess([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), block_bytes=5000, shard_bytes=3000,
                       max_bad=0.5)
@@ -50,8 +46,6 @@ from pipelines.convert import convert_battles
 if __name__ == "__main__":
     convert_battles([sys.argv[1]], sys.argv[2] + "/raw.jsonl.zst", workers=int(sys.argv[3]), salt="s")
 """
-
-
 SPLIT = """
 import sys
 from pipelines.split import split

@@ -19,7 +19,7 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.policy import Policy, create_policy
 from poke_bc.train import Interrupted, TrainConfig, train
-from poke_bc.train.setup import cpu_has_bfloat16, make_optimizer, settle_precision
+from poke_bc.train.setup import cpu_has_bfloat16, make_optimizer, settle
 from poke_bc.train.step import train_step
 
 WIDE = {"policy": {"width": 64}, "epochs": 1.0}
@@ -123,7 +123,7 @@ def test_auto_on_a_gpu_depends_on_that_gpu_and_not_on_the_current_one(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported",
                         lambda including_emulation=True: including_emulation or current[-1] == able)
     config = small_config(Path("unused"), Path("unused"), device="cuda:1")
-    assert settle_precision(config, resume=False).precision == precision
+    assert settle(config, None).precision == precision
 
 
 def test_the_command_tells_the_precision(shards: Path, tmp_path: Path) -> None:  # noqa: F811

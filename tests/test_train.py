@@ -30,8 +30,9 @@ from poke_bc.policy import create_policy, load_policy
 from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import Interrupted, TrainConfig, resolve, train
 from poke_bc.train.checkpoint import damage
+from poke_bc.train.folder import working_alone
 from poke_bc.train.schedule import Schedule
-from poke_bc.train.setup import make_optimizer, working_alone
+from poke_bc.train.setup import make_optimizer
 from poke_bc.train.trackers import MetricsFile
 
 
@@ -217,14 +218,13 @@ def test_a_finished_run_returns_its_result_again(shards: Path, whole: Path,  # n
                                                  capsys: pytest.CaptureFixture[str]) -> None:
     before = (whole / "metrics.jsonl").read_bytes()
     again = train(small_config(shards, whole), resume=True, progress=False)
-    assert again.to_dict() == json.loads((whole / "result.json").read_text())
+    assert again.to_dict().items() <= json.loads((whole / "result.json").read_text()).items()
     assert "finished" in capsys.readouterr().err
     assert (whole / "metrics.jsonl").read_bytes() == before
 
 
 def test_training_and_validation_rows_share_open_shards(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    trainer = loop.Trainer(small_config(shards, tmp_path / "run"), checkpoint.Checkpoints(tmp_path / "run"),
-                           resume=False)
+    trainer = loop.Trainer(small_config(shards, tmp_path / "run"), checkpoint.Checkpoints(tmp_path / "run"))
     assert trainer.val.shards is trainer.data.shards
 
 
@@ -236,7 +236,7 @@ def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa:
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"seed": 1}, "seed was 42, is 1"), ({"batch_size": 32}, "batch_size was 64, is 32"),
-    ({"policy": {"width": 16}}, r"policy\.width was 32, is 16"), ({"epochs": 9}, "epochs was 3.0, is 9.0"),
+    ({"policy": {"width": 16}}, r"policy\.width was 32, is 16"), ({"lr": 9.0}, "lr was 0.003, is 9.0"),
 ])
 def test_a_run_goes_on_only_as_what_it_was(shards: Path, whole: Path, change: dict[str, int],  # noqa: F811
                                            words: str) -> None:

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import xxhash
+
+from pipelines.jobs.streams import with_checksum
 
 Json = dict[str, Any]
 
@@ -52,8 +55,9 @@ def make_battles(records: Path, out: Path) -> None:
         wanted = WITH_PREVIEW if "team_preview" in path.name else BATTLES
         records = islice(read_records(path), wanted)
         lines += [json.dumps(slim(record), separators=(",", ":")) + "\n" for record in records]
-    codec = pa.Codec("zstd", compression_level=ZSTD_LEVEL)
-    (out / "battles.jsonl.zst").write_bytes(codec.compress("".join(lines).encode(), asbytes=True))
+    text = "".join(lines).encode()
+    packed = pa.Codec("zstd", compression_level=ZSTD_LEVEL).compress(text, asbytes=True)
+    (out / "battles.jsonl.zst").write_bytes(with_checksum(packed, xxhash.xxh64_intdigest(text)))
 
 
 def main() -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import xxhash
 
 from pipelines.convert import convert_battles
+from pipelines.jobs.streams import with_checksum
 from poke_bc.contract.schema import load_schema
 
 HERE = Path(__file__).parent
@@ -57,7 +59,7 @@ def make_raw(out: Path) -> None:
         step["observation"] = to_basic(step["observation"])
     text = "".join(json.dumps(trajectory, separators=(",", ":")) + "\n" for trajectory in trajectories)
     packed = pa.Codec("zstd", compression_level=ZSTD_LEVEL).compress(text.encode(), asbytes=True)
-    (out / "raw.jsonl.zst").write_bytes(packed)
+    (out / "raw.jsonl.zst").write_bytes(with_checksum(packed, xxhash.xxh64_intdigest(text.encode())))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
     battle_files.py        files of any form -> raw battles          raw_battles.py   one battle's bytes, by form
     records.py             a raw battle -> a battle record           clean_log.py     the lines about the battle
     recorded_requests.py   requests and choices in a player's log    pseudonyms.py    user names -> salted hashes
-    passes.py              both passes over a task                   summary.py       counts of a run
+    copies.py              records of one battle                     kept.py          between the passes
+    passes.py              both passes over a task                   trajectories.py  a chosen battle -> lines
+    summary.py             counts of a run
     convert_job.py         the job: two passes, one output
 """
 

@@ -24,17 +24,17 @@ BATTLE_FILES = InputKind("battle", (".json", ".jsonl", ".ndjson", ".log", ".txt"
 
 def read_raw_battles(name: str) -> Iterator[RawBattle]:
     """The battles of a file, a pipe or standard input in order; a damaged file ends with a problem."""
-    empty, consumed = True, 0
+    battles = consumed = 0
     try:
         with open_stream(name) as (stream, source):
             for raw in _cut(stream, source, name):
-                empty, consumed = False, raw.consumed
+                battles, consumed = battles + 1, raw.consumed
                 yield raw
     except (OSError, EOFError, pa.ArrowException, UnicodeDecodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "damaged file"
-        yield problem(reason, name, consumed=consumed, detail=str(error))
+        yield problem(reason, name, consumed=consumed, detail=f"{error}; {battles:,} battles could be read before")
     else:
-        if empty:
+        if not battles:
             yield problem("empty file", name)
 
 

@@ -24,9 +24,11 @@ from typing import IO
 import pyarrow as pa
 
 from pipelines.convert.battle_files import BATTLE_FILES
-from pipelines.convert.passes import CHOSEN, RENAMED, Conversion, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
+from pipelines.convert.copies import Copies, Copy
+from pipelines.convert.passes import CHOSEN, RENAMED, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
-from pipelines.convert.summary import FILTERED, LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary, most_frequent
+from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary, most_frequent
+from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import STDIN, find_inputs, is_same_file, stored_bytes, total_bytes
 from pipelines.jobs.processes import LocalProcesses
@@ -39,7 +41,6 @@ from poke_bc.showdown.convert import convert, first_pass
 from poke_bc.showdown.corpus import Corpus
 
 ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson") for packed in ("", *COMPRESSION))
-DUPLICATE = "duplicate battle"
 CODE = ("poke_bc.showdown", "poke_bc.dex", "poke_bc.contract", "pipelines.convert")
 """Code that determines the output: a change discards the parts of earlier runs."""
 SHOWDOWN = Conversion(first_pass, convert, Corpus)
@@ -147,6 +148,8 @@ class _Run:
         self._job, self._names, self._limit, self._progress = job, names, limit, progress
         self._total = total_bytes(names)
         self.summary = ConvertSummary()
+        self._needed: dict[int, list[int]] = {}
+        """Task -> tasks without a chosen battle whose other records it is the last to need."""
 
     def _report(self, stage: str, done: int, battles: int) -> None:
         self._progress(stage, done, None if self._total is None else 2 * self._total, battles)
@@ -154,35 +157,40 @@ class _Run:
     def first_pass(self, executor: Executor) -> list[ConvertTask]:
         """Read all battles and save the corpus. Returns the tasks in which battles were chosen."""
         corpus = self._job.conversion.corpus()
-        ids: set[str] = set()
-        logs: set[str] = set()
+        copies, chosen_battles = Copies(), 0
         tasks: list[ConvertTask] = []
         raw = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
         with contextlib.closing(executor.run_in_order(self._job.first_pass, raw)) as results:
             for task, battles in results:
                 chosen = bytearray(len(battles))
+                needed_by = -1
                 for place, battle in enumerate(battles):
-                    reason = DUPLICATE if battle.lines_hash in logs and battle.reason not in FILTERED else battle.reason
-                    if not reason and len(logs) == self._limit:
+                    first = copies.first(battle.identity) if battle.identity else None
+                    if battle.identity and first is None and chosen_battles == self._limit:
                         break
                     self.summary.battles += 1
-                    if reason:
-                        self.summary.leave_out(reason, battle.detail, battle.place)
-                        continue
-                    chosen[place] = RENAMED if battle.id_hash in ids else CHOSEN
-                    ids.add(battle.id_hash)
-                    logs.add(battle.lines_hash)
-                    corpus.add(battle.revealed)
+                    if battle.identity is None:
+                        self.summary.leave_out(battle.reason, battle.detail, battle.place)
+                    elif first is not None:
+                        copies.add(first, Copy(task.number, place, battle.place, battle.players, task.xxh3, task.kept))
+                        needed_by = max(needed_by, first[0])
+                    else:
+                        is_new = copies.choose(battle.identity, (task.number, place))
+                        chosen[place] = CHOSEN if is_new else RENAMED
+                        chosen_battles += 1
+                        corpus.add(battle.revealed)
                 if any(chosen):
                     tasks.append(replace(task, chosen=bytes(chosen)))
+                elif needed_by >= 0:
+                    self._needed.setdefault(needed_by, []).append(task.number)
                 else:
                     self._job.forget(task.number)
                 self._report("reading battles", task.progress, self.summary.battles)
-                if len(logs) == self._limit:
+                if chosen_battles == self._limit:
                     break
         corpus.save(self._job.corpus_path)
         xxh3 = digest_file(self._job.corpus_path)
-        return [replace(task, corpus=xxh3) for task in tasks]
+        return [replace(task, corpus=xxh3, copies=copies.of_task(task.number)) for task in tasks]
 
     def second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], target: Path | None) -> None:
         """Write the trajectories in order, to standard output or to a file of the store."""
@@ -191,7 +199,8 @@ class _Run:
               atomic_write(self._job.store.job_file("output")) if target is not None else _stdout() as output):
             for task, (receipt, progress) in zip(tasks, results, strict=True):
                 _append(self._job.store.body(task.number), output, unpack=plain)
-                self._job.forget(task.number)
+                for number in (task.number, *self._needed.get(task.number, ())):
+                    self._job.forget(number)
                 self.summary.add(receipt.summary)
                 self._report("converting", (self._total or 0) + progress, self.summary.converted)
 

@@ -3,63 +3,46 @@
     first     read the battles and find what they reveal; keep what was read (000042.battles) for the second pass
     second    make trajectories, with the corpus of all that was revealed; the part is their compressed text
 
-A later run reuses a part only if its battles, the choice among them and the corpus are unchanged. What the first pass
-kept is pickled, so only the run that made it reads it, and only if it matches the digest that the run recorded.
+A later run reuses a part only if its battles, the choice among them and the corpus are unchanged.
 """
 
 from __future__ import annotations
 
 import gc
 import pickle
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 import xxhash
 
 from pipelines.convert.battle_files import read_raw_battles
+from pipelines.convert.copies import Copy, Identity
+from pipelines.convert.kept import KeptBattles, keep, kept_path
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
 from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary
+from pipelines.convert.trajectories import Conversion, attempts, trajectory_lines, why
 from pipelines.jobs.store import PartStore
+from pipelines.jobs.streams import Packer
 from pipelines.jobs.task_size import units_per_task
 from poke_bc.contract.actions import LABELS
-from poke_bc.contract.errors import ShardError
 from poke_bc.contract.files import digest
-from poke_bc.showdown.record import BattleRecord, SkippedBattle
+from poke_bc.showdown.record import BattleRecord
 
 UNIT_BATTLES = 16
 """Battles in the smallest task, which take a fifth of a second, both passes together."""
 _MOST_UNITS = 8
 _TASK_BYTES = 8 << 20
 """Maximum size of a task with more than one battle."""
-INTERNAL = "internal error"
 NOT_CHOSEN, CHOSEN, RENAMED = range(3)
 """RENAMED: another battle has the same id, so this one gets a new id."""
-_KEPT = ".battles"
-_ENCODE = msgspec.json.Encoder().encode
-"""The same text as json.dumps, five times as fast; a NaN would become null, which preprocess counts as missing."""
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """The steps from a record to trajectories; their names must be importable in other processes."""
-
-    first_pass: Callable[[BattleRecord], Any]
-    """Its result is small and picklable, and has `revealed`."""
-    convert: Callable[[BattleRecord, Any, Any], list[dict[str, Any]]]
-    """Takes a record, the corpus, and the result of the first pass."""
-    corpus: type[Any]
-    """Has add(revealed), save(path) and load(path)."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +91,10 @@ class BattleReport:
     """The first pass's findings about one battle."""
 
     place: str
-    id_hash: str = ""
-    """Empty where the battle cannot be read."""
-    lines_hash: str = ""
-    """Hash of the log, by which duplicates are found whatever their id."""
+    identity: Identity | None = None
+    """None where the battle is not converted."""
+    players: frozenset[str] = frozenset()
+    """Whose requests were recorded."""
     reason: str = ""
     """Why it is not converted; empty if it is."""
     detail: str = ""
@@ -131,8 +114,16 @@ class ConvertTask:
     progress: int
     chosen: bytes = b""
     """One byte per battle: NOT_CHOSEN, CHOSEN or RENAMED. Set once the first pass has gone through the task."""
+    copies: Mapping[int, tuple[Copy, ...]] = field(default_factory=dict)
+    """The other records of chosen battles, by place. Set at the end of the first pass, as is `corpus`."""
     corpus: str = ""
-    """Digest of the corpus file. Set at the end of the first pass."""
+    """Digest of the corpus file."""
+
+    @property
+    def choice(self) -> str:
+        """Digest of what is converted."""
+        others = [(place, copy.xxh3, copy.place) for place, copies in self.copies.items() for copy in copies]
+        return digest(self.chosen + repr(others).encode())
 
     def __str__(self) -> str:
         return self.name
@@ -173,24 +164,22 @@ class ConvertJob:
         """Read the battles, and decide which of them the options exclude."""
         with _cycles_left_alone():
             read = [self._read(raw) for raw in task.battles]
-            packed = pa.compress(pickle.dumps([kept for _, kept in read], protocol=5), "zstd", asbytes=True)
-            self.store.path(task.number, _KEPT).write_bytes(packed)
-            reports = [report for report, _ in read]
-            return ConvertTask(task.number, str(task), task.xxh3, _fingerprint(packed), task.progress), reports
+            kept = keep(self.store, task.number, [battle for _, battle in read])
+            return ConvertTask(task.number, str(task), task.xxh3, kept, task.progress), [report for report, _ in read]
 
     def _read(self, raw: RawBattle) -> tuple[BattleReport, bytes]:
         """The report on a battle, and what the second pass needs of it, pickled; empty if it is excluded."""
         try:
             record = read_battle(raw, self.pseudonyms)
-            hashes = digest(record.id.encode()), _lines_hash(record)
             if reason := self._excluded(record):
-                return BattleReport(raw.place, *hashes, reason), b""
+                return BattleReport(raw.place, reason=reason), b""
             first = self.conversion.first_pass(record)
-            return BattleReport(raw.place, *hashes, revealed=first.revealed), pickle.dumps((record, first), protocol=5)
+            report = BattleReport(raw.place, Identity.of(record), frozenset(record.requests), revealed=first.revealed)
+            return report, pickle.dumps((record, first), protocol=5)
         except MemoryError:
             raise
         except Exception as error:  # one odd battle must not end the run: it is counted and reported
-            reason, detail = _why(error)
+            reason, detail = why(error)
             return BattleReport(raw.place, reason=reason, detail=detail), b""
 
     def _excluded(self, record: BattleRecord) -> str:
@@ -204,68 +193,39 @@ class ConvertJob:
     def second_pass(self, _number: int, task: ConvertTask) -> tuple[ConvertReceipt, int]:
         """The receipt of a task's part, made now or by an earlier run, and the progress after it."""
         def same(receipt: ConvertReceipt) -> bool:
-            return (receipt.xxh3, receipt.chosen, receipt.corpus) == (task.xxh3, digest(task.chosen), task.corpus)
+            return (receipt.xxh3, receipt.chosen, receipt.corpus) == (task.xxh3, task.choice, task.corpus)
 
         with _cycles_left_alone():
             return self.store.reuse(task.number, same) or self._convert(task), task.progress
 
     def forget(self, number: int) -> None:
         """Remove what the first pass kept of a task, once it is no longer needed."""
-        self.store.path(number, _KEPT).unlink(missing_ok=True)
-
-    def _kept(self, task: ConvertTask) -> Iterator[tuple[BattleRecord, Any]]:
-        """Records and first-pass results of the chosen battles, renamed where their id is taken."""
-        path = self.store.path(task.number, _KEPT)
-        packed = path.read_bytes()
-        if _fingerprint(packed) != task.kept:
-            raise ShardError(f"{path}: damaged during this run", hint="run the same command again")
-        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
-            kept: list[bytes] = pickle.loads(stream.read())
-        for battle, chosen in zip(kept, task.chosen, strict=True):
-            if chosen:
-                record, first = pickle.loads(battle)
-                yield (replace(record, id=f"{record.id}-{_lines_hash(record)[:8]}") if chosen == RENAMED else record,
-                       first)
+        kept_path(self.store, number).unlink(missing_ok=True)
 
     def _convert(self, task: ConvertTask) -> ConvertReceipt:
         summary, labels = ConvertSummary(), Counter[str]()
         corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)
-        packed = pa.BufferOutputStream()
+        kept = KeptBattles(self.store)
+        packer = Packer(self.compression)
         with self.store.create(task.number) as part:
-            with pa.CompressedOutputStream(packed, self.compression) as text:
-                for record, first in self._kept(task):
-                    try:
-                        views = self.conversion.convert(record, corpus, first)
-                        lines = [_ENCODE(view) + b"\n" for view in views]
-                        counted = Counter(step.get("label", "observed") for view in views for step in view["steps"])
-                    except MemoryError:
-                        raise
-                    except Exception as error:
-                        summary.leave_out(*_why(error), record.source)
-                        continue
-                    for line in lines:
-                        text.write(line)
+            for place, chosen in enumerate(task.chosen):
+                if chosen:
+                    record, first = kept.read(task.number, task.kept, place)
+                    if chosen == RENAMED:
+                        name = f"{record.id}-{Identity.of(record).lines:016x}"[:len(record.id) + 9]
+                        record = replace(record, id=name, original_id=record.id)
+                    copies = task.copies.get(place, ())
+                    ways = attempts(record, first, copies, kept)
+                    for line in trajectory_lines(self.conversion, ways, copies, corpus, summary, labels):
+                        packer.write(line)
                         summary.bytes += len(line)
-                    labels += counted
-                    summary.converted += 1
-                    summary.trajectories += len(lines)
-                    summary.exact_views += sum(bool(record.requests.get(view["player"])) for view in views)
             if summary.bytes:
-                part.write(packed.getvalue())
+                part.write(packer.finish())
             summary.decisions = labels.total()
             summary.labelled, summary.censored, summary.unlabelled = (labels[name] for name in LABELS)
-            receipt = ConvertReceipt(xxh3=task.xxh3, chosen=digest(task.chosen), corpus=task.corpus, summary=summary)
+            receipt = ConvertReceipt(xxh3=task.xxh3, chosen=task.choice, corpus=task.corpus, summary=summary)
             part.commit(receipt)
         return receipt
-
-
-def _lines_hash(record: BattleRecord) -> str:
-    return digest("\n".join(record.lines).encode(errors="replace"))
-
-
-def _fingerprint(data: bytes) -> str:
-    """A cryptographic digest, since data that matches it is unpickled."""
-    return blake2b(data, digest_size=32).hexdigest()
 
 
 def _lower_rating(record: BattleRecord) -> int | None:
@@ -285,15 +245,6 @@ def _lower_rating(record: BattleRecord) -> int | None:
 def _load_corpus(load: Callable[[Path], Any], path: Path, _xxh3: str) -> Any:
     """Load the corpus once per process; the digest as a key keeps that of another run from being used."""
     return load(path)
-
-
-def _why(error: Exception) -> tuple[str, str]:
-    """Reason and detail for a skipped battle; for a bug, the type of the error and the line that raised it."""
-    if isinstance(error, SkippedBattle):
-        return error.reason, error.detail
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-    return f"{INTERNAL}: {type(error).__name__}", f"{where}: {' '.join(str(error).split())[:200]}"
 
 
 @contextmanager

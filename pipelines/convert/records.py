@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pipelines.convert.clean_log import CleanLog, clean
+from pipelines.convert.copies import as_played
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.recorded_requests import read_requests
@@ -132,7 +133,7 @@ def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, 
     id_ = str(value.get("id") or "").removeprefix("battle-")
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
-        id_ = f"{format_ or 'battle'}-{digest(chr(10).join(lines).encode())}"
+        id_ = f"{format_ or 'battle'}-{digest(as_played(lines).encode())}"
     return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=requests,
                         date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
                         source=raw.place)

@@ -10,6 +10,7 @@ import msgspec
 
 FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
 """Reasons for which the options exclude battles."""
+DUPLICATE = "duplicate battle"
 _EXAMPLES = 3
 
 
@@ -19,6 +20,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     battles: int = 0
     """All battles found in the input."""
     converted: int = 0
+    joined: int = 0
+    """Battles that were joined with an earlier one: the same battle with the other player's requests."""
     trajectories: int = 0
     decisions: int = 0
     labelled: int = 0

@@ -45,6 +45,8 @@ def convert(
               f"{result['decisions']:,} decisions)")
         print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
               f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
+        if result["joined"]:
+            print(f"joined: {result['joined']:,} records of battles whose other player's record is there too")
         if result["left_out"]:
             print(f"left out: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
         if result["skipped"]:

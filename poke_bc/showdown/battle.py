@@ -39,10 +39,15 @@ class Battle:
         self.illusions = illusions or {}
         self.returning_hp = returning_hp or {}
         self.turn = 0
+        self.upkeeps = 0
+        """Turns whose end (`|upkeep`) has passed. What a replacement brings after it is younger by one than what came
+        in the turn itself."""
         self.weather, self.weather_since = NONE, 0
         self.terrain, self.terrain_since = NONE, 0
         self.rooms: dict[str, int] = {}
-        """trickroom, magicroom, wonderroom, gravity -> turn in which it began."""
+        """trickroom, magicroom, wonderroom, gravity -> `upkeeps` when it began."""
+        self.fairy_lock = 0
+        """The turn in which Fairy Lock lets nobody switch."""
         self.winner: str | None = None
         """p1, p2 or "tie"; None while the battle goes on."""
         self.percent = gen >= 7
@@ -81,8 +86,16 @@ class Battle:
         return self.sides["p2" if player == "p1" else "p1"].active
 
     def age(self, since: int) -> int:
-        """Turns since an effect began in turn `since`, at least 1."""
-        return max(self.turn - since, 1)
+        """Turns whose end an effect has seen that began when `upkeeps` was `since`, at least 1."""
+        return max(self.upkeeps - since, 1)
+
+    def ability_at_work(self, mon: Mon) -> str:
+        """Its ability, as far as certain; "none" while Gastro Acid or the other's Neutralizing Gas suppresses it."""
+        if "gastroacid" in mon.volatiles or any(
+                side.active is not None and side.active is not mon and side.active.ability == "neutralizinggas"
+                for side in self.sides.values()):
+            return NONE
+        return mon.certain_ability(self.dex)
 
     def may_dynamax(self, side: Side) -> bool:
         """Whether the active Pokémon could dynamax now, as far as the rules say."""

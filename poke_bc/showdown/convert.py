@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
+from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
@@ -75,7 +75,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         first: what `first_pass(record)` returned; None: it is done now.
     """
     first = first or first_pass(record)
-    others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.id))
+    others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.original_id or record.id))
     rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
     points = _decision_points(record, first, rosters)
     if not points:
@@ -137,6 +137,8 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         legal = inferred_legal(battle, player, decision.phase, decision.locked)
         observation = observe(battle, player, decision.phase, locked=decision.locked)
         label = label_of(battle, decision, legal, roster.counterparts)
+        if label.gimmick != "none":  # it was there, whatever the log shows of the item
+            observation.own_can_gimmick[GIMMICKS.index(label.gimmick) - 1] = True
         return Row(observation, legal, label)
     mons = take_request(battle.sides[player], request.request, battle.dex)
     active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)
@@ -170,6 +172,7 @@ def _trajectory(record: BattleRecord, battle: Battle, player: str, rows: Sequenc
         "rating": side.rating if side.rating is not None else record.rating,
         "opponent_rating": foe.rating if foe.rating is not None else record.rating,
         "winner": winner, "date": record.date, "player_id": side.name or None,
+        "original_id": record.original_id,
         "imputed": " ".join(sorted(f"{mon.details.species}.{what}" for mon in roster.mons if mon.own_set
                                    for what in mon.own_set.imputed)) or None,
     }

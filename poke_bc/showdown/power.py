@@ -1,8 +1,8 @@
-"""From Z-Moves and Max Moves back to their possible base moves."""
+"""From Z-Moves and Max Moves back to their possible base moves, and to the crystal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poke_bc.dex import Dex
 
@@ -33,10 +33,39 @@ def only_base(dex: Dex, shown: str) -> str:
     return next((item.z_from for item in dex.z_moves.values() if item.z_move == shown), "")
 
 
+def crystal_of(dex: Dex, shown: str) -> str:
+    """The Z-crystal that its holder used, from the Z-Move shown or the status move that it powered; "" if unknown.
+
+    >>> from poke_bc.dex import dex
+    >>> crystal_of(dex(7), "infernooverdrive"), crystal_of(dex(7), "clangoroussoulblaze"), crystal_of(dex(7), "splash")
+    ('firiumz', 'kommoniumz', 'normaliumz')
+    """
+    move = dex.move(shown)
+    of_type = ""
+    for name, item in dex.z_moves.items():
+        if item.z_move == shown:
+            return name
+        if move is not None and item.z_type == move.type:
+            of_type = name
+    return of_type
+
+
 def may_power(dex: Dex, names: Sequence[str], power: str, shown: str) -> bool:
     """Whether one of `names` has the type of the Z-Move or Max Move shown."""
     own = power == "z" and only_base(dex, shown) in names
     return own or bool(_of_its_type(dex, names, shown))
+
+
+def count_powered(
+    dex: Dex, names: Sequence[str], powered: Mapping[tuple[str, str], int], used: Mapping[str, int]
+) -> Mapping[str, int]:
+    """PP used of each move, with that of Z-Moves and Max Moves where only one of `names` can be their base."""
+    total = dict(used)
+    for (power, shown), pp in powered.items():
+        if len(slots := base_slots(dex, names, shown, power)) == 1:
+            base = names[slots[0]]
+            total[base] = total.get(base, 0) + pp
+    return total
 
 
 def _of_its_type(dex: Dex, names: Sequence[str], shown: str) -> list[int]:

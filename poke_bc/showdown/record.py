@@ -39,6 +39,8 @@ class BattleRecord:
     """ISO 8601 (UTC), of the upload or the start."""
     rating: int | None = None
     """The replay site's rating of the battle, used where the log gives none."""
+    original_id: str | None = None
+    """Where another record of the same battle, or another battle, has that id already: the id that was given."""
     source: str = ""
     """Origin for messages: `replays/a.jsonl.zst:12`."""
 

@@ -55,6 +55,9 @@ def shown_moves(mon: Mon, dex: Dex) -> tuple[str, ...]:
     can learn are kept, and of these the most used.
     """
     used = dict.fromkeys(sorted(mon.implied_moves), 0) | mon.moves
+    if mon.sketched:
+        used.pop(mon.sketched, None)
+        used["sketch"] = 1
     names = {move_name(dex, move): count for move, count in used.items() if move not in NEVER_OWN}
     if len(names) > MOVE_SLOTS:
         learnt = dex.learnset(mon.details.species)

@@ -6,7 +6,9 @@
     loss.py        imitation loss over legal actions
     schedule.py    learning rate, and what is due after which step
     checkpoint.py  what resuming needs, written completely or not at all
-    setup.py       device, precision, data and optimizer; whether the folder may be used
+    setup.py       device, precision, data and optimizer
+    folder.py      whether the folder may be used, by one process at a time
+    result.py      the result, and result.json
     clock.py       seconds and rates
     trackers.py    metrics.jsonl, TensorBoard, Weights & Biases
     terminal.py    progress bar, warnings, and Ctrl-C
@@ -15,6 +17,7 @@
 from __future__ import annotations
 
 from poke_bc.train.config import TrainConfig, resolve
-from poke_bc.train.loop import Interrupted, TrainResult, train
+from poke_bc.train.loop import Interrupted, train
+from poke_bc.train.result import TrainResult
 
 __all__ = ["Interrupted", "TrainConfig", "TrainResult", "resolve", "train"]

@@ -3,11 +3,12 @@
     RUN/checkpoints/step-00000500/
         policy/                       the policy to share, see policy/store.py
         training_state/state.pt       step, position, best so far, optimizer, random states, sums of the metrics
-        digests.json                  xxh3 of every file above
+        training_state/config.toml    the settings it was trained with
+        digests.json                  xxh3 of every file above, and of metrics.jsonl as it was then
     RUN/last, RUN/best                links to two of them
 
 A checkpoint is written under a temporary name and renamed; then `last` is moved to it. Killed at any moment, `last`
-names a complete checkpoint.
+names a complete checkpoint. Only folders with the exact name of a checkpoint are ever removed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from poke_bc.contract.files import (
     atomic_write,
     checksum_holds,
     checksummed,
+    digest,
     digest_file,
     fsync_folder,
     remove_temporaries,
@@ -40,10 +43,14 @@ from poke_bc.contract.files import (
     write_json,
 )
 from poke_bc.policy import Policy, load_policy, save_policy
+from poke_bc.train.config import TrainConfig
+from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
 STATE_VERSION = 1
+_STEP = re.compile(r"step-(\d{8,})")
+_UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-{_STEP.pattern}")
 
 
 @dataclass(kw_only=True)
@@ -62,6 +69,10 @@ class Progress:
     """Validation metrics of `best_step`."""
     stale: int = 0
     """Evaluations since `best_step`."""
+    lengths: list[tuple[int, int]] = field(default_factory=list)
+    """Where the run was made longer or shorter: the step, and the steps of the whole run until then."""
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    """Settings that were changed on resume: {"step": 500, "epochs": [10.0, 20.0]}."""
 
 
 class Checkpoints:
@@ -76,12 +87,13 @@ class Checkpoints:
         self.run = run
         self.keep = keep
 
-    def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, *,
+    def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, config: TrainConfig, *,
              card: Mapping[str, Any]) -> None:
         """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
             progress, policy, optimizer, sums: the state of the run; `sums` are the running sums of the metrics.
+            config: the settings it was trained with.
             card: facts for the policy's model card.
         """
         final = self._folder(progress.step)
@@ -89,7 +101,8 @@ class Checkpoints:
         try:
             save_policy(policy, temporary / "policy", card)
             _save_state(temporary / STATE, progress, optimizer, sums)
-            _write_digests(temporary)
+            config.write((temporary / STATE).parent)
+            _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
             fsync_folder(final.parent)
             self._link(LAST, progress.step)
@@ -99,30 +112,43 @@ class Checkpoints:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def steps(self) -> dict[int, Path]:
+        """Step -> folder of each checkpoint, ascending; whatever else lies there is none of ours."""
+        found = {int(match[1]): path for path in (self.run / FOLDER).glob("step-*")
+                 if (match := _STEP.fullmatch(path.name)) and path.is_dir()}
+        return dict(sorted(found.items()))
+
     def any(self) -> bool:
         """Whether this run has a checkpoint."""
-        return any((self.run / FOLDER).glob("step-*"))
-
-    def prepare(self) -> None:
-        """Create the folders of a new run."""
-        (self.run / FOLDER).mkdir(parents=True, exist_ok=True)
+        return bool(self.steps())
 
     def last(self) -> Path:
-        """The folder of the last checkpoint."""
-        return (self.run / LAST).resolve()
+        """The folder of the last checkpoint: what `last` names, or the newest if it names none."""
+        return self._named(LAST) or [*self.steps().values()][-1]
 
-    def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor) -> Progress:
-        """Load the last checkpoint into `policy`, `optimizer`, `sums` and torch's generators.
+    def settings(self) -> TrainConfig:
+        """The settings of the run: of its last checkpoint, or, before the first, in its config.toml.
 
-        Later checkpoints, left by a killed session, are removed. Raises RunError if it is damaged, or was trained on
-        other data than `policy.trained_on`.
+        Raises RunError if the checkpoint is damaged or config.toml is not as it was written.
         """
-        if not (self.run / LAST).is_symlink():  # killed after the first checkpoint, before its link
-            self._link(LAST, max(int(path.name.removeprefix("step-")) for path in (self.run / FOLDER).glob("step-*")))
+        if not self.any():
+            if not TrainConfig.is_intact(self.run):
+                raise RunError(f"{self.run}: its config.toml was edited or damaged, and it has no checkpoint yet",
+                               hint="nothing is lost if you start it again: leave out --resume")
+            return TrainConfig.read(self.run)
         folder = self.last()
         if problems := damage(folder):
             raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
                                              "or train again in another --run")
+        return TrainConfig.read((folder / STATE).parent)
+
+    def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor) -> Progress:
+        """Load the last checkpoint into `policy`, `optimizer`, `sums` and torch's generators.
+
+        Later checkpoints, left by a killed session, are removed. `settings` has found it intact. Raises RunError if it
+        was trained on other data than `policy.trained_on`.
+        """
+        folder = self.last()
         saved = load_policy(folder / "policy")
         before, now = (msgspec.to_builtins(each.trained_on) or {} for each in (saved, policy))
         changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in ("data", "split", "decisions")
@@ -136,6 +162,9 @@ class Checkpoints:
                            f"this poke-bc reads {STATE_VERSION}", hint="resume with the poke-bc that wrote it")
         progress = Progress(**state["progress"])
         self._discard_beyond(progress)
+        self._link(LAST, progress.step)
+        if progress.best_step is not None:
+            self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
         _restore(optimizer, state["optimizer"])
         sums.copy_(state["sums"])
@@ -145,28 +174,43 @@ class Checkpoints:
         return progress
 
     def _discard_beyond(self, progress: Progress) -> None:
-        """Remove what a killed session wrote after `progress`, and restore `best` to what it was then."""
+        """Remove what a killed session wrote after `progress`."""
         remove_temporaries(self.run)
-        for path in (self.run / FOLDER).iterdir():
-            if path.name.startswith(TEMPORARY) or path.name > self._folder(progress.step).name:
+        for path in [*(self.run / FOLDER).iterdir()]:
+            if _UNFINISHED.fullmatch(path.name):
                 _remove(path)
-        if progress.best_step is not None:
-            self._link(BEST, progress.best_step)
+        for step, path in self.steps().items():
+            if step > progress.step:
+                _remove(path)
 
     def _folder(self, step: int) -> Path:
         return self.run / FOLDER / f"step-{step:08d}"
 
+    def _named(self, name: str) -> Path | None:
+        """The checkpoint that `last` or `best` names. Where a copy followed the link, it is a folder with the
+        digests of that checkpoint."""
+        link = self.run / name
+        if link.is_symlink():
+            named = self.run / FOLDER / link.readlink().name
+            return named if named.is_dir() else None
+        with contextlib.suppress(OSError):
+            digests = (link / DIGESTS).read_bytes()
+            return next((path for path in self.steps().values() if (path / DIGESTS).read_bytes() == digests), None)
+        return None
+
     def _link(self, name: str, step: int) -> None:
         link = self.run / name
+        if not link.is_symlink() and self._named(name) is not None:  # a copy of a checkpoint that is here as well
+            _remove(link)
         temporary = temporary_name(link)
         temporary.symlink_to(Path(FOLDER) / self._folder(step).name)
         temporary.replace(link)
         fsync_folder(self.run)
 
     def _prune(self) -> None:
-        kept = {(self.run / name).resolve() for name in (LAST, BEST)}
-        for path in sorted((self.run / FOLDER).glob("step-*"))[: -self.keep]:
-            if path.resolve() not in kept:
+        kept = {self._named(LAST), self._named(BEST)}
+        for path in [*self.steps().values()][: -self.keep]:
+            if path not in kept:
                 _remove(path)
 
 
@@ -181,6 +225,12 @@ def damage(folder: Path) -> list[str]:
         return [f"{folder / DIGESTS}: damaged, its digest does not match"]
     return [f"{folder / name}: missing, or damaged (its digest does not match)" for name, expected in names.items()
             if not (folder / name).is_file() or digest_file(folder / name) != expected]
+
+
+def metrics_hold(run: Path, folder: Path) -> bool:
+    """Whether the lines of metrics.jsonl that a checkpoint in `folder` vouches for are as they were."""
+    recorded: dict[str, Any] = json.loads((folder / DIGESTS).read_bytes())["metrics"]
+    return _metrics_digest(run / METRICS_FILE, recorded["bytes"]) == recorded
 
 
 @contextlib.contextmanager
@@ -219,10 +269,20 @@ def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
         group.update(settings)
 
 
-def _write_digests(folder: Path) -> None:
+def _write_digests(folder: Path, metrics: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     write_json(folder / DIGESTS, checksummed({
-        "files": {path.relative_to(folder).as_posix(): digest_file(path) for path in files}}))
+        "files": {path.relative_to(folder).as_posix(): digest_file(path) for path in files},
+        "metrics": _metrics_digest(metrics)}))
+
+
+def _metrics_digest(path: Path, size: int | None = None) -> dict[str, Any]:
+    """Size and digest of metrics.jsonl, or of its first `size` bytes; a missing file counts as empty."""
+    if not path.exists():
+        return {"bytes": 0, "xxh3": digest(b"")}
+    length = path.stat().st_size
+    size = length if size is None else min(size, length)
+    return {"bytes": size, "xxh3": digest_file(path, size)}
 
 
 def _remove(path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any, Literal, Self
 
 from msgspec.structs import force_setattr
 
-from poke_bc.contract.errors import UsageError
-from poke_bc.contract.files import atomic_write
+from poke_bc.contract.errors import RunError, UsageError
+from poke_bc.contract.files import atomic_write, digest
 from poke_bc.contract.settings import (
     AtLeast0,
     AtLeast1,
@@ -114,15 +114,47 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         """The configuration that a run was started with. Raises UsageError."""
         return cls.of(_read(run / CONFIG_FILE))
 
-    def write(self) -> None:
-        """Write config.toml into the run's folder."""
-        with atomic_write(self.run / CONFIG_FILE) as file:
-            file.write(self.to_toml().encode())
+    def write(self, folder: Path) -> None:
+        """Write config.toml, beginning with a digest of the rest."""
+        text = self.to_toml().encode()
+        with atomic_write(folder / CONFIG_FILE) as file:
+            file.write(_MARK + digest(text).encode() + b"\n" + text)
+
+    @staticmethod
+    def is_intact(folder: Path) -> bool:
+        """Whether there is a config.toml that `write` made and nobody has changed."""
+        mark, _, text = (folder / CONFIG_FILE).read_bytes().partition(b"\n") if is_ours(folder) else (b"", b"", b"")
+        return mark == _MARK + digest(text).encode()
 
 
-FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "save_every", "keep", "tensorboard", "wandb",
-                            "wandb_project"})
-"""Settings that a resumed run may change. All others affect the weights, even the length, which the cosine spans."""
+_MARK = b"# settings of a run of poke-bc; xxh3 of the lines below: "
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the config.toml in `folder` is one that a run wrote, edited or not."""
+    path = folder / CONFIG_FILE
+    return path.is_file() and path.read_bytes().startswith(_MARK)
+
+
+FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "epochs", "steps", "patience", "save_every", "keep",
+                            "tensorboard", "wandb", "wandb_project"})
+"""Settings that a resumed run may change: where things are, what it writes, and how long it lasts. All others would
+change the weights that it has by now."""
+
+
+def changes_on_resume(before: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
+    """Setting -> [before, now], of those that a resumed run changes; the folder of the run does not count.
+
+    Raises RunError for a setting that must not change.
+    """
+    old, new = before.flat(), now.flat()
+    changed = {name: [old.get(name), new.get(name)] for name in sorted({*old, *new} - {"run"})
+               if old.get(name) != new.get(name)}
+    if refused := [f"{name} was {was}, is {wanted}" for name, (was, wanted) in changed.items()
+                   if name not in FREE_ON_RESUME]:
+        raise RunError(f"{now.run}: cannot resume with another configuration: {'; '.join(refused)}",
+                       hint=f"restore these settings (also in {now.run / CONFIG_FILE}), or start a new run: --run")
+    return changed
 
 
 def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: Iterable[str] = (),
@@ -146,6 +178,8 @@ def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: 
     if resume and file is None and (run / CONFIG_FILE).is_file():
         file, given["run"] = run / CONFIG_FILE, run
     values = {} if file is None else _read(file)
+    if "epochs" in given and "steps" not in given:
+        values.pop("steps", None)  # `epochs` is ignored where `steps` is given, but here it was asked for
     _merge(values, given)
     return TrainConfig.of(values)
 

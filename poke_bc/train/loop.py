@@ -4,72 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
-from msgspec.structs import replace
 
-from poke_bc.contract.errors import TrainingError
-from poke_bc.contract.files import write_json
+from poke_bc.contract.errors import RunError, TrainingError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
-from poke_bc.metrics import score_policy
+from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
-from poke_bc.train.checkpoint import Checkpoints, Progress, writing
+from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
 from poke_bc.train.clock import Clock
-from poke_bc.train.config import TrainConfig
+from poke_bc.train.config import TrainConfig, changes_on_resume
+from poke_bc.train.folder import check_folder, clear, working_alone
+from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
-from poke_bc.train.setup import (
-    captures,
-    check_folder,
-    make_optimizer,
-    open_train,
-    pick_device,
-    settle_precision,
-    trained_on,
-    working_alone,
-)
+from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on
 from poke_bc.train.step import Update
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
-
-RESULT_FILE = "result.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """The result of a run."""
-
-    steps: int
-    samples: int
-    seconds: float
-    """Over all sessions of the run, including evaluation and saving."""
-    samples_per_s: float
-    """Of the last session, without evaluation and saving."""
-    input_wait_fraction: float
-    """Fraction of that time in which a step waited for its batch."""
-    train_loss: float | None
-    """Mean over the steps since the line of metrics before the last."""
-    val: dict[str, float] | None
-    """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation split."""
-    run: str
-    precision: str
-    """Of matrix products: what "auto" resolved to."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As `poke-bc train --json` prints it."""
-        return asdict(self)
-
-    @classmethod
-    def read(cls, run: Path) -> TrainResult | None:
-        """The result of a finished run; None before that, or if the file is damaged: the run can write it again."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode((run / RESULT_FILE).read_bytes(), type=cls)
-        return None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -82,20 +37,25 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     Args:
         config: configuration of the run.
         resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
-            finished run returns its result again.
+            finished run returns its result again, or goes on if it is to last longer.
         progress: show a progress bar on stderr.
 
     Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
     checkpoint is from before that), and Interrupted.
     """
     checkpoints = Checkpoints(config.run, config.keep)
-    config = settle_precision(config, resume=resume)
-    check_folder(config, checkpoints, resume=resume)
-    if resume and (result := TrainResult.read(config.run)):
-        warn(f"{config.run}: this run is finished, nothing to resume")
-        return result
+    check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
-        return _train(Trainer(config, checkpoints, resume=resume), config, progress=progress)
+        before = checkpoints.settings() if resume else None
+        config = settle(config, before)
+        result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
+        changed = before is not None and bool(changes_on_resume(before, config))
+        trainer = None if result and not changed else Trainer(config, checkpoints, before)
+        if result and (trainer is None or trainer.is_done):
+            warn(f"{config.run}: this run is finished, nothing to resume; --epochs makes it longer")
+            return result
+        assert trainer is not None
+        return _train(trainer, config, progress=progress)
 
 
 def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
@@ -126,12 +86,12 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
 class Trainer:
     """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
-    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
+    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None) -> None:
+        """`before`: the settings of the run that is resumed."""
         self.config, self.checkpoints = config, checkpoints
         self.device = pick_device(config.device)
         self.data = open_train(config)
         self.val = ShardDataset(self.data.shards, "val")
-        self.schedule = Schedule(config, len(self.data))
 
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
@@ -141,12 +101,11 @@ class Trainer:
         self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         """Running sums since the last line of metrics, on the device: loss, gradient norm, steps."""
         self.progress = Progress()
-        if resume and checkpoints.any():
-            self.progress = checkpoints.load(self.policy, self.optimizer, self.sums)
+        if before is not None and checkpoints.any():
+            self._resume(before)
         else:
             self._begin()
-        with writing(config.run):
-            drop_after(config.run, self.progress.step)
+        self.schedule = Schedule(config, len(self.data), self.progress.lengths)
         self.start = self.progress.step
         self._finite_until = self.start
         self._val: dict[str, Any] | None = None
@@ -160,9 +119,27 @@ class Trainer:
             warn(f"{self.config.shards}: the val split has no decisions; training continues without evaluation")
         self.policy.note_seen(self.data.chunks("category"))
         with writing(self.config.run):
-            self.checkpoints.prepare()
-            # absolute, so that `evaluate` finds them from any folder
-            replace(self.config, shards=self.config.shards.resolve()).write()
+            clear(self.config.run)
+            self.config.write(self.config.run)
+
+    def _resume(self, before: TrainConfig) -> None:
+        """Load the last checkpoint, and record what is changed about the run."""
+        if not metrics_hold(self.config.run, self.checkpoints.last()):
+            warn(f"{self.config.run}: metrics.jsonl was edited or damaged; the lines that can be read are kept")
+        with writing(self.config.run):
+            progress = self.progress = self.checkpoints.load(self.policy, self.optimizer, self.sums)
+            drop_after(self.config.run, progress.step)
+        was, now = (Schedule(each, len(self.data)).total for each in (before, self.config))
+        if now != was:
+            if now < progress.step:
+                raise RunError(f"{self.config.run}: cannot end after {now:,} steps, it is at {progress.step:,}",
+                               hint="make it longer, or start a new run: --run")
+            progress.lengths.append((progress.step, was))
+            progress.stale = 0
+        if changes := changes_on_resume(before, self.config):
+            progress.changes.append({"step": progress.step, **changes})
+        with writing(self.config.run):
+            self.config.write(self.config.run)
 
     def feed(self) -> BatchFeeder:
         """The batches from here to the end of the run."""
@@ -204,6 +181,8 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
         self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+        if not all(map(math.isfinite, val.values())):
+            raise self._not_finite()
         best = self.progress.best_val
         if best is None or val["nll"] < best["nll"]:
             self.progress.best_step, self.progress.best_val, self.progress.stale = self.progress.step, val, 0
@@ -212,18 +191,25 @@ class Trainer:
         return val
 
     def save(self) -> None:
-        """Write a checkpoint, but never one of weights that are not finite."""
+        """Write a checkpoint, but only of a policy that can be evaluated."""
         self._finite_sums()
         with self._clock.pause(), writing(self.config.run):
-            if not all(weight.isfinite().all() for weight in self.policy.parameters()):
+            if not self._is_good():
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
-                self.progress, self.policy, self.optimizer, self.sums,
+                self.progress, self.policy, self.optimizer, self.sums, self.config,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
+                      "changed on resume": self.progress.changes or "nothing",
                       "configuration": self.config.to_dict()})
+
+    def _is_good(self) -> bool:
+        """Whether the weights are finite, and what the policy makes of decisions: finite weights may overflow."""
+        if not all(weight.isfinite().all() for weight in self.policy.parameters()):
+            return False
+        return self._val is not None or is_finite(self.policy, self.val if len(self.val) else self.data)
 
     def finish(self) -> TrainResult:
         """Return the result and write it to the run, which is finished from now on."""
@@ -233,7 +219,7 @@ class Trainer:
             train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
             precision=self.config.precision)
         with writing(self.config.run):
-            write_json(self.config.run / RESULT_FILE, result.to_dict())
+            result.write(self.config.run, self.checkpoints.last())
         return result
 
     def _finite_sums(self) -> list[float]:
@@ -245,9 +231,14 @@ class Trainer:
         return sums
 
     def _not_finite(self) -> TrainingError:
-        saved = "there is no checkpoint yet"
+        where = f"since a step from {self._finite_until + 1} to {self.progress.step}"
         if self.checkpoints.any():
-            saved = f"the last good checkpoint is {self.checkpoints.last().name} in {self.config.run}"
+            return TrainingError(
+                f"loss, gradient, weights or evaluation are not finite, {where}; the last good checkpoint is "
+                f"{self.checkpoints.last().name} in {self.config.run}",
+                hint="--resume would repeat it: try a lower --lr in a new --run, with --init-from "
+                     f"{self.config.run} to go on from that checkpoint")
         return TrainingError(
-            f"loss, gradient or weights are not finite, since a step from {self._finite_until + 1} to "
-            f"{self.progress.step}; {saved}", hint="try a lower --lr in a new --run")
+            f"loss, gradient, weights or evaluation are not finite, {where}; there is no checkpoint yet",
+            hint=f"--resume would repeat it: start again with a lower --lr and without --resume; --run "
+                 f"{self.config.run} can be used again")

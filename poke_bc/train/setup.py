@@ -1,10 +1,7 @@
-"""Setting up a run: device, precision, data, optimizer, and checks of its folder."""
+"""Setting up a run: device, precision, data and optimizer."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +11,13 @@ from torch import nn
 from torch.optim import AdamW
 
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
-from poke_bc.contract.errors import RunError, ShardError, UsageError
-from poke_bc.contract.files import exclusively
+from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.policy import Policy, TrainedOn
-from poke_bc.train.checkpoint import Checkpoints, writing
-from poke_bc.train.config import CONFIG_FILE, FREE_ON_RESUME, TrainConfig
+from poke_bc.train.config import TrainConfig
 
 _WIDE_ENOUGH = 64  # from this width on a CPU's bfloat16 was 1.3 to 2 times as fast; at 32 it was slower or equal
-LOCK = ".lock"
 
 
 def pick_device(name: str) -> torch.device:
@@ -39,15 +33,17 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def settle_precision(config: TrainConfig, *, resume: bool) -> TrainConfig:
-    """`config` with "auto" replaced by the precision of the resumed run, or else by what is faster here.
+def settle(config: TrainConfig, before: TrainConfig | None) -> TrainConfig:
+    """`config` with what depends on this machine replaced by what the run will keep on any other.
 
-    The run's config.toml then names the precision, so the run keeps it on any other machine.
+    The path of the shards becomes absolute, so that `evaluate` finds them from any folder. A precision of "auto"
+    becomes that of the run that is resumed, whose settings are `before`, or else the one that is faster here.
     """
+    config = replace(config, shards=config.shards.resolve())
     if config.precision != "auto":
         return config
-    if resume and (config.run / CONFIG_FILE).is_file():
-        return replace(config, precision=TrainConfig.read(config.run).precision)
+    if before is not None:
+        return replace(config, precision=before.precision)
     device = pick_device(config.device)
     faster = (_multiplies_bfloat16(device) if device.type == "cuda"
               else config.policy.width >= _WIDE_ENOUGH and cpu_has_bfloat16())
@@ -74,44 +70,6 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
         raise UsageError(f'capture = "on" needs a CUDA device, and this run is on {device}',
                          hint='capture = "auto" captures where it can')
     return config.capture != "off" and device.type == "cuda"
-
-
-def check_folder(config: TrainConfig, checkpoints: Checkpoints, *, resume: bool) -> None:
-    """Raises UsageError if a new run's folder contains a run, RunError if a resumed one has none or another config."""
-    if not resume:
-        if checkpoints.any():
-            raise UsageError(f"{config.run}: already contains a run",
-                             hint="continue it with --resume, or choose another folder with --run")
-        return
-    if not (config.run / CONFIG_FILE).is_file():
-        raise RunError(f"{config.run}: no run to resume", hint="leave out --resume to start one")
-    before, now = TrainConfig.read(config.run).flat(), config.flat()
-    changed = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted({*before, *now} - FREE_ON_RESUME)
-               if before.get(name) != now.get(name)]
-    if changed:
-        raise RunError(f"{config.run}: cannot resume with another configuration: {'; '.join(changed)}",
-                       hint="restore these settings, or start a new run: --run")
-
-
-@contextlib.contextmanager
-def working_alone(run: Path) -> Iterator[None]:
-    """Keep other training processes from writing to this run. Raises RunError while another one does.
-
-    If the block fails, folders that were created for the lock and contain nothing else are removed.
-    """
-    made = next((folder for folder in (*reversed(run.parents), run) if not folder.exists()), run)
-    busy = RunError(f"{run}: another training process is writing to it", hint="wait for it, or choose another --run")
-    with contextlib.ExitStack() as held:
-        with writing(run):
-            run.mkdir(parents=True, exist_ok=True)
-            held.enter_context(exclusively(run / LOCK, busy))
-        try:  # only now, holding the lock, may the folder be removed
-            yield
-            (run / LOCK).unlink(missing_ok=True)
-        except BaseException:
-            if [entry.name for entry in run.iterdir()] == [LOCK]:
-                shutil.rmtree(made, ignore_errors=True)
-            raise
 
 
 def open_train(config: TrainConfig) -> ShardDataset:

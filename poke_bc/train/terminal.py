@@ -1,4 +1,4 @@
-"""Progress bar and warnings on stderr, and Ctrl-C."""
+"""Progress bar and warnings on stderr; Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -58,28 +58,29 @@ def warn(text: str) -> None:
 
 
 class InterruptRequest:
-    """Turns the first Ctrl-C into a request, so that the current step can end; a second one stops immediately.
+    """Turns the first Ctrl-C or SIGTERM into a request, so that the current step can end; a second one stops
+    immediately.
 
-    Outside the main thread, where signals cannot be handled, Ctrl-C keeps its usual meaning.
+    Outside the main thread, where signals cannot be handled, both keep their usual meaning.
     """
 
     def __init__(self) -> None:
         self.made = False
 
     def __enter__(self) -> InterruptRequest:
-        self._here = threading.current_thread() is threading.main_thread()
-        if self._here:
-            self._before = signal.signal(signal.SIGINT, self._handle)
+        here = threading.current_thread() is threading.main_thread()
+        self._before = {number: signal.signal(number, self._handle)
+                        for number in ((signal.SIGINT, signal.SIGTERM) if here else ())}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        if self._here:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
         # not print(): the signal may interrupt another print
-        os.write(2, b"\nfinishing this step and saving; press Ctrl-C again to stop immediately\n")
+        os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")

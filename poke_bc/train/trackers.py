@@ -17,7 +17,7 @@ from poke_bc.contract.files import atomic_write
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.terminal import warn
 
-METRICS_FILE = "metrics.jsonl"
+METRICS_FILE, WANDB_FILE = "metrics.jsonl", "wandb_id"
 
 
 class MetricsFile:
@@ -61,7 +61,7 @@ class WeightsAndBiases:
     def __init__(self, config: TrainConfig) -> None:
         import wandb
 
-        known = config.run / "wandb_id"
+        known = config.run / WANDB_FILE
         if not known.exists():
             with atomic_write(known) as file:
                 file.write(uuid.uuid4().hex[:12].encode())

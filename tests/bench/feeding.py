@@ -22,7 +22,7 @@ from poke_bc.data.batch import Batch
 from poke_bc.policy import Policy
 from poke_bc.train import TrainConfig
 from poke_bc.train.loss import imitation_loss
-from poke_bc.train.setup import make_optimizer, settle_precision
+from poke_bc.train.setup import make_optimizer, settle
 from poke_bc.train.step import train_step
 from tests.bench.common import Line, compare, converted_battles, enlarged_sample, line_of, sized
 from tests.bench.per_field import PerFieldMLP, plain_optimizer, plain_step, with_the_weights_of
@@ -96,7 +96,7 @@ def _drain_loader(loader: DataLoader[Any], samples: int) -> None:
 
 def _training(data: ShardDataset) -> Iterator[Line]:
     """The same network and the same steps, with real input and with one batch over and over; short turns each."""
-    config, steps = settle_precision(TrainConfig(device="cpu"), resume=False), 20
+    config, steps = settle(TrainConfig(device="cpu"), None), 20
     policy = _untrained(data)
     waits, times = [], []
     with BatchFeeder(data, BATCH, seed=1) as feeder:
@@ -122,7 +122,7 @@ def _against_per_field(data: ShardDataset) -> Iterator[Line]:
     """In the default precision, and with both in float32, as on a CPU without bfloat16."""
     with BatchFeeder(data, BATCH, seed=1, stop=8 * BATCH) as feeder:
         batches = [batch.clone() for batch in feeder]
-    config = settle_precision(TrainConfig(device="cpu"), resume=False)
+    config = settle(TrainConfig(device="cpu"), None)
     for precision in dict.fromkeys((config.precision, "float32")):
         yield _in_precision(precision, config, _untrained(data), batches)
 

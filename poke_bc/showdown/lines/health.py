@@ -41,6 +41,8 @@ def heal(battle: Battle, mon: Mon, parts: list[str]) -> None:
     if cause is not None:
         if effect_id(cause) == "wish":
             battle.sides[parts[2][:2]].wish = 0
+        elif effect_id(cause) == "lunardance":
+            mon.moves = dict.fromkeys(mon.moves, 0)
         reveal(mon, cause)
 
 
@@ -53,8 +55,12 @@ def set_hp(battle: Battle, parts: list[str]) -> None:
 
 def status(battle: Battle, mon: Mon, parts: list[str]) -> None:
     mon.status, mon.status_turns = parts[3], 0
-    if battle.gen == 1 and mon.status == "slp":
-        mon.volatiles.pop("mustrecharge", None)
+    if mon.status == "slp":
+        mon.volatiles.pop("yawn", None)
+        if mon.rampage not in ("rollout", "iceball"):
+            mon.volatiles.pop("locked", None)
+        if battle.gen == 1:
+            mon.volatiles.pop("mustrecharge", None)
     reveal_cause(battle, parts, mon)
 
 
@@ -76,4 +82,9 @@ def faint(battle: Battle, parts: list[str]) -> None:
     if mon is None:
         raise SkippedBattle("inconsistent state", "a faint without a Pokémon")
     mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
-    mon.volatiles, mon.charging, mon.terastallized = {}, "", False
+    mon.terastallized = False
+    mon.change_back()
+    foe = battle.foe_of(parts[2][:2])
+    if foe is not None:
+        for held in ("trapped", "attract"):
+            foe.volatiles.pop(held, None)

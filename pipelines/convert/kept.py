@@ -1,0 +1,64 @@
+"""What the first pass keeps of a task's battles for the second: NUMBER.battles in the store.
+
+It is pickled, so only the run that made it reads it, and only if it matches the digest that the run recorded.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.jobs.store import PartStore
+from poke_bc.contract.errors import ShardError
+from poke_bc.showdown.record import BattleRecord
+
+_SUFFIX = ".battles"
+_OPEN_TASKS = 3  # a task's own battles, and those of two tasks with other records of them
+
+
+def kept_path(store: PartStore[Any], number: int) -> Path:
+    """The file with the battles of a task."""
+    return store.path(number, _SUFFIX)
+
+
+def keep(store: PartStore[Any], number: int, battles: Sequence[bytes]) -> str:
+    """Keep the battles of a task, each pickled as (record, result of the first pass), or empty. Returns the digest."""
+    packed = pa.compress(pickle.dumps(battles, protocol=5), "zstd", asbytes=True)
+    kept_path(store, number).write_bytes(packed)
+    return _fingerprint(packed)
+
+
+class KeptBattles:
+    """Reads what was kept."""
+
+    def __init__(self, store: PartStore[Any]) -> None:
+        self._store = store
+        self._open: dict[int, list[bytes]] = {}
+
+    def read(self, number: int, fingerprint: str, place: int) -> tuple[BattleRecord, Any]:
+        """A battle's record and the result of its first pass. Raises ShardError if the file was damaged."""
+        if number not in self._open:
+            if len(self._open) == _OPEN_TASKS:
+                del self._open[next(iter(self._open))]
+            self._open[number] = self._battles(number, fingerprint)
+        record, first = pickle.loads(self._open[number][place])
+        return record, first
+
+    def _battles(self, number: int, fingerprint: str) -> list[bytes]:
+        path = kept_path(self._store, number)
+        packed = path.read_bytes()
+        if _fingerprint(packed) != fingerprint:
+            raise ShardError(f"{path}: damaged during this run", hint="run the same command again")
+        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+            battles: list[bytes] = pickle.loads(stream.read())
+        return battles
+
+
+def _fingerprint(data: bytes) -> str:
+    """A cryptographic digest, since data that matches it is unpickled."""
+    return blake2b(data, digest_size=32).hexdigest()
