@@ -9,7 +9,7 @@ from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.split.assign import SplitDone, Way
 from pipelines.split.lines import split_lines
 from pipelines.split.shards import split_shards
-from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.errors import UsageError
 
 
 def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
@@ -30,7 +30,7 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
     if path.is_dir():
         return split_shards(path, way)
     if not path.exists() and str(path) != STDIN:
-        raise ShardError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
+        raise UsageError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
     if not path.is_file():
         raise UsageError(f"{'standard input' if str(path) == STDIN else path}: not a regular file, and split reads "
                          "its input twice", hint="write it to a file first, or preprocess it and split the shards")
