@@ -7,7 +7,6 @@ A process killed at any moment leaves only `.tmp-*` files behind, which nothing 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import sys
@@ -32,7 +31,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power failure."""
+    """Make renames in `folder` survive a power failure, where a folder can be opened: not on Windows."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -65,12 +66,17 @@ def write_json(path: Path, value: Any) -> None:
 @contextlib.contextmanager
 def exclusively(lock: Path, busy: Exception) -> Iterator[None]:
     """Hold the file `lock` (created if needed) against other processes. Raises `busy` if another one holds it."""
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
+    from filelock import FileLock, Timeout  # 40 ms that most commands do not need
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise busy from None
+    try:
         yield
+    finally:
+        held.release()
 
 
 def remove_temporaries(folder: Path) -> None:
