@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
-from poke_bc.contract.field import Field
+from poke_bc.contract.bits import unpack_bits
+from poke_bc.contract.field import BITS, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.vocabulary import NONE, UNKNOWN
@@ -35,6 +36,8 @@ class Tally:
         self.rows += len(columns["action"])
         for each in self.schema.fields:
             packed = columns[CATEGORY_COLUMN if each.is_category else NUMBER_COLUMN][:, self.schema.columns[each.name]]
+            if each.kind == BITS:
+                packed = unpack_bits(packed, each.width).astype(np.float16)
             values = np.ascontiguousarray(packed).view(np.uint16)
             self.values[each.name] += np.bincount(values.ravel(), minlength=_PATTERNS)
             if len(values):

@@ -35,7 +35,7 @@ class ResidualMLP(Policy):
     def __init__(self, schema: Schema, options: MLPOptions) -> None:
         super().__init__(schema, options)
         width = options.width
-        self.stem = nn.Linear(schema.category_width * options.embedding + schema.number_width, width)
+        self.stem = nn.Linear(schema.category_width * options.embedding + self.numbers.width, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, options.dropout) for _ in range(options.blocks)))
         self.norm = LayerNorm(width)
         self.policy_head = _small_head(width, NUM_ACTIONS)
@@ -56,7 +56,7 @@ class ResidualMLP(Policy):
         device = category.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.stem.weight.dtype
         vectors = self.ids(category, dtype).flatten(-2)
-        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], number.shape[-1]], dim=1)
+        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], self.numbers.width], dim=1)
         return linear(vectors, from_ids.contiguous()) + linear(
             self.numbers(number).to(dtype), from_numbers, self.stem.bias)
 

@@ -68,26 +68,29 @@ class LogReader:
         self._fainted_at: dict[str, int] = {}
         self._early_choices: dict[str, str] = {}
         self._forfeited = False
-        self._started = False
+        self._previewed_at = 0
 
     def read(self) -> None:
         """Read all lines. Raises SkippedBattle."""
         before: dict[str, LineListener] = {
             "turn": self._turn, "switch": self._switch, "drag": self._drag, "move": self._move, "cant": self._cant,
             "faint": self._faint, "-start": self._start, "-heal": self._heal, "-enditem": self._end_item,
-            "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
-            "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
+            "-activate": self._activate, "upkeep": self._upkeep, "teampreview": self._preview, "start": self._begin,
+            "choice": self._choice, "-message": self._message, "message": self._message,
+            **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
         follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
+    def _preview(self, number: int, parts: list[str]) -> None:
+        self._previewed_at = number + 1
+
     def _begin(self, number: int, parts: list[str]) -> None:
-        self._started = True
         for player, side in self.battle.sides.items():
-            if side.previewed:
-                self._open[player] = self._new(player, PREVIEW, number)
+            if side.listed:
+                self._open[player] = self._new(player, PREVIEW, self._previewed_at or number)
 
     def _turn(self, number: int, parts: list[str]) -> None:
         self._close(NO_LABEL if not self.battle.turn else CENSORED)
@@ -264,9 +267,11 @@ class LogReader:
     def _heal(self, number: int, parts: list[str]) -> None:
         if "Revival Blessing" not in parts[-1]:
             return
-        mon = self.battle.mon(parts[2])
-        decision = self._new(parts[2][:2], REVIVAL, self._back(number))
-        decision.label, decision.mon, decision.resolved = OBSERVED, mon, True
+        player, nick = parts[2].split(": ", 1)
+        decision = self._new(player, REVIVAL, self._back(number))
+        decision.resolved = True
+        if sum(mon.fainted and mon.nick == nick for mon in self.battle.sides[player].mons) == 1:
+            decision.label, decision.mon = OBSERVED, self.battle.mon(parts[2], parts)
 
     def _end_item(self, number: int, parts: list[str]) -> None:
         if to_id(parts[3]) in EJECTING:
@@ -296,7 +301,7 @@ class LogReader:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        if not self._started and self.battle.turn == 0:
+        if not self.battle.started and self.battle.turn == 0:
             raise SkippedBattle("no turn was played")
         sides = self.battle.sides.values()
         is_complete = any(side.mons and side.alive == 0 for side in sides) and not self._forfeited
