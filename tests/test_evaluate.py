@@ -11,7 +11,7 @@ from command_line import assert_told_in_two_lines, run_cli
 from rich.console import Console
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
-from pipelines.split import split_shards
+from pipelines.split import split
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import baselines, evaluate, render
@@ -123,7 +123,7 @@ def test_battles_of_another_split_are_not_judged_as_unseen(tmp_path: Path) -> No
     folder = make_shards(tmp_path / "shards")
     train(small_config(folder, tmp_path / "run", steps=5), progress=False)
     evaluate(tmp_path / "run")
-    split_shards(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
+    split(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
     with pytest.raises(RunError, match="split again since the policy was trained"):
         evaluate(tmp_path / "run")
     evaluate(tmp_path / "run", split="train")

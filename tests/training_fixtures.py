@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipelines.preprocess import preprocess
-from pipelines.split import split_shards
+from pipelines.split import split
 from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import TrainConfig
 
@@ -60,7 +60,7 @@ def make_shards(folder: Path, *, battles: int = 40, steps: int = 12, seed: int =
     lines = battle_lines(battles, steps, seed, species, forced)
     raw.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     preprocess([raw], folder, workers=1)
-    split_shards(folder, val_ratio=val_ratio, test_ratio=0.0, seed=seed, by="battle")
+    split(folder, val_ratio=val_ratio, test_ratio=0.0, seed=seed, by="battle")
     return folder
 
 
