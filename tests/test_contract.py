@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poke_bc.contract.actions import ACTION_NAMES, ALL_ACTIONS, NUM_ACTIONS, pack_actions, unpack_actions
-from poke_bc.contract.errors import InputError, PokeBCError, ShardError
+from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY, atomic_write, checksum_holds, checksummed, digest, remove_temporaries
 from poke_bc.contract.manifest import MANIFEST, Counts, FileEntry, Manifest, ShardEntry, Source
 from poke_bc.contract.schema import Schema, load_schema
@@ -71,10 +71,12 @@ def test_a_write_that_fails_leaves_the_file_before_and_no_other(tmp_path: Path) 
 
 
 def test_leftovers_of_killed_writers_can_be_removed(tmp_path: Path) -> None:
-    (tmp_path / f"{TEMPORARY}12-file").write_bytes(b"")
-    (tmp_path / "file").write_bytes(b"")
+    for name in (f"{TEMPORARY}0123abcd-file", f"{TEMPORARY}0123abcd-other", f"{TEMPORARY}notes", "file"):
+        (tmp_path / name).write_bytes(b"")
+    remove_temporaries(tmp_path, "file")
+    assert {each.name for each in tmp_path.iterdir()} == {f"{TEMPORARY}0123abcd-other", f"{TEMPORARY}notes", "file"}
     remove_temporaries(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert {each.name for each in tmp_path.iterdir()} == {f"{TEMPORARY}notes", "file"}
 
 
 json_values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
@@ -183,7 +185,7 @@ def test_a_file_that_is_not_a_manifest_is_a_shard_error(tmp_path: Path, content:
 
 def test_a_folder_without_a_manifest_is_not_a_data_set(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ShardError, match=r"no shards here"):
+        with pytest.raises(UsageError, match=r"no shards here"):
             Manifest.read(folder)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
-from poke_bc.contract.errors import InputError
+from poke_bc.contract.errors import InputError, UsageError
 
 STDIN = "-"
-_OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
-"""JSON that preprocess and split write, which is never an input even in a folder of inputs."""
+_OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
+"""Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         kind: which files of a folder count.
         output: skipped if a folder or a glob contains it.
 
-    Raises InputError naming what is missing, unreadable or empty.
+    Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
     for given in map(str, inputs):
@@ -58,15 +58,15 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
             if not inside:
-                raise InputError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+                raise UsageError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += (name for match in matches for name in _matched(Path(match), kind)
                       if not is_same_file(name, output))
         else:
-            raise InputError(f"{given}: no such file", hint=kind.hint)
+            raise UsageError(f"{given}: no such file", hint=kind.hint)
     if found.count(STDIN) > 1:
-        raise InputError("- (standard input) given twice", hint="name it once")
+        raise UsageError("- (standard input) given twice", hint="name it once")
     for name in found:
         if Path(name).is_file():
             check_readable(name)
@@ -86,7 +86,7 @@ def _inside(folder: Path, kind: InputKind) -> list[str]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
     return sorted(str(entry) for entry in entries
-                  if entry.name.lower().endswith(kind.endings) and entry.name not in _OUTPUTS and entry.is_file()
+                  if entry.name.lower().endswith(kind.endings) and not entry.name.endswith(_OUTPUTS) and entry.is_file()
                   and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
 
 

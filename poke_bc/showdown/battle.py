@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poke_bc.dex import Dex, dex
-from poke_bc.showdown.protocol import NONE
+from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import DYNAMAX, Mon, Side
 
@@ -23,6 +23,7 @@ class Battle:
             where known.
         returning_hp: line number of a switch -> HP with which the Pokémon that leaves will return (Regenerator),
             where known; its player sees that HP at once.
+        tier: the format without its generation (protocol.tier_of).
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Battle:
         teams: Mapping[str, list[Mon]] | None = None,
         illusions: Mapping[int, tuple[str, str]] | None = None,
         returning_hp: Mapping[int, float] | None = None,
+        tier: str = UNKNOWN,
     ) -> None:
         self.gen = gen
         self.dex: Dex = dex(gen)
@@ -38,6 +40,7 @@ class Battle:
         self._side_of_position = {f"{player}a": side for player, side in self.sides.items()}
         self.illusions = illusions or {}
         self.returning_hp = returning_hp or {}
+        self.tier = tier
         self.turn = 0
         self.upkeeps = 0
         """Turns whose end (`|upkeep`) has passed. What a replacement brings after it is younger by one than what came
@@ -52,6 +55,9 @@ class Battle:
         """p1, p2 or "tie"; None while the battle goes on."""
         self.percent = gen >= 7
         """Whether the opponent's HP is shown in percent, not in 48ths."""
+        self.brought = 0
+        """How many of a team are brought, by `|teampreview|N`; 0: all."""
+        self.started = False
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
@@ -61,11 +67,19 @@ class Battle:
         """The player whose next move is a Z-Move."""
         self.entry_states: dict[str, tuple[Any, ...]] = {}
         """Per player, what was known of the Pokémon shown as active before it came in; needed if it was another."""
+        self.faster: dict[str, dict[tuple[Mon, Mon], tuple[bool, int]]] = {player: {} for player in PLAYERS}
+        """Per player, (own Pokémon, the opponent's as it was shown) -> whether the own one is faster at equal stages,
+        by the order in which they moved last, and in which turn."""
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 
-    def mon(self, ident: str) -> Mon | None:
-        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench."""
+    def mon(self, ident: str, parts: Sequence[str] = ()) -> Mon | None:
+        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench.
+
+        Args:
+            parts: the line, which tells several of one name apart: `-curestatus` by the status, Revival Blessing's
+                `-heal` by having fainted.
+        """
         side = self._side_of_position.get(ident[:3])
         if side is not None:
             return side.active
@@ -75,11 +89,16 @@ class Battle:
         if ident[2:3] != ":":
             raise SkippedBattle("not singles", ident[:3])
         nick = ident[4:]
-        for mon in side.mons:
-            if mon.nick == nick:
-                mon.bench_changes += 1
-                return mon
-        return None
+        named = [mon for mon in side.mons if mon.nick == nick]
+        if len(named) > 1 and len(parts) > 3:
+            if parts[1] == "-curestatus":
+                named = [mon for mon in named if mon.status == parts[3]] or named
+            elif parts[1] == "-heal":
+                named = [mon for mon in named if mon.fainted] or named
+        if not named:
+            return None
+        named[0].bench_changes += 1
+        return named[0]
 
     def foe_of(self, player: str) -> Mon | None:
         """The opponent's active Pokémon."""

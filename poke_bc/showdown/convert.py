@@ -16,6 +16,7 @@ from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.brought import leave_home
 from poke_bc.showdown.corpus import Corpus, OtherBattles
 from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
@@ -25,7 +26,7 @@ from poke_bc.showdown.labels import Label, label_of
 from poke_bc.showdown.legal import inferred_legal, requested_legal
 from poke_bc.showdown.lines import entry
 from poke_bc.showdown.observe import observe
-from poke_bc.showdown.protocol import other
+from poke_bc.showdown.protocol import other, tier_of
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
 from poke_bc.showdown.requests import DecisionRequest, decision_requests, offered_gimmicks
 from poke_bc.showdown.state import Mon
@@ -82,7 +83,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     if not points:
         raise SkippedBattle("no decision")
     battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
-                    first.returning_hp)
+                    first.returning_hp, tier_of(record.format))
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])
@@ -100,6 +101,7 @@ def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBa
     requests = [each.request for each in recorded if each.request.get("side", {}).get("pokemon")]
     if not requests:
         mons = inferred_team(team, tables, others, f"{record.id}\0{player}")
+        leave_home(mons, team, f"{record.id}\0{player}")
         return Roster(mons, [*mons[:len(team.mons)]], is_exact=False)
     mons = requested_team(requests, tables)
     battle = Battle(first.gen, {player: mons})
@@ -160,7 +162,8 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
 def _stats(roster: Roster) -> list[Mapping[str, int] | None]:
     found: list[Mapping[str, int] | None] = [None] * TEAM_SLOTS
     for mon in roster.mons:
-        found[mon.slot] = mon.stats
+        if mon.copied is None:  # a transformed Pokémon has other stats than the request says
+            found[mon.slot] = mon.stats
     return found
 
 

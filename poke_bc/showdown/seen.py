@@ -7,7 +7,7 @@ import msgspec
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.showdown.corpus import ShownSet
-from poke_bc.showdown.protocol import UNKNOWN, Details
+from poke_bc.showdown.protocol import Details
 from poke_bc.showdown.state import Mon, Side
 
 NEVER_OWN = frozenset({"struggle", "recharge"})
@@ -24,6 +24,7 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     shown: ShownSet
     powered: tuple[tuple[str, str], ...] = ()
     """("z" or "max", id) of its Z-Moves and Max Moves."""
+    came_in: bool = True
     absent: frozenset[str] = frozenset()
     """Items and abilities that would have shown themselves, and did not."""
 
@@ -39,9 +40,8 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     """What the battle has shown of a side, in the order of `side.mons`."""
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
-            mon.details.species, mon.details.level, shown_moves(mon, dex),
-            mon.first_item if mon.first_item != UNKNOWN else mon.proven_item, mon.brought_ability,
-            mon.tera), tuple(sorted(mon.powered)), mon.absent)
+            mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
+            mon.tera), tuple(sorted(mon.powered)), mon.seen, mon.absent)
         for mon in side.mons))
 
 

@@ -31,7 +31,7 @@ class _Arrival:
 
 
 class Silence:
-    """Collects in `Mon.absent` what each Pokémon did not have, and in `Mon.proven_item` what it must have had."""
+    """Collects in `Mon.absent` what each Pokémon was not brought with, in `first_item` what explains a silence."""
 
     def __init__(self, battle: Battle) -> None:
         self._battle, self._not = battle, Exclusion(battle)
@@ -83,8 +83,9 @@ class Silence:
 
     def _settle_arrival(self, arrival: _Arrival, foe: Mon | None) -> None:
         battle, mon = self._battle, arrival.mon
-        if arrival.over_rocks and mon.item == UNKNOWN and not self._not.may_have(mon, frozenset({"magicguard"})):
-            mon.proven_item = "heavydutyboots"
+        is_unhurt = arrival.over_rocks and not self._not.may_have(mon, frozenset({"magicguard"}))
+        if is_unhurt and mon.item == mon.first_item == UNKNOWN:
+            mon.first_item = "heavydutyboots"
         if battle.gen >= 5 and "gravity" not in battle.rooms:
             self._not.items(mon, tells.ENTRY_ITEMS)
         for ability, condition in tells.BOOSTED_BY.items():

@@ -76,6 +76,8 @@ class Mon:
     previewed: str = ""
     """Species as team preview showed it, which hides some formes (`Arceus-*`)."""
     seen: bool = False
+    brought: bool = True
+    """Of an own Pokémon: whether it fights, not just stands in the team preview."""
     hp: float = 1.0
     hp_shown: float = 1.0
     status: str = NONE
@@ -86,8 +88,6 @@ class Mon:
     first_item: str = UNKNOWN
     """The item it was brought with, once that is certain."""
     item_shown: bool = False
-    proven_item: str = UNKNOWN
-    """First pass: the item without which something would have happened that did not."""
     absent: frozenset[str] = frozenset()
     """First pass: items and abilities that would have shown themselves (poke_bc.showdown.silence)."""
     ability: str = UNKNOWN
@@ -145,6 +145,12 @@ class Mon:
     encored: str = ""
     stint_moves: set[str] = field(default_factory=set)
     """Moves used since it came in."""
+    substitute_hits: int = 0
+    """Hits that its Substitute has withstood."""
+    boosted_stat: str = NONE
+    """The stat that Protosynthesis or Quark Drive boosts."""
+    fallen: int = 0
+    """Fainted allies that Supreme Overlord counted when it came in."""
 
     def leave(self) -> None:
         """Reset what ends when it leaves the field."""
@@ -153,6 +159,8 @@ class Mon:
         self.disguise = None
         self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
+        self.substitute_hits = self.fallen = 0
+        self.boosted_stat = NONE
         self.change_back()
         if self.status == "tox":
             self.status_turns = 0
@@ -228,6 +236,16 @@ class Mon:
                 if name == "mimic" else used for name, used in self.moves.items()}
 
 
+class Race(msgspec.Struct, gc=False):
+    """Two Pokémon of which one has moved first: it is faster if the other's move has the same priority."""
+
+    first: Mon
+    second: Mon
+    priority: int
+    factors: tuple[float, float]
+    """What stages, paralysis and Tailwind make of both speeds."""
+
+
 class SideTurn(msgspec.Struct, gc=False):
     """What one side did in one turn."""
 
@@ -237,6 +255,12 @@ class SideTurn(msgspec.Struct, gc=False):
     crit: bool = False
     missed: bool = False
     failed: bool = False
+    damage: float = 0.0
+    """What its moves took of the opponent's maximum HP, as shown."""
+    race: Race | None = None
+    """Set with its first move, if the other side had not moved yet."""
+    hurried: bool = False
+    """Whether Quick Claw, Custap Berry or Quick Draw let it move first."""
 
 
 @dataclass(slots=True)
@@ -249,7 +273,11 @@ class Side:
     """The Pokémon that the opponent knows of, in order of team preview or appearance."""
     active: Mon | None = None
     size: int = TEAM_SLOTS
-    previewed: bool = False
+    """How many Pokémon fight: those brought of the team that preview lists."""
+    listed: int = 0
+    """How many team preview lists; 0 without one."""
+    fallen: int = 0
+    """Pokémon that fainted and were not revived."""
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)
@@ -268,9 +296,15 @@ class Side:
 
     @property
     def alive(self) -> int:
-        """Pokémon that have not fainted, those not shown yet included."""
-        alive = self.size
-        for mon in self.mons:
-            if mon.fainted:
-                alive -= 1
-        return max(alive, 0)
+        """Pokémon that have not fainted, those not shown yet included; counted, since a log may hide who it was."""
+        return max(self.size - self.fallen, 0)
+
+    @property
+    def places(self) -> int:
+        """Pokémon that the opponent has to reckon with: all that team preview lists, else all that fight."""
+        return max(self.size, self.listed)
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether all that fight have been seen."""
+        return sum(mon.seen for mon in self.shown) >= self.size

@@ -8,6 +8,7 @@ from typing import Any
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.health import set_condition
+from poke_bc.showdown.lines.order import unmask
 from poke_bc.showdown.lines.reveals import has_ability
 from poke_bc.showdown.protocol import NONE, Condition, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
@@ -19,10 +20,11 @@ PASSED_ON = frozenset("""
 """Volatiles that Baton Pass hands on."""
 RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last_item", "first_item", "item_shown",
             "ability", "first_ability", "brought_ability", "ability_shown", "seen", "nick", "forme", "tera",
-            "terastallized", "proven_item", "absent")
+            "terastallized", "absent")
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
-              "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage")
+              "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
+              "substitute_hits", "boosted_stat", "fallen")
 """What passes to the Pokémon that was really active."""
 _restored = attrgetter(*RESTORED)
 
@@ -106,7 +108,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     side.dynamaxed = 0
     if old is None:
         return
-    boosts, volatiles = old.boosts, old.volatiles
+    boosts, volatiles, substitute_hits = old.boosts, old.volatiles, old.substitute_hits
     if old.disguise is not None:  # never unmasked: the opponent attributes everything to the disguise
         old.disguise.believed = old.shown_state()
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
@@ -124,6 +126,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     if passing == "batonpass" and successor is not old:
         successor.boosts = boosts
         successor.volatiles = {name: since for name, since in volatiles.items() if name in PASSED_ON}
+        successor.substitute_hits = substitute_hits
     elif passing == "shedtail" and "substitute" in volatiles:
         successor.volatiles = {"substitute": volatiles["substitute"]}
 
@@ -158,7 +161,9 @@ def replace(battle: Battle, parts: list[str]) -> None:
             restore(shown, battle.entry_states[side.player])
             mon.nick = nick
             side.active = active = mon
-    if not shown.seen and not side.previewed and shown in side.shown:
+    if shown is not active:
+        unmask(battle, side, shown, active)
+    if not shown.seen and not side.listed and shown in side.shown:
         side.shown.remove(shown)
     show(side, active)
 
@@ -184,7 +189,6 @@ def correct_active(battle: Battle, player: str, mon: Mon) -> None:
 
 def poke(battle: Battle, parts: list[str]) -> None:
     side = battle.sides[parts[2]]
-    side.previewed = True
     details = read_details(parts[3])
     base = battle.base_of(details.species)
     mon = next((mon for mon in side.mons if mon not in side.shown and mon.base == base
@@ -194,7 +198,7 @@ def poke(battle: Battle, parts: list[str]) -> None:
     mon.previewed = details.species
     mon.bench_changes += 1
     side.shown.append(mon)
-    side.size = len(side.shown)
+    side.size = side.listed = len(side.shown)
 
 
 def snapshot(mon: Mon) -> tuple[Any, ...]:
