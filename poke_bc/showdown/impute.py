@@ -28,6 +28,8 @@ from poke_bc.showdown.team import give_slots
 FIRST_GEN = {"tera": 9, "ability": 3, "item": 2}
 """Generation from which a Pokémon has one."""
 USAGE_OF = {"item": ITEMS, "ability": ABILITIES, "tera": TERAS}
+WITH_PAST = ("nationaldex", "natdex", "hackmons", "custom")
+"""Words in the ids of formats that bring back moves of earlier generations."""
 AnySet = TypeVar("AnySet", PublishedSet, ShownSet)
 
 
@@ -145,8 +147,9 @@ def _value(what: str, mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -
 def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, seed: str) -> None:
     """Complete the moves with those used most by others of the species, then with any that it can learn."""
     at = chance(f"{seed}\0move")
+    gone = NEVER_OWN if any(word in others.format for word in WITH_PAST) else NEVER_OWN | dex.past_moves
     while len(moves) < MOVE_SLOTS:
-        move = others.draw(MOVES, at, species, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
+        move = others.draw(MOVES, at, species, moves) or _draw_equally(dex.learnset(species) - gone - moves, at)
         if move is None:
             break
         moves.add(move)

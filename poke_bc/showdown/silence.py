@@ -45,7 +45,8 @@ class Silence:
         """Least HP at which it ended the last turn and this one, at the most."""
         self.before: Mapping[str, LineListener] = {
             "move": self._settle, "cant": self._settle, "turn": self._settle, "upkeep": self._end_turn,
-            "switch": self._leave, "drag": self._leave, "-end": self._end}
+            "switch": self._leave, "drag": self._leave, "-end": self._end,
+            "replace": self._replace}
         self.after: Mapping[str, LineListener] = {
             "move": self._move, "switch": self._arrive, "drag": self._arrive, "turn": self._turn,
             "-damage": self._damage, "-heal": self._heal, "-status": self._status, "-unboost": self._unboost,
@@ -73,6 +74,10 @@ class Silence:
             self._not.abilities(mon, frozenset({"regenerator"}))
         if status not in (NONE, "") and mon.status == status:
             self._not.abilities(mon, frozenset({"naturalcure"}))
+
+    def _replace(self, number: int, parts: list[str]) -> None:
+        self._attack = None  # of a disguise, whose own facts are restored
+        self._arrivals.pop(parts[2][:2], None)
 
     def _settle(self, number: int, parts: list[str]) -> None:
         self._settle_attack()
