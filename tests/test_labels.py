@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from battles_at import View, by_hand, convert_record
+
+from poke_bc.showdown.record import SkippedBattle
 
 LEADS = ["|switch|p1a: Onix|Onix, M|100/100", "|switch|p2a: Weavile|Weavile, M|100/100", "|turn|1"]
 AGAIN = ["|switch|p1a: Snorlax|Snorlax, M|100/100", "|", "|upkeep", "|turn|2"]
@@ -126,3 +130,100 @@ def test_rayquaza_mega_evolves_by_a_move() -> None:
     row = convert_record(record)["p1"].at(1)
     assert (row.gimmick, row.seen["own_can_gimmick"][0]) == ("mega", True)
     assert "dragonascent" in row.moves
+
+
+# --- who is meant -----------------------------------------------------------------------------------------------------
+
+NAMESAKES = ["|switch|p1a: X|Blissey, F|100/100", "|switch|p2a: Weavile|Weavile, M|100/100", "|turn|1",
+             "|-status|p1a: X|par", "|", "|upkeep", "|turn|2", "|switch|p1a: X|Magikarp, M|100/100",
+             "|move|p2a: Weavile|Night Slash|p1a: X", "|-damage|p1a: X|0 fnt", "|faint|p1a: X", "|", "|upkeep", "|",
+             "|switch|p1a: X|Rabsca, F|100/100", "|turn|3"]
+
+
+def test_revival_blessing_revives_the_one_of_that_name_that_had_fainted() -> None:
+    lines = [*NAMESAKES, "|move|p1a: X|Revival Blessing|p1a: X", "|",
+             "|-heal|p1: X|50/100|[from] move: Revival Blessing", "|", "|upkeep", "|turn|4"]
+    for player, side in (("p1", "own"), ("p2", "opp")):
+        view = convert_record(by_hand(lines))[player]
+        assert [view.at(turn).seen[f"{side}_alive"] for turn in (2, 3, 4)] == [6, 5, 6]
+        row = view.at(4)
+        assert (row.of(side, "magikarp", "fainted"), row.of(side, "magikarp", "hp")) == (False, 0.5)
+        assert row.of(side, "blissey", "hp") == 1.0
+    assert convert_record(by_hand(lines))["p1"].at(3, "revival").action == "switch magikarp"
+
+
+def test_which_of_two_fainted_namesakes_was_revived_is_not_guessed() -> None:
+    lines = [*NAMESAKES, "|switch|p1a: X|Pikachu, M|100/100", "|move|p2a: Weavile|Night Slash|p1a: X",
+             "|-damage|p1a: X|0 fnt", "|faint|p1a: X", "|", "|upkeep", "|", "|switch|p1a: X|Rabsca, F|100/100",
+             "|turn|4", "|move|p1a: X|Revival Blessing|p1a: X", "|",
+             "|-heal|p1: X|50/100|[from] move: Revival Blessing", "|", "|upkeep", "|turn|5"]
+    view = convert_record(by_hand(lines))["p1"]
+    assert view.at(4, "revival").label == "none"
+    assert view.at(5).seen["own_alive"] == 5
+
+
+def test_heal_bell_cures_the_one_of_that_name_that_has_the_status() -> None:
+    lines = [*NAMESAKES, "|move|p1a: X|Heal Bell|p1a: X", "|-activate|p1a: X|move: Heal Bell",
+             "|-curestatus|p1: X|par|[msg]", "|", "|upkeep", "|turn|4"]
+    view = convert_record(by_hand(lines))["p1"]
+    assert [view.at(turn).of("own", "blissey", "status") for turn in (2, 3, 4)] == ["par", "par", "none"]
+
+
+def test_a_faint_counts_once_however_the_log_repeats_it() -> None:
+    lines = [*NAMESAKES[:11], "|faint|p1a: X", *NAMESAKES[11:]]
+    assert convert_record(by_hand(lines))["p1"].at(3).seen["own_alive"] == 5
+
+
+# --- formats that show six and bring three ----------------------------------------------------------------------------
+
+SIX = ("Garchomp", "Snorlax", "Blissey", "Lucario", "Mew", "Gengar")
+PREVIEW = [f"|poke|{player}|{species}|" for player in ("p1", "p2") for species in SIX]
+SIZES = {"told after the choice": ["|teampreview|3", "|", "|teamsize|p1|3", "|teamsize|p2|3", "|start"],
+         "told by the preview alone": ["|teampreview|3", "|", "|start"]}
+BOTH_LEAD = ["|switch|p1a: Gengar|Gengar|100/100", "|switch|p2a: Gengar|Gengar|100/100", "|turn|1"]
+ALL_COME = ["|switch|p1a: Mew|Mew|100/100", "|switch|p2a: Mew|Mew|100/100", "|", "|upkeep", "|turn|2",
+            "|switch|p1a: Lucario|Lucario|100/100", "|switch|p2a: Lucario|Lucario|100/100", "|", "|upkeep", "|turn|3"]
+
+
+def shown_six(sizes: str, lines: list[str]) -> dict[str, View]:
+    record = by_hand([])
+    head = [line for line in record.lines if not line.startswith(("|teamsize", "|start"))]
+    return convert_record(replace(record, lines=(*head, "|clearpoke", *PREVIEW, *SIZES[sizes], *lines)))
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_all_six_are_seen_in_preview_and_three_fight(sizes: str) -> None:
+    for view in shown_six(sizes, [*BOTH_LEAD, *ALL_COME]).values():
+        preview, first = view.at(0, "preview"), view.at(1)
+        assert sorted(preview.seen["opp_species"]) == sorted(first.seen["opp_species"]) == sorted(map(str.lower, SIX))
+        assert (preview.seen["own_alive"], preview.seen["opp_alive"], len(preview.legal)) == (6, 6, 6)
+        assert (first.seen["own_alive"], first.seen["opp_alive"]) == (3, 3)
+        assert first.opponent("species") == "gengar"
+        assert (first.open_switches, view.at(2).open_switches) == ({"mew", "lucario"}, {"gengar", "lucario"})
+        assert view.trajectory["imputed"].count(".brought") == 0
+
+
+def test_who_never_came_in_is_drawn_for_those_that_fight_and_said_so() -> None:
+    for view in shown_six("told after the choice", BOTH_LEAD).values():
+        assert len(view.at(1).open_switches) == 2
+        assert view.trajectory["imputed"].count(".brought") == 5
+
+
+def test_the_last_of_those_brought_ends_the_battle() -> None:
+    lines = [*BOTH_LEAD, *ALL_COME]
+    for turn, (name, successor) in enumerate((("Lucario", "Mew"), ("Mew", "Gengar"), ("Gengar", "")), 3):
+        lines += [f"|move|p2a: Lucario|Meteor Mash|p1a: {name}", f"|-damage|p1a: {name}|0 fnt", f"|faint|p1a: {name}",
+                  "|", "|upkeep"]
+        lines += [f"|switch|p1a: {successor}|{successor}|100/100", f"|turn|{turn + 1}"] if successor else ["|win|Gary"]
+    rows = shown_six("told after the choice", lines)["p1"].rows
+    assert (rows[-1].seen["phase"], rows[-1].label) == ("turn", "censored"), "nobody is left to be asked for"
+
+
+# --- shapes that are not what they seem -------------------------------------------------------------------------------
+
+
+def test_two_battles_in_one_log_are_refused_by_name() -> None:
+    lines = by_hand([*LEADS, "|win|Ash"]).lines
+    with pytest.raises(SkippedBattle) as skipped:
+        convert_record(replace(by_hand([]), lines=(*lines, *lines)))
+    assert skipped.value.reason == "more than one battle in one log"

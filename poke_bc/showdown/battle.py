@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poke_bc.dex import Dex, dex
@@ -52,6 +52,9 @@ class Battle:
         """p1, p2 or "tie"; None while the battle goes on."""
         self.percent = gen >= 7
         """Whether the opponent's HP is shown in percent, not in 48ths."""
+        self.brought = 0
+        """How many of a team are brought, by `|teampreview|N`; 0: all."""
+        self.started = False
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
@@ -64,8 +67,13 @@ class Battle:
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 
-    def mon(self, ident: str) -> Mon | None:
-        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench."""
+    def mon(self, ident: str, parts: Sequence[str] = ()) -> Mon | None:
+        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench.
+
+        Args:
+            parts: the line, which tells several of one name apart: `-curestatus` by the status, Revival Blessing's
+                `-heal` by having fainted.
+        """
         side = self._side_of_position.get(ident[:3])
         if side is not None:
             return side.active
@@ -75,11 +83,16 @@ class Battle:
         if ident[2:3] != ":":
             raise SkippedBattle("not singles", ident[:3])
         nick = ident[4:]
-        for mon in side.mons:
-            if mon.nick == nick:
-                mon.bench_changes += 1
-                return mon
-        return None
+        named = [mon for mon in side.mons if mon.nick == nick]
+        if len(named) > 1 and len(parts) > 3:
+            if parts[1] == "-curestatus":
+                named = [mon for mon in named if mon.status == parts[3]] or named
+            elif parts[1] == "-heal":
+                named = [mon for mon in named if mon.fainted] or named
+        if not named:
+            return None
+        named[0].bench_changes += 1
+        return named[0]
 
     def foe_of(self, player: str) -> Mon | None:
         """The opponent's active Pokémon."""

@@ -16,6 +16,7 @@ from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.brought import leave_home
 from poke_bc.showdown.corpus import Corpus, OtherBattles
 from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
@@ -99,6 +100,7 @@ def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBa
     requests = [each.request for each in recorded if each.request.get("side", {}).get("pokemon")]
     if not requests:
         mons = inferred_team(team, tables, others, f"{record.id}\0{player}")
+        leave_home(mons, team, f"{record.id}\0{player}")
         return Roster(mons, [*mons[:len(team.mons)]], is_exact=False)
     mons = requested_team(requests, tables)
     battle = Battle(first.gen, {player: mons})

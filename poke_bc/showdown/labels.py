@@ -95,6 +95,7 @@ def _move_slots(battle: Battle, decision: Decision, active: Mon | None) -> tuple
     if decision.power:
         own_set = (active.copied or active).own_set
         imputed = own_set.imputed if own_set else frozenset()
-        return base_slots(battle.dex, names, decision.move, decision.power), imputed.isdisjoint(names)
+        slots = base_slots(battle.dex, names, decision.move, decision.power, imputed)
+        return slots, imputed.isdisjoint(names)
     slot = slot_of(names, move_name(battle.dex, decision.move))
     return ([slot] if slot is not None else []), True

@@ -13,8 +13,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
 from poke_bc.showdown.lines.effects import BINDING_MOVES
-from poke_bc.showdown.own_pokemon import certain_own_ability, item_of, moves_of, slot_of
-from poke_bc.showdown.power import count_powered
+from poke_bc.showdown.own_pokemon import certain_own_ability, item_of, moves_of, pp_used, slot_of
 from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
@@ -36,7 +35,7 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     legal = [False] * NUM_ACTIONS
     active = side.active
     for mon in side.mons:
-        if mon.slot >= 0:
+        if mon.slot >= 0 and (mon.brought or phase == PREVIEW):
             legal[MOVE_SLOTS + mon.slot] = mon.fainted if phase == REVIVAL else not mon.fainted and (
                 mon is not active or phase == PREVIEW)
     if phase != TURN or active is None:
@@ -52,7 +51,8 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
     restricted = may_be_restricted(battle, active)
     for slot, move in enumerate(names[:MOVE_SLOTS]):
-        legal[slot] = has_pp(battle, active, move) and not (restricted and is_prevented(battle, player, active, move))
+        legal[slot] = has_pp(battle, player, active, move) and not (
+            restricted and is_prevented(battle, player, active, move))
     if True not in legal[:MOVE_SLOTS]:
         legal[0] = True
     return legal
@@ -91,14 +91,12 @@ def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     return how in types if how else own_ability != "shadowtag"
 
 
-def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
+def has_pp(battle: Battle, player: str, mon: Mon, name: str) -> bool:
     """Whether a move has PP left, as far as its uses were shown."""
     move = battle.dex.move(name)
     if move is None:
         return True
-    used: Mapping[str, int] = mon.known_moves()
-    if mon.powered and mon.copied is None:
-        used = count_powered(battle.dex, moves_of(battle, battle.player_of(mon), mon), mon.powered, used)
+    used = pp_used(battle, player, mon)
     return used.get(name, 0) < (min(move.pp, 5) if mon.copied is not None else move.pp)
 
 

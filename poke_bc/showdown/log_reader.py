@@ -35,13 +35,9 @@ from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
+from poke_bc.showdown.request_place import request_before
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
-"""Lines between a request and the choice that answers it."""
-LEAVING = frozenset({"-end", "-curestatus"})
-"""Silent lines of a Pokémon that leaves, after the choice."""
-CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
 FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
 """Volatiles that leave no choice of a move; BINDING only in generation 1."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
@@ -69,26 +65,29 @@ class LogReader:
         self._fainted_at: dict[str, int] = {}
         self._early_choices: dict[str, str] = {}
         self._forfeited = False
-        self._started = False
+        self._previewed_at = 0
 
     def read(self) -> None:
         """Read all lines. Raises SkippedBattle."""
         before: dict[str, LineListener] = {
             "turn": self._turn, "switch": self._switch, "drag": self._drag, "move": self._move, "cant": self._cant,
             "faint": self._faint, "-start": self._start, "-heal": self._heal, "-enditem": self._end_item,
-            "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
-            "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
+            "-activate": self._activate, "upkeep": self._upkeep, "teampreview": self._preview, "start": self._begin,
+            "choice": self._choice, "-message": self._message, "message": self._message,
+            **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
         follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
+    def _preview(self, number: int, parts: list[str]) -> None:
+        self._previewed_at = number + 1
+
     def _begin(self, number: int, parts: list[str]) -> None:
-        self._started = True
         for player, side in self.battle.sides.items():
-            if side.previewed:
-                self._open[player] = self._new(player, PREVIEW, number)
+            if side.listed:
+                self._open[player] = self._new(player, PREVIEW, self._previewed_at or number)
 
     def _turn(self, number: int, parts: list[str]) -> None:
         self._close(NO_LABEL if not self.battle.turn else CENSORED)
@@ -220,28 +219,7 @@ class LogReader:
             and last.turn == self.battle.turn and self._fainted_at.get(player, number) < last.at
         ):
             return last.at
-        return self._back(number)
-
-    def _back(self, number: int) -> int:
-        """Step back over silent lines, to the request.
-
-        A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
-        of a weather or of Neutralizing Gas) come between the bar and the switch.
-        """
-        for before in range(number - 1, 0, -1):
-            kind = self.lines[before][1:].split("|", 1)[0]
-            if not kind:
-                number = before
-                break
-            if kind not in CAUSED_BY_LEAVING:
-                break
-        while number > 0:
-            line = self.lines[number - 1]
-            kind = line[1:].split("|", 1)[0]
-            if kind not in BETWEEN and not (kind in LEAVING and line.endswith("[silent]")):
-                break
-            number -= 1
-        return number
+        return request_before(self.lines, number)
 
     def _replace(self, number: int, parts: list[str]) -> None:
         self.arrivals.unmask(parts, self.decisions)
@@ -266,9 +244,11 @@ class LogReader:
     def _heal(self, number: int, parts: list[str]) -> None:
         if "Revival Blessing" not in parts[-1]:
             return
-        mon = self.battle.mon(parts[2])
-        decision = self._new(parts[2][:2], REVIVAL, self._back(number))
-        decision.label, decision.mon, decision.resolved = OBSERVED, mon, True
+        player, nick = parts[2].split(": ", 1)
+        decision = self._new(player, REVIVAL, request_before(self.lines, number))
+        decision.resolved = True
+        if sum(mon.fainted and mon.nick == nick for mon in self.battle.sides[player].mons) == 1:
+            decision.label, decision.mon = OBSERVED, self.battle.mon(parts[2], parts)
 
     def _end_item(self, number: int, parts: list[str]) -> None:
         if to_id(parts[3]) in EJECTING:
@@ -298,7 +278,7 @@ class LogReader:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        if not self._started and self.battle.turn == 0:
+        if not self.battle.started and self.battle.turn == 0:
             raise SkippedBattle("no turn was played")
         sides = self.battle.sides.values()
         is_complete = any(side.mons and side.alive == 0 for side in sides) and not self._forfeited
@@ -306,5 +286,5 @@ class LogReader:
         if not is_complete:
             for player, side in self.battle.sides.items():
                 if side.active is not None and side.active.fainted and side.alive > 0:
-                    self._new(player, FORCED_FAINT, self._back(len(self.lines)))
+                    self._new(player, FORCED_FAINT, request_before(self.lines, len(self.lines)))
         use_choices(self.decisions, self.arrivals.all, self.battle.dex)

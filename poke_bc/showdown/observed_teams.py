@@ -14,6 +14,7 @@ from typing import Any
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.own_pokemon import ability_of, item_of, moves_of
+from poke_bc.showdown.own_pokemon import pp_used as own_pp_used
 from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon, Side
@@ -76,7 +77,7 @@ def update_own(columns: TeamColumns, battle: Battle, side: Side) -> None:
 
 def update_opponent(columns: TeamColumns, battle: Battle, side: Side) -> None:
     """Bring the columns of the opponent's team, as far as it was shown, up to date."""
-    active, size, mons, versions = side.active, side.size, columns.mons, columns.versions
+    active, size, mons, versions = side.active, side.places, columns.mons, columns.versions
     disguise = active.disguise if active is not None else None
     on_field = (active, disguise, columns.active, columns.disguise)
     for slot, mon in enumerate((*side.shown[:size], *UNSEEN)[:TEAM_SLOTS]):
@@ -106,7 +107,7 @@ def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
         pp_used = tuple([0 if count is None else count if count < PP_MAX else PP_MAX for count in counts])
         moves_shown = tuple([count is not None for count in counts])
     if mon.powered and mon.copied is None:
-        used = count_powered(battle.dex, names, mon.powered, used)
+        used = own_pp_used(battle, side.player, mon)
         pp_used = tuple([min(used.get(move, 0), PP_MAX) for move in moves])
     if is_active and requested is not None and requested.pp_used is not None \
             and len(requested.pp_used) == len(requested.moves):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon
 
@@ -13,7 +14,7 @@ from poke_bc.showdown.state import Mon
 def moves_of(battle: Battle, player: str, mon: Mon) -> tuple[str, ...]:
     """Its four moves as it is now: its own, or what Transform and Mimic gave it."""
     if mon.requested is not None and mon is battle.sides[player].active:
-        return tuple(sorted(set(mon.requested.moves)))
+        return tuple(sorted(set(mon.requested.moves)))[:MOVE_SLOTS]
     own = mon.own_set.moves if mon.own_set else tuple(sorted(mon.moves))
     if mon.copied is not None:
         source = mon.copied
@@ -22,6 +23,14 @@ def moves_of(battle: Battle, player: str, mon: Mon) -> tuple[str, ...]:
         now = {"mimic": mon.mimicked or "mimic", "sketch": mon.sketched or "sketch"}
         return tuple(sorted({now.get(move, move) for move in own}))
     return own
+
+
+def pp_used(battle: Battle, player: str, mon: Mon) -> Mapping[str, int]:
+    """PP used of the moves that it has now, as far as lines showed it."""
+    if not mon.powered or mon.copied is not None:
+        return mon.known_moves()
+    imputed = mon.own_set.imputed if mon.own_set else frozenset()
+    return count_powered(battle.dex, moves_of(battle, player, mon), mon.powered, mon.known_moves(), imputed)
 
 
 def slot_of(names: Sequence[str], move: str) -> int | None:

@@ -24,6 +24,7 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     shown: ShownSet
     powered: tuple[tuple[str, str], ...] = ()
     """("z" or "max", id) of its Z-Moves and Max Moves."""
+    came_in: bool = True
 
 
 class SeenTeam(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +39,7 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
             mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera), tuple(sorted(mon.powered)))
+            mon.tera), tuple(sorted(mon.powered)), mon.seen)
         for mon in side.mons))
 
 

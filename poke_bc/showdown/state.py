@@ -76,6 +76,8 @@ class Mon:
     previewed: str = ""
     """Species as team preview showed it, which hides some formes (`Arceus-*`)."""
     seen: bool = False
+    brought: bool = True
+    """Of an own Pokémon: whether it fights, not just stands in the team preview."""
     hp: float = 1.0
     hp_shown: float = 1.0
     status: str = NONE
@@ -245,7 +247,11 @@ class Side:
     """The Pokémon that the opponent knows of, in order of team preview or appearance."""
     active: Mon | None = None
     size: int = TEAM_SLOTS
-    previewed: bool = False
+    """How many Pokémon fight: those brought of the team that preview lists."""
+    listed: int = 0
+    """How many team preview lists; 0 without one."""
+    fallen: int = 0
+    """Pokémon that fainted and were not revived."""
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)
@@ -264,9 +270,15 @@ class Side:
 
     @property
     def alive(self) -> int:
-        """Pokémon that have not fainted, those not shown yet included."""
-        alive = self.size
-        for mon in self.mons:
-            if mon.fainted:
-                alive -= 1
-        return max(alive, 0)
+        """Pokémon that have not fainted, those not shown yet included; counted, since a log may hide who it was."""
+        return max(self.size - self.fallen, 0)
+
+    @property
+    def places(self) -> int:
+        """Pokémon that the opponent has to reckon with: all that team preview lists, else all that fight."""
+        return max(self.size, self.listed)
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether all that fight have been seen."""
+        return sum(mon.seen for mon in self.shown) >= self.size

@@ -132,7 +132,7 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
         alone = row.get("active") and names[row["ident"]] == 1
         moves = benched.get(row["ident"], row["moves"]) if alone else row["moves"]
         own_set = OwnSet(
-            tuple(sorted({move_name(dex, to_id(move)) for move in moves})),
+            tuple(sorted({move_name(dex, to_id(move)) for move in moves}))[:MOVE_SLOTS],
             to_id(row.get("item") or "") or NONE,
             to_id(row.get("baseAbility") or row.get("ability") or "") or NONE if dex.gen >= 3 else NONE,
             to_id(row.get("teraType") or "") or NONE if dex.gen >= 9 else NONE,
@@ -194,4 +194,7 @@ def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
             tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp,
         )
         mon.bench_changes += 1
+    if not request.get("teamPreview"):
+        for mon in side.mons:
+            mon.brought = mon.own_set is None or mon in mons
     return mons

@@ -158,7 +158,7 @@ def replace(battle: Battle, parts: list[str]) -> None:
             restore(shown, battle.entry_states[side.player])
             mon.nick = nick
             side.active = active = mon
-    if not shown.seen and not side.previewed and shown in side.shown:
+    if not shown.seen and not side.listed and shown in side.shown:
         side.shown.remove(shown)
     show(side, active)
 
@@ -184,7 +184,6 @@ def correct_active(battle: Battle, player: str, mon: Mon) -> None:
 
 def poke(battle: Battle, parts: list[str]) -> None:
     side = battle.sides[parts[2]]
-    side.previewed = True
     details = read_details(parts[3])
     base = battle.base_of(details.species)
     mon = next((mon for mon in side.mons if mon not in side.shown and mon.base == base
@@ -194,7 +193,7 @@ def poke(battle: Battle, parts: list[str]) -> None:
     mon.previewed = details.species
     mon.bench_changes += 1
     side.shown.append(mon)
-    side.size = len(side.shown)
+    side.size = side.listed = len(side.shown)
 
 
 def snapshot(mon: Mon) -> tuple[Any, ...]:

@@ -102,6 +102,21 @@ def team_size(battle: Battle, parts: list[str]) -> None:
         battle.sides[parts[2]].size = read_number(parts[3])
 
 
+def team_preview(battle: Battle, parts: list[str]) -> None:
+    """`|teampreview|3`: three of those listed are brought; without a number all are."""
+    if len(parts) > 2 and parts[2]:
+        battle.brought = read_number(parts[2])
+
+
+def start(battle: Battle, parts: list[str]) -> None:
+    """Who fights has been chosen. Raises SkippedBattle where a second battle begins."""
+    if battle.started:
+        raise SkippedBattle("more than one battle in one log")
+    battle.started = True
+    for side in battle.sides.values():
+        side.size = min(side.size, battle.brought or side.size)
+
+
 def game_type(battle: Battle, parts: list[str]) -> None:
     if parts[2] != "singles":
         raise SkippedBattle("not singles", parts[2])

@@ -36,11 +36,14 @@ def damage(battle: Battle, mon: Mon, parts: list[str]) -> None:
 
 
 def heal(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    side = battle.sides[parts[2][:2]]
+    if mon.fainted:  # Revival Blessing
+        side.fallen -= 1
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is not None:
         if effect_id(cause) == "wish":
-            battle.sides[parts[2][:2]].wish = 0
+            side.wish = 0
         elif effect_id(cause) == "lunardance":
             mon.moves = dict.fromkeys(mon.moves, 0)
         reveal(mon, cause)
@@ -81,6 +84,8 @@ def faint(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
         raise SkippedBattle("inconsistent state", "a faint without a Pokémon")
+    if not mon.fainted:
+        battle.sides[parts[2][:2]].fallen += 1
     mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
     mon.terastallized = False
     mon.change_back()
