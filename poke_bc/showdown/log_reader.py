@@ -35,7 +35,7 @@ from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
-from poke_bc.showdown.request_place import request_before
+from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.tracker import LineListener, follow
 
 FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})

@@ -1,4 +1,4 @@
-"""Where in a log the request stood that a forced switch answers."""
+"""Where in a log a player was asked, by what stands between a request and the lines that its answer brings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
 LEAVING = frozenset({"-end", "-curestatus"})
 """Silent lines of a Pokémon that leaves, after the choice."""
 CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
-"""What leaving may cause: Zero to Hero, the end of a weather, of Dynamax or of Neutralizing Gas."""
 
 
 def request_before(lines: Sequence[str], number: int) -> int:
-    """Number of lines before the request that the switch in line `number` answers.
+    """Step back from the line that shows a choice over silent lines, to the request.
 
-    A bare bar stands between a request and what its answer brings; old logs have none.
+    A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
+    of a weather or of Neutralizing Gas) come between the bar and the switch.
 
-    >>> request_before(["|-damage|p1a: A|85/100", "|", "|detailschange|p1a: A|Palafin-Hero", "|switch|p1a: B|B|1/1"], 3)
-    1
+    >>> request_before(["|faint|p1a: Pika", "|", "|upkeep", "|", "|t:|9", "|switch|p1a: Eevee|Eevee|100/100"], 5)
+    3
     """
     for before in range(number - 1, 0, -1):
         kind = lines[before][1:].split("|", 1)[0]
