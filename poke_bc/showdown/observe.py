@@ -11,6 +11,7 @@ from typing import Any
 
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.brought import NOBODY_LEFT, opponent_left_home, own_left_home
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
 from poke_bc.showdown.lines.effects import BINDING_MOVES
@@ -82,7 +83,9 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *NO_ESTIMATES,
         battle.gen, battle.tier, min(own.rating or 0, RATING_MAX), min(opp.rating or 0, RATING_MAX),
         *_who_is_faster(battle, own, opp), *_stint_values(battle, own, phase), *_stint_values(battle, opp, phase),
-        *NO_STATS)
+        *NO_STATS,
+        own_left_home(own) if battle.started and own.listed > own.size else NOBODY_LEFT,
+        opponent_left_home(opp) if battle.started and opp.listed > opp.size else NOBODY_LEFT)
 
 
 def _age(battle: Battle, since: int) -> int:
