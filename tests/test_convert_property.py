@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
+from broken_logs import LOG_CHANGES, PICK, Change, change_log, pick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.convert import convert_battles
+from pipelines.preprocess import preprocess
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
 from poke_bc.showdown import convert as conversion
@@ -26,7 +28,6 @@ from poke_bc.showdown.record import PLAYERS, BattleRecord, RecordedRequest, Skip
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
 SINGLES = load_schema("singles")
-ODD = ["", "p1a: X", "p3a: Q", "p2: ", "[from] item: Leftovers", "[of] p9a: Z", "99999999999", "-5", "x", "é", "0 fnt"]
 
 
 def to_record(value: dict[str, Any], *, exact: bool) -> BattleRecord:
@@ -91,37 +92,34 @@ def test_an_observation_made_from_the_one_before_is_the_same_as_one_made_afresh(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
+@given(number=PICK, changes=LOG_CHANGES, exact=st.booleans())
 def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
-    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+    battles: list[dict[str, Any]], corpus: Corpus, number: int, changes: list[Change], exact: bool
 ) -> None:
-    battle = data.draw(st.sampled_from(battles))
-    lines = list(battle["spectator"])
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, max(len(lines) - 1, 0)))
-        match data.draw(st.sampled_from(["drop", "repeat", "swap", "cut", "field", "end", "player"])):
-            case "drop":
-                del lines[place]
-            case "repeat":
-                lines.insert(place, data.draw(st.sampled_from(lines)))
-            case "swap":
-                second = data.draw(st.integers(0, len(lines) - 1))
-                lines[place], lines[second] = lines[second], lines[place]
-            case "cut":
-                lines[place] = lines[place][: data.draw(st.integers(0, len(lines[place])))]
-            case "field":
-                parts = lines[place].split("|")
-                parts[data.draw(st.integers(0, len(parts) - 1))] = data.draw(st.sampled_from(ODD))
-                lines[place] = "|".join(parts)
-            case "end":
-                del lines[place + 1:]
-            case "player":
-                lines[place] = lines[place].replace("p1", "p2")
-        if not lines:
-            break
-    record = to_record(battle | {"spectator": lines}, exact=data.draw(st.booleans()))
+    battle = pick(battles, number)
+    record = to_record(battle | {"spectator": change_log(battle["spectator"], changes)}, exact=exact)
     with contextlib.suppress(SkippedBattle):
         assert_good(convert(record, corpus))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changed=st.lists(st.tuples(PICK, LOG_CHANGES, st.booleans()), min_size=8, max_size=8))
+def test_preprocess_takes_everything_that_convert_writes_of_damaged_logs(
+    battles: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory,
+    changed: list[tuple[int, list[Change], bool]]
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    lines = []
+    for number, changes, exact in changed:
+        battle = pick(battles, number)
+        lines.append(json.dumps({key: value for key, value in battle.items() if exact or key not in PLAYERS} | {
+            "spectator": change_log(battle["spectator"], changes)}) + "\n")
+    (folder / "battles.jsonl").write_text("".join([*lines, json.dumps(battles[0]) + "\n"]))
+    done = convert_battles([folder / "battles.jsonl"], folder / "raw.jsonl", workers=1, keep_names=True)
+    assert not [reason for reason in done.skipped if reason.startswith("internal error")], done.examples
+    summary = preprocess([folder / "raw.jsonl"], folder / "shards", workers=1, max_bad=0)
+    assert summary.manifest.counts.quarantined == {}
+    assert summary.manifest.counts.trajectories == done.trajectories
 
 
 def test_a_battle_fills_none_of_its_own_gaps(battles: list[dict[str, Any]]) -> None:
@@ -176,15 +174,14 @@ def test_a_log_that_breaks_off_does_not_end_the_battle(battles: list[dict[str, A
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
+@given(number=PICK, turn=PICK)
 def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
-    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+    battles: list[dict[str, Any]], corpus: Corpus, number: int, turn: int
 ) -> None:
     """Cut the log anywhere: all that was seen of the opponent before stays as it was, to the last value."""
-    battle = data.draw(st.sampled_from(battles))
+    battle = pick(battles, number)
     lines = battle["spectator"]
-    turns = [place for place, line in enumerate(lines) if line.startswith("|turn|")]
-    cut = data.draw(st.sampled_from(turns)) + 1
+    cut = pick([place for place, line in enumerate(lines) if line.startswith("|turn|")], turn) + 1
     whole = convert(to_record(battle, exact=False), corpus)
     short = convert(to_record(battle | {"spectator": lines[:cut]}, exact=False), corpus)
     shown = [field.name for field in SINGLES.fields
