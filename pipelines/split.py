@@ -72,7 +72,7 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
     if path.is_dir():
         return split_shards(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
     if not path.exists():
-        raise ShardError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
+        raise UsageError(f"{path}: no such folder or file", hint="poke-bc preprocess RAW.jsonl makes data/shards")
     if is_parquet(str(path)):
         raise UsageError(f"{path}: split copies lines of JSONL files, and this one is Parquet",
                          hint=f"poke-bc preprocess {path} --out data/shards, then split the shards")

@@ -19,7 +19,7 @@ from pipelines.convert.clean_log import clean
 from pipelines.convert.pseudonyms import SALT_VARIABLE, Pseudonyms, find_salt, hash_name
 from pipelines.convert.records import read_battle
 from pipelines.jobs.inputs import find_inputs
-from poke_bc.contract.errors import InputError, UsageError
+from poke_bc.contract.errors import UsageError
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 PSEUDONYMS = Pseudonyms("salt")
@@ -531,9 +531,9 @@ def test_folders_are_searched_below_and_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given_", ["missing.json", "nothing/*.json", "empty folder"])
 def test_what_is_not_there_is_an_error(given_: str, tmp_path: Path) -> None:
     (tmp_path / "empty folder").mkdir()
-    with pytest.raises(InputError, match=r"no such file|no battle file"):
+    with pytest.raises(UsageError, match=r"no such file|no battle file"):
         find_inputs([tmp_path / given_], BATTLE_FILES)
-    with pytest.raises(InputError, match="given twice"):
+    with pytest.raises(UsageError, match="given twice"):
         find_inputs(["-", "-"], BATTLE_FILES)
 
 

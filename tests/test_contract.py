@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poke_bc.contract.actions import ACTION_NAMES, ALL_ACTIONS, NUM_ACTIONS, pack_actions, unpack_actions
-from poke_bc.contract.errors import InputError, PokeBCError, ShardError
+from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.files import TEMPORARY, atomic_write, checksum_holds, checksummed, digest, remove_temporaries
 from poke_bc.contract.manifest import MANIFEST, Counts, FileEntry, Manifest, ShardEntry, Source
 from poke_bc.contract.schema import Schema, load_schema
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_a_manifest_is_a_shard_error(tmp_path: Path, content:
 
 def test_a_folder_without_a_manifest_is_not_a_data_set(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ShardError, match=r"no shards here"):
+        with pytest.raises(UsageError, match=r"no shards here"):
             Manifest.read(folder)
 
 

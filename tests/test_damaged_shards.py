@@ -11,7 +11,7 @@ from trajectories import make_trajectories, write_raw
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc.contract.errors import ShardError
+from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.shards import Shards
@@ -76,6 +76,6 @@ def test_shards_that_are_not_split_say_how_to_split_them(damaged: Path) -> None:
     with pytest.raises(ShardError, match="not split") as caught:
         ShardDataset(damaged, "train")
     assert caught.value.hint == f"poke-bc split {damaged}"
-    with pytest.raises(ShardError, match="no split 'valid'"):
+    with pytest.raises(UsageError, match="no split 'valid'"):
         ShardDataset(damaged, "valid")
     assert len(ShardDataset(damaged)) > 0

@@ -14,7 +14,7 @@ from trajectories import FULL
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.tasks import Task
 from pipelines.preprocess.text_blocks import text_blocks
-from poke_bc.contract.errors import SchemaError
+from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import Field, FieldValueError
 from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes
 from poke_bc.contract.schema import SHIPPED, Schema, load_schema, schema_from_dict
@@ -184,7 +184,7 @@ def test_a_table_that_is_no_schema_is_a_schema_error(table: dict[str, object]) -
 
 
 def test_a_schema_that_is_not_there_is_a_schema_error(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match=r"no such schema"):
+    with pytest.raises(UsageError, match=r"no such schema"):
         load_schema("bsic")
     with pytest.raises(SchemaError, match=r"not a readable TOML file"):
         load_schema(tmp_path)

@@ -207,9 +207,9 @@ def test_a_split_by_date_wants_iso_dates(tmp_path: Path) -> None:
 
 
 def test_nothing_to_split_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match=r"no such folder or file"):
+    with pytest.raises(UsageError, match=r"no such folder or file"):
         split(tmp_path / "nowhere")
-    with pytest.raises(ShardError, match=r"no shards here"):
+    with pytest.raises(UsageError, match=r"no shards here"):
         split(tmp_path)
     (tmp_path / "empty.jsonl").write_bytes(b"\n")
     with pytest.raises(InputError, match=r"empty"):

@@ -281,7 +281,7 @@ def test_a_damaged_checkpoint_is_named_and_not_resumed(shards: Path, stopped: Pa
 
 
 def test_resuming_nothing_is_refused(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    with pytest.raises(RunError, match="no run to resume"):
+    with pytest.raises(UsageError, match="no run to resume"):
         train(small_config(shards, tmp_path / "nothing"), resume=True, progress=False)
 
 

@@ -264,7 +264,8 @@ def test_illusion_gives_back_what_the_disguise_seemed_to_do() -> None:
 def test_court_change_swaps_the_sides() -> None:
     board = Board()
     for line in ("|turn|3", "|-sidestart|p1: Ash|Spikes", "|-sidestart|p1: Ash|Spikes",
-                 "|-sidestart|p2: Gary|move: Reflect", "|-swapsideconditions", "|turn|5"):
+                 "|-sidestart|p2: Gary|move: Reflect", "|-swapsideconditions", "|upkeep", "|turn|4",
+                 "|turn|5"):
         board.read(line)
     assert board.sides["p2"].layers["spikes"] == 2
     assert (board.side_age("p1", "reflect"), board.side_age("p2", "reflect")) == (2, 0)

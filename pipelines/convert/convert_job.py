@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -212,8 +211,8 @@ def _publish(output: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _stdout() -> Iterator[IO[bytes]]:
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
+    with open(1, "wb", closefd=False) as output:  # not sys.stdout, where messages go
+        yield output
 
 
 def _append(body: bytes, output: IO[bytes], *, unpack: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
-from poke_bc.contract.errors import InputError
+from poke_bc.contract.errors import InputError, UsageError
 
 STDIN = "-"
 _OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
@@ -48,7 +48,7 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         kind: which files of a folder count.
         output: skipped if a folder or a glob contains it.
 
-    Raises InputError naming what is missing, unreadable or empty.
+    Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
     for given in map(str, inputs):
@@ -58,15 +58,15 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
             if not inside:
-                raise InputError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+                raise UsageError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += (name for match in matches for name in _matched(Path(match), kind)
                       if not is_same_file(name, output))
         else:
-            raise InputError(f"{given}: no such file", hint=kind.hint)
+            raise UsageError(f"{given}: no such file", hint=kind.hint)
     if found.count(STDIN) > 1:
-        raise InputError("- (standard input) given twice", hint="name it once")
+        raise UsageError("- (standard input) given twice", hint="name it once")
     for name in found:
         if Path(name).is_file():
             check_readable(name)

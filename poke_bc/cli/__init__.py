@@ -1,7 +1,6 @@
 """The command line: thin commands that parse, call one function and print. Heavy imports happen inside them.
 
-Results go to stdout (JSON with --json), progress and messages to stderr. A user's mistake is reported in two lines with
-exit code 2; Ctrl-C exits with 130.
+Results go to stdout (JSON with --json), progress and messages to stderr; errors.py says how commands fail.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ from poke_bc.cli.checks import info, inspect, verify
 from poke_bc.cli.data import convert, preprocess, split
 from poke_bc.cli.errors import ErrorReportingGroup
 from poke_bc.cli.runs import evaluate, train
+from poke_bc.cli.terminal import prepare
 from poke_bc.version import __version__
 
 # Where cores are few or busy, a waiting OpenMP thread that spins takes the core of the thread it waits for: next to one
 # busy process, steps with two threads were 10 times as slow; with sleeping threads they were not.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-app = typer.Typer(name="poke-bc", cls=ErrorReportingGroup, no_args_is_help=True, add_completion=False,
+app = typer.Typer(name="poke-bc", cls=ErrorReportingGroup,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="From human Pokémon Showdown battles to a policy that plays like those humans.")
 for command in (convert, preprocess, split, train, evaluate, inspect, verify, info):
@@ -30,6 +30,7 @@ for command in (convert, preprocess, split, train, evaluate, inspect, verify, in
 
 def main() -> None:
     """Entry point of the `poke-bc` command."""
+    prepare()
     app()
 
 

@@ -75,20 +75,19 @@ def verify(
     path: Annotated[Path, typer.Argument(help="Folder of shards, run, or checkpoint.")] = SHARDS,
     as_json: Json = False,
 ) -> None:
-    """Check every file against its recorded hash; the exit code is 2 if any differs."""
+    """Check every file against its recorded hash; the exit code is 3 if any differs."""
     from poke_bc.verify import verify as check
 
     found = check(path)
     if as_json:
         print_json(found.to_dict())
-    else:
-        for line in (*found.differences, *(f"{name}: not part of the data (harmless)" for name in found.leftovers)):
-            print(line)
+        raise typer.Exit(ShardError.exit_code if found.differences else 0)
+    for line in (*found.differences, *(f"{name}: not part of the data (harmless)" for name in found.leftovers)):
+        print(line)
     if found.differences:
         raise ShardError(f"{path}: {len(found.differences)} of {found.files} files do not match their recorded hash",
                          hint="write them again, or restore them from an intact copy")
-    if not as_json:
-        print(f"{path}: all {found.files} files ({found.bytes / 1e6:,.1f} MB) match their recorded hashes")
+    print(f"{path}: all {found.files} files ({found.bytes / 1e6:,.1f} MB) match their recorded hashes")
 
 
 def info(as_json: Json = False) -> None:

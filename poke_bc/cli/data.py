@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,31 +32,32 @@ def convert(
     """Convert Showdown battles to raw trajectories: both players' views, without hindsight."""
     from pipelines.convert import convert_battles
 
+    to_stdout = str(out) == "-"
+    if to_stdout:  # which then carries the trajectories, and whatever is printed goes to stderr
+        sys.stdout = sys.stderr
     with progress_bar("battles", quiet=quiet) as progress:
         result = convert_battles(paths, out, formats=formats or (), min_rating=min_rating, workers=workers,
                                  keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
-    to_stdout = str(out) == "-"  # stdout then carries the trajectories, and the summary goes to stderr
-    with contextlib.redirect_stdout(sys.stderr) if to_stdout else contextlib.nullcontext():
-        if as_json:
-            return print_json(result)
-        print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
-              f"({result['battles_per_s']:,.0f}/s) -> {out} ({result['trajectories']:,} trajectories, "
-              f"{result['decisions']:,} decisions)")
-        print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
-              f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
-        if result["joined"]:
-            print(f"joined: {result['joined']:,} records of battles whose other player's record is there too")
-        if result["left_out"]:
-            print(f"left out: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
-        if result["skipped"]:
-            show_table(["skipped because", "battles", "example"], [
-                [reason, f"{count:,}", next(iter(result["examples"].get(reason, ())), "")]
-                for reason, count in result["skipped"].items()])
-        if any(reason.startswith("internal error") for reason in result["skipped"]):
-            print("internal errors are bugs in poke-bc: please report the line above, the battle it names, and the "
-                  "output of poke-bc info")
-        if not to_stdout:
-            print(f"next: poke-bc preprocess {out}")
+    if as_json:
+        return print_json(result)
+    print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
+          f"({result['battles_per_s']:,.0f}/s) -> {out} ({result['trajectories']:,} trajectories, "
+          f"{result['decisions']:,} decisions)")
+    print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
+          f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
+    if result["joined"]:
+        print(f"joined: {result['joined']:,} records of battles whose other player's record is there too")
+    if result["left_out"]:
+        print(f"left out: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
+    if result["skipped"]:
+        show_table(["skipped because", "battles", "example"], [
+            [reason, f"{count:,}", next(iter(result["examples"].get(reason, ())), "")]
+            for reason, count in result["skipped"].items()])
+    if any(reason.startswith("internal error") for reason in result["skipped"]):
+        print("internal errors are bugs in poke-bc: please report the line above, the battle it names, and the "
+              "output of poke-bc info")
+    if not to_stdout:
+        print(f"next: poke-bc preprocess {out}")
 
 
 def preprocess(

@@ -1,42 +1,96 @@
-"""How commands fail: a user's mistake is reported in two lines with exit code 2; Ctrl-C exits with 130."""
+"""How commands fail: two lines on stderr, with --json an object on stdout too, and an exit code for each kind."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import traceback
+from types import FrameType
 from typing import Any, NoReturn
 
+import typer
 from typer.core import TyperGroup
 
-from poke_bc.contract.errors import PokeBCError
+from poke_bc.cli.output import print_json
+from poke_bc.cli.terminal import discard
+from poke_bc.contract.errors import InputError, PokeBCError, TrainingError, UsageError
+
+INTERRUPTED = 130
+EXIT_CODES = {
+    0: "done",
+    1: "a bug in poke-bc, with a traceback: please report it",
+    UsageError.exit_code: "wrong use: an option, a setting or a path that cannot be meant",
+    InputError.exit_code: "bad data: damaged, malformed, not fitting together, or impossible to read or write",
+    TrainingError.exit_code: "the training failed: going on would ruin the weights",
+    INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; what was finished is kept",
+}
+"""Exit code -> what it means, for the documentation."""
+_MISUSE: Any = typer.BadParameter.__bases__  # click's UsageError, wherever this version of Typer keeps click
+
+
+class _Interrupted(Exception):
+    """Ctrl-C or SIGTERM; Typer would end with 130 and not a word."""
 
 
 class ErrorReportingGroup(TyperGroup):
     """The group of all commands; only bugs end in a traceback."""
 
+    def main(self, args: Any = None, *rest: Any, **options: Any) -> NoReturn:
+        """Run the command line, turn errors into messages, and exit."""
+        given = list(sys.argv[1:] if args is None else args)
+        signal.signal(signal.SIGTERM, _like_ctrl_c)
+        try:
+            code = super().main(given or ["--help"], *rest, **{**options, "standalone_mode": False})
+            sys.stdout.flush()  # what cannot be written is noticed here, not when Python exits
+        except PokeBCError as error:
+            code = tell(error, given)
+        except _MISUSE as error:
+            command = error.ctx.command_path if error.ctx else "poke-bc"
+            code = tell(UsageError(error.format_message(), hint=f"{command} --help"), given)
+        except _Interrupted as error:
+            print(error, file=sys.stderr)
+            code = _answer(given, "Interrupted", str(error), "the same command continues", INTERRUPTED)
+        except OSError as error:  # a full disk, missing permissions; writes are atomic, so nothing is half-written
+            code = tell(InputError(f"{error.filename or 'standard output'}: {error.strerror or error}",
+                                   hint="free some space or check permissions"), given)
+        except Exception as error:
+            traceback.print_exc()
+            code = _answer(given, type(error).__name__, str(error), "a bug in poke-bc: please report it", 1)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command and turn its errors into messages and exit codes."""
+        """Run the command."""
         try:
             return super().invoke(ctx)
-        except PokeBCError as error:
-            _fail(error.what, error.hint)
         except KeyboardInterrupt as interrupt:
-            _interrupted(str(interrupt))
+            raise _Interrupted(str(interrupt) or "interrupted") from None
         except RuntimeError as error:
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
-            _interrupted()  # Python 3.11 wraps an interrupt that arrives while a class is being created
-        except BrokenPipeError:  # `poke-bc ... | head`: click handles it
-            raise
-        except OSError as error:  # a full disk, missing permissions; writes are atomic, so nothing is half-written
-            _fail(f"{error.filename or 'a file'}: {error.strerror or error}", "free some space or check permissions")
+            raise _Interrupted("interrupted") from None  # Python 3.11 wraps one that arrives while a class is created
 
 
-def _fail(what: str, hint: str) -> NoReturn:
-    for word, text in (("error", what), ("hint", hint)):
-        print(f"{word}: {' '.join(text.split())}", file=sys.stderr)
-    sys.exit(2)
+def tell(error: PokeBCError, arguments: list[str]) -> int:
+    """Print an error in two lines, and as JSON if `arguments` ask for it; returns the exit code."""
+    what, hint = (" ".join(text.split()) for text in (error.what, error.hint))
+    print(f"error: {what}\nhint: {hint}", file=sys.stderr)
+    return _answer(arguments, type(error).__name__, what, hint, error.exit_code)
 
 
-def _interrupted(message: str = "") -> NoReturn:
-    print(message or "interrupted", file=sys.stderr)
-    sys.exit(130)
+def _answer(arguments: list[str], kind: str, what: str, hint: str, code: int) -> int:
+    """With --json, print an error as an object where the result would have been; returns the exit code."""
+    if "--json" in arguments:
+        print_json({"error": {"kind": kind, "what": what, "hint": hint, "exit_code": code}})
+    return code
+
+
+def _like_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM as SIGINT would be now; a shell starts jobs in the background with SIGINT ignored."""
+    handle = signal.getsignal(signal.SIGINT)
+    if not callable(handle):
+        raise KeyboardInterrupt
+    handle(number, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from poke_bc.cli.terminal import is_unicode
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,7 +26,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress
 
 def print_json(value: Any) -> None:
     """Print a result as JSON."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(value, indent=1, ensure_ascii=not is_unicode(sys.stdout), allow_nan=False))
 
 
 def show(renderable: RenderableType) -> None:

@@ -1,20 +1,20 @@
 """Every error that a user can cause.
 
-    PokeBCError                what happened and where; hint: what to do next
-    ├── UsageError             invalid options or paths
-    ├── SchemaError            a schema file is invalid or does not fit the data
-    ├── InputError             the raw input cannot be read, or too much of it is bad
-    ├── ShardError             shards, manifest or split are missing, damaged or of another format
-    ├── RunError               a run folder or policy is missing, damaged or does not fit
-    └── TrainingError          training cannot continue (loss not finite)
+    PokeBCError          exit  what happened and where; hint: what to do next
+    ├── UsageError        2    an option, a setting or a path cannot be meant: nothing there, or something else
+    ├── SchemaError       3    a schema file is invalid or does not fit the data
+    ├── InputError        3    the raw input cannot be read, or too much of it is bad
+    ├── ShardError        3    shards, manifest or split are damaged, of another format or do not fit
+    ├── RunError          3    a run or policy is damaged or does not fit
+    └── TrainingError     4    training cannot continue (loss not finite)
 
-The command line prints two lines (error, hint) and exits with 2; a traceback always means a bug in poke-bc.
+The command line prints two lines (error, hint) and exits with that code; a traceback always means a bug in poke-bc.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 
 class PokeBCError(Exception):
@@ -24,6 +24,9 @@ class PokeBCError(Exception):
         what: what happened and where, in one line.
         hint: what to do next, in one line; a command where possible.
     """
+
+    exit_code: ClassVar[int] = 3
+    """Of a command that ends with this error."""
 
     def __init__(self, what: str, *, hint: str) -> None:
         super().__init__(what)
@@ -35,7 +38,9 @@ class PokeBCError(Exception):
 
 
 class UsageError(PokeBCError):
-    """Invalid options or paths."""
+    """Wrong use: an option, a setting or a path that cannot be meant."""
+
+    exit_code = 2
 
 
 class SchemaError(PokeBCError):
@@ -56,3 +61,5 @@ class RunError(PokeBCError):
 
 class TrainingError(PokeBCError):
     """Training stopped because continuing would ruin the weights."""
+
+    exit_code = 4

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from poke_bc.contract.errors import ShardError
+from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.files import checksummed, read_checksummed, write_json
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import Schema, schema_from_dict
@@ -133,13 +133,13 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Raises ShardError if the manifest is missing, damaged or of another format version."""
+        """Raises UsageError if there is no manifest, ShardError if it is damaged or of another format version."""
         path = folder / MANIFEST
         hint = f"write the shards again: poke-bc preprocess RAW.jsonl --out {folder}"
         try:
             found = read_checksummed(path, _Stored, ShardError, version=("format", FORMAT_VERSION), hint=hint)
         except (FileNotFoundError, NotADirectoryError):
-            raise ShardError(f"{folder}: no shards here ({MANIFEST} is missing)",
+            raise UsageError(f"{folder}: no shards here ({MANIFEST} is missing)",
                              hint=f"poke-bc preprocess RAW.jsonl --out {folder}") from None
         schema = schema_from_dict(found.schema, str(path)).with_sizes(found.vocabulary_sizes)
         return cls(schema=schema, shards=found.shards, sources=found.sources, counts=found.counts,

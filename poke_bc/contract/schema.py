@@ -43,7 +43,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from poke_bc.contract.errors import SchemaError
+from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import CATEGORY, Field, FieldValueError, json_type
 from poke_bc.contract.vocabulary import MAX_ID, UNKNOWN, Vocabulary
 
@@ -234,7 +234,7 @@ def load_schema(name_or_path: str | Path) -> Schema:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise SchemaError(f"{name_or_path}: no such schema", hint=hint) from None
+        raise UsageError(f"{name_or_path}: no such schema", hint=hint) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SchemaError(f"{name_or_path}: not a readable TOML file ({error})", hint=hint) from None
     return schema_from_dict(table, str(name_or_path), folder=folder)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from poke_bc.contract.actions import NO_LABEL
-from poke_bc.contract.errors import ShardError
+from poke_bc.contract.errors import UsageError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.split import SPLIT_NAMES, read_split
@@ -51,13 +51,13 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         censored: also select rows whose choice is only known to be one of several.
         every_row: select all rows of the split, labelled or not.
 
-    Raises ShardError (no shards, damaged, not split, or split for other shards), and ValueError.
+    Raises UsageError (no shards), ShardError (damaged, not split, or split for other shards), and ValueError.
     """
 
     def __init__(self, folder: str | Path | Shards, split: str | None = None, *, columns: Sequence[str] = COLUMNS,
                  steps: range | None = None, censored: bool = False, every_row: bool = False) -> None:
         if split is not None and split not in SPLIT_NAMES[:3]:
-            raise ShardError(f"no split {split!r}", hint=f"one of {', '.join(SPLIT_NAMES[:3])}")
+            raise UsageError(f"no split {split!r}", hint=f"one of {', '.join(SPLIT_NAMES[:3])}")
         if unknown := [name for name in columns if name not in COLUMNS + FURTHER_COLUMNS]:
             raise ValueError(f"no column {unknown[0]!r}; columns are {', '.join(COLUMNS + FURTHER_COLUMNS)}")
         if not columns or (steps is not None and not steps):

@@ -19,7 +19,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from poke_bc.contract.errors import PokeBCError, RunError
+from poke_bc.contract.errors import PokeBCError, RunError, UsageError
 from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest_file, write_json
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
@@ -82,7 +82,7 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
         device: the device to load the weights to.
         checkpoint: in a run folder: "best" ("last" where no evaluation chose one), "last", or "step-00000500".
 
-    Raises RunError if it is missing, damaged or of another format version.
+    Raises UsageError if it is missing, RunError if it is damaged or of another format version.
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
@@ -101,15 +101,15 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
 
 
 def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
-    """The policy's own folder, from a policy, checkpoint or run folder. Raises RunError."""
+    """The policy's own folder, from a policy, checkpoint or run folder. Raises UsageError."""
     path = Path(path)
     named = [checkpoint, f"checkpoints/{checkpoint}", *(["last"] if checkpoint == "best" else [])]
     for inside in (".", "policy", *(f"{name}/policy" for name in named)):
         if (path / inside / CONFIG).is_file():
             return path / inside
     if not path.exists():
-        raise RunError(f"{path}: does not exist", hint=_HINT)
-    raise RunError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=_HINT)
+        raise UsageError(f"{path}: does not exist", hint=_HINT)
+    raise UsageError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=_HINT)
 
 
 def check_fits(policy: Policy, manifest: Manifest) -> None:

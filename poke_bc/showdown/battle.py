@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poke_bc.dex import Dex, dex
@@ -39,14 +39,22 @@ class Battle:
         self.illusions = illusions or {}
         self.returning_hp = returning_hp or {}
         self.turn = 0
+        self.upkeeps = 0
+        """Turns whose end (`|upkeep`) has passed. What a replacement brings after it is younger by one than what came
+        in the turn itself."""
         self.weather, self.weather_since = NONE, 0
         self.terrain, self.terrain_since = NONE, 0
         self.rooms: dict[str, int] = {}
-        """trickroom, magicroom, wonderroom, gravity -> turn in which it began."""
+        """trickroom, magicroom, wonderroom, gravity -> `upkeeps` when it began."""
+        self.fairy_lock = 0
+        """The turn in which Fairy Lock lets nobody switch."""
         self.winner: str | None = None
         """p1, p2 or "tie"; None while the battle goes on."""
         self.percent = gen >= 7
         """Whether the opponent's HP is shown in percent, not in 48ths."""
+        self.brought = 0
+        """How many of a team are brought, by `|teampreview|N`; 0: all."""
+        self.started = False
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
@@ -59,8 +67,13 @@ class Battle:
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 
-    def mon(self, ident: str) -> Mon | None:
-        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench."""
+    def mon(self, ident: str, parts: Sequence[str] = ()) -> Mon | None:
+        """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench.
+
+        Args:
+            parts: the line, which tells several of one name apart: `-curestatus` by the status, Revival Blessing's
+                `-heal` by having fainted.
+        """
         side = self._side_of_position.get(ident[:3])
         if side is not None:
             return side.active
@@ -70,19 +83,32 @@ class Battle:
         if ident[2:3] != ":":
             raise SkippedBattle("not singles", ident[:3])
         nick = ident[4:]
-        for mon in side.mons:
-            if mon.nick == nick:
-                mon.bench_changes += 1
-                return mon
-        return None
+        named = [mon for mon in side.mons if mon.nick == nick]
+        if len(named) > 1 and len(parts) > 3:
+            if parts[1] == "-curestatus":
+                named = [mon for mon in named if mon.status == parts[3]] or named
+            elif parts[1] == "-heal":
+                named = [mon for mon in named if mon.fainted] or named
+        if not named:
+            return None
+        named[0].bench_changes += 1
+        return named[0]
 
     def foe_of(self, player: str) -> Mon | None:
         """The opponent's active Pokémon."""
         return self.sides["p2" if player == "p1" else "p1"].active
 
     def age(self, since: int) -> int:
-        """Turns since an effect began in turn `since`, at least 1."""
-        return max(self.turn - since, 1)
+        """Turns whose end an effect has seen that began when `upkeeps` was `since`, at least 1."""
+        return max(self.upkeeps - since, 1)
+
+    def ability_at_work(self, mon: Mon) -> str:
+        """Its ability, as far as certain; "none" while Gastro Acid or the other's Neutralizing Gas suppresses it."""
+        if "gastroacid" in mon.volatiles or any(
+                side.active is not None and side.active is not mon and side.active.ability == "neutralizinggas"
+                for side in self.sides.values()):
+            return NONE
+        return mon.certain_ability(self.dex)
 
     def may_dynamax(self, side: Side) -> bool:
         """Whether the active Pokémon could dynamax now, as far as the rules say."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
+from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.brought import leave_home
 from poke_bc.showdown.corpus import Corpus, OtherBattles
 from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
@@ -105,6 +106,7 @@ def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBa
     requests = [each.request for each in recorded if each.request.get("side", {}).get("pokemon")]
     if not requests:
         mons = inferred_team(team, tables, others, f"{record.id}\0{player}")
+        leave_home(mons, team, f"{record.id}\0{player}")
         return Roster(mons, [*mons[:len(team.mons)]], is_exact=False)
     mons = requested_team(requests, tables)
     battle = Battle(first.gen, {player: mons})
@@ -143,6 +145,8 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         legal = inferred_legal(battle, player, decision.phase, decision.locked)
         observation = observe(battle, player, decision.phase, locked=decision.locked)
         label = label_of(battle, decision, legal, roster.counterparts)
+        if label.gimmick != "none":  # it was there, whatever the log shows of the item
+            observation.own_can_gimmick[GIMMICKS.index(label.gimmick) - 1] = True
         return Row(observation, legal, label)
     mons = take_request(battle.sides[player], request.request, battle.dex)
     active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)

@@ -46,7 +46,7 @@ NOTHING = Label(NO_LABEL)
 def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons: Sequence[Mon | None]) -> Label:
     """The label that the log shows. An action that it shows becomes legal in `legal`.
 
-    If some of the four moves are imputed, no list of slots is certain to contain a move that was not shown: no label.
+    A choice that nobody saw is censored, also where some of the four moves are imputed: it was one of the four slots.
 
     Args:
         mons: own Pokémon by index of FirstPass.teams.
@@ -57,20 +57,17 @@ def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons:
     if active is not None and decision.phase == TURN and decision.target is None \
             and only_option(battle, active) in NO_SLOT:
         return NOTHING
-    own_set = None if active is None else (active.copied or active).own_set
-    is_complete = own_set is None or own_set.imputed.isdisjoint(own_set.moves)
+    is_certain = decision.label == OBSERVED
     if decision.label == CENSORED:
         possible = [action for action in AMONG[decision.among] if legal[action]]
-        is_certain = is_complete or decision.among == AMONG_SWITCHES
     elif decision.target is not None:
         mon = mons[decision.target]
-        possible, is_certain = ([MOVE_SLOTS + mon.slot] if mon is not None else []), True
+        possible = [MOVE_SLOTS + mon.slot] if mon is not None else []
     else:
-        possible = _move_slots(battle, decision, active)
-        is_certain = is_complete or not decision.power
-    if not possible or not is_certain:
+        possible, is_certain = _move_slots(battle, decision, active)
+    if not possible:
         return NOTHING
-    if len(possible) == 1 and decision.label == OBSERVED:
+    if len(possible) == 1 and is_certain:
         action = possible[0]
         if action >= MOVE_SLOTS and not legal[action] and _cannot_come_in(battle, decision, action - MOVE_SLOTS):
             return NOTHING
@@ -86,12 +83,19 @@ def _cannot_come_in(battle: Battle, decision: Decision, slot: int) -> bool:
     return any(mon.slot == slot and (mon is side.active or mon.fainted) for mon in side.mons)
 
 
-def _move_slots(battle: Battle, decision: Decision, active: Mon | None) -> list[int]:
-    """Slots that the move shown may have come from: one, except for Z-Moves and Max Moves of a type it has twice."""
+def _move_slots(battle: Battle, decision: Decision, active: Mon | None) -> tuple[list[int], bool]:
+    """Slots that the move shown may have come from, and whether that is certain.
+
+    It is one, except for Z-Moves and Max Moves of a type it has twice. The base of these is certain only if all four
+    moves are known: something else of that type may stand where a move is imputed.
+    """
     if active is None:
-        return []
+        return [], False
     names = moves_of(battle, decision.player, active)
     if decision.power:
-        return base_slots(battle.dex, names, decision.move, decision.power)
+        own_set = (active.copied or active).own_set
+        imputed = own_set.imputed if own_set else frozenset()
+        slots = base_slots(battle.dex, names, decision.move, decision.power, imputed)
+        return slots, imputed.isdisjoint(names)
     slot = slot_of(names, move_name(battle.dex, decision.move))
-    return [slot] if slot is not None else []
+    return ([slot] if slot is not None else []), True

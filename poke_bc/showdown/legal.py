@@ -12,14 +12,15 @@ from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
-from poke_bc.showdown.own_pokemon import item_of, moves_of, slot_of
-from poke_bc.showdown.protocol import UNKNOWN
+from poke_bc.showdown.lines.effects import BINDING_MOVES
+from poke_bc.showdown.own_pokemon import certain_own_ability, item_of, moves_of, pp_used, slot_of
+from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
 
 TRAPS = {"shadowtag": "", "arenatrap": "grounded", "magnetpull": "steel"}
 """Ability -> what it traps: a type, Pokémon on the ground, or ("") all."""
-TRAPPING = frozenset({"trapped", "noretreat", "ingrain", "fairylock"})
+TRAPPING = frozenset({"trapped", "noretreat", "ingrain"})
 """Volatiles that trap."""
 Json = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     legal = [False] * NUM_ACTIONS
     active = side.active
     for mon in side.mons:
-        if mon.slot >= 0:
+        if mon.slot >= 0 and (mon.brought or phase == PREVIEW):
             legal[MOVE_SLOTS + mon.slot] = mon.fainted if phase == REVIVAL else not mon.fainted and (
                 mon is not active or phase == PREVIEW)
     if phase != TURN or active is None:
@@ -42,7 +43,7 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     names = moves_of(battle, player, active)
     locked = locked or only_option(battle, active)
     if locked:
-        if locked not in ("struggle", "fight"):
+        if locked not in ("struggle", "fight") and not (battle.gen == 1 and locked in BINDING_MOVES):
             legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
         legal[slot_of(names, locked) or 0] = True
         return legal
@@ -50,7 +51,7 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
     restricted = may_be_restricted(battle, active)
     for slot, move in enumerate(names[:MOVE_SLOTS]):
-        legal[slot] = has_pp(battle, active, move) and not (restricted and is_prevented(battle, player, active, move))
+        legal[slot] = has_pp(battle, player, active, move) and not (restricted and is_prevented(battle, player, active, move))
     if True not in legal[:MOVE_SLOTS]:
         legal[0] = True
     return legal
@@ -63,6 +64,8 @@ def only_option(battle: Battle, active: Mon) -> str:
     if active.charging:
         return active.charging
     if active.is_rampaging(battle.turn):
+        return active.rampage
+    if "binding" in active.volatiles:
         return active.last_move
     bound = battle.gen == 1 and (active.status in ("slp", "frz") or "partiallytrapped" in active.volatiles)
     return "fight" if bound else ""
@@ -70,34 +73,42 @@ def only_option(battle: Battle, active: Mon) -> str:
 
 def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     """Whether the log shows that it cannot switch out."""
-    types = mon.current_types(battle.dex)
+    types = (*mon.current_types(battle.dex), mon.added_type)
     if (battle.gen >= 6 and "ghost" in types) or item_of(mon, certain=True) == "shedshell":
         return False
-    if not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2):
+    if not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2) \
+            or battle.fairy_lock == battle.turn:
         return True
     foe = battle.foe_of(player)
-    how = TRAPS.get(foe.certain_ability(battle.dex)) if foe is not None and not foe.fainted else None
+    how = TRAPS.get(battle.ability_at_work(foe)) if foe is not None and not foe.fainted else None
     if how is None:
         return False
-    own_ability = mon.ability if mon.ability != UNKNOWN or mon.own_set is None else mon.own_set.ability
+    own_ability = certain_own_ability(battle, mon)
     if how == "grounded":
         return not ("flying" in types or own_ability == "levitate" or "magnetrise" in mon.volatiles
                     or item_of(mon) == "airballoon")
     return how in types if how else own_ability != "shadowtag"
 
 
-def has_pp(battle: Battle, mon: Mon, name: str) -> bool:
+def has_pp(battle: Battle, player: str, mon: Mon, name: str) -> bool:
     """Whether a move has PP left, as far as its uses were shown."""
     move = battle.dex.move(name)
-    if mon.copied is not None:
-        return move is None or mon.copied_moves.get(name, 0) < 5
-    return move is None or mon.moves.get(name, 0) < move.pp
+    if move is None:
+        return True
+    used = pp_used(battle, player, mon)
+    return used.get(name, 0) < (min(move.pp, 5) if mon.copied is not None else move.pp)
 
 
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:
     """Whether anything shown could prevent some of its moves: a quick check before `is_prevented`."""
     return bool(mon.disabled or mon.encored or mon.choice_locked or mon.volatiles or battle.rooms
-                or item_of(mon, certain=True) == "assaultvest")
+                or item_of(mon, certain=True) == "assaultvest" or is_unrepeatable(battle, mon.last_move))
+
+
+def is_unrepeatable(battle: Battle, name: str) -> bool:
+    """Whether it is a move that cannot be used twice in a row (Gigaton Hammer)."""
+    move = battle.dex.move(name) if battle.gen >= 9 and name != NONE else None
+    return move is not None and "cantusetwice" in move.flags
 
 
 def is_prevented(battle: Battle, player: str, mon: Mon, name: str) -> bool:
@@ -108,8 +119,8 @@ def is_prevented(battle: Battle, player: str, mon: Mon, name: str) -> bool:
     if (
         (mon.disabled and mon.disabled == name)
         or (mon.encored and mon.encored != name)
-        or (mon.choice_locked and mon.choice_locked != name and holds_choice_item(battle, mon))
-        or ("torment" in volatiles and mon.last_move == name)
+        or (mon.choice_locked and mon.choice_locked != name and is_choice_locked(battle, mon))
+        or (mon.last_move == name and ("torment" in volatiles or is_unrepeatable(battle, name)))
     ):
         return True
     move = battle.dex.move(name)
@@ -121,9 +132,13 @@ def is_prevented(battle: Battle, player: str, mon: Mon, name: str) -> bool:
     )
 
 
-def holds_choice_item(battle: Battle, mon: Mon) -> bool:
-    """Whether it certainly holds a choice item that works."""
-    return item_of(mon, certain=True) in battle.dex.choice_items and "magicroom" not in battle.rooms
+def is_choice_locked(battle: Battle, mon: Mon) -> bool:
+    """Whether what locks it into a move, a choice item or Gorilla Tactics, is certain and works."""
+    ability = certain_own_ability(battle, mon)
+    if ability == "gorillatactics":
+        return True
+    works = "magicroom" not in battle.rooms and "embargo" not in mon.volatiles and ability != "klutz"
+    return works and item_of(mon, certain=True) in battle.dex.choice_items
 
 
 # --- from a request -----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ player in the same turn. The label is the first action of the Pokémon that was 
 - A move that something else called (Sleep Talk's, Dancer's, a bounced one) is not a choice; `[from]lockedmove` was the
   only move that was open.
 - A choice that did not show is censored: the Pokémon fainted, flinched or was dragged out first (a switch would have
-  come before that, so it was a move), or Encore replaced its move.
+  come before that, so it was a move), or Encore replaced its move. Pursuit strikes one that leaves: it was a switch.
 - A choice that did not show because the battle ended has no label.
 """
 
@@ -32,17 +32,20 @@ from poke_bc.showdown.decision import (
     OpenDecision,
 )
 from poke_bc.showdown.power import only_base
-from poke_bc.showdown.protocol import caller, cannot_move, effect_id, move_id, other
+from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:", "upkeep"})
+BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
 """Lines between a request and the choice that answers it."""
 LEAVING = frozenset({"-end", "-curestatus"})
 """Silent lines of a Pokémon that leaves, after the choice."""
-FORCING = frozenset({"locked", "mustrecharge"})
+CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
+FORCING = frozenset({"locked", "mustrecharge", "partiallytrapped"})
 """Volatiles that leave no choice of a move."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
+CARRIED_OUT = 4
+"""Until this generation a switch still happens after Pursuit knocks out the Pokémon that was leaving."""
 GIMMICK_LINES = {"-mega": "mega", "-burst": "mega", "-zpower": "z", "-terastallize": "tera"}
 
 
@@ -65,26 +68,29 @@ class LogReader:
         self._fainted_at: dict[str, int] = {}
         self._early_choices: dict[str, str] = {}
         self._forfeited = False
-        self._started = False
+        self._previewed_at = 0
 
     def read(self) -> None:
         """Read all lines. Raises SkippedBattle."""
         before: dict[str, LineListener] = {
             "turn": self._turn, "switch": self._switch, "drag": self._drag, "move": self._move, "cant": self._cant,
             "faint": self._faint, "-start": self._start, "-heal": self._heal, "-enditem": self._end_item,
-            "-activate": self._activate, "upkeep": self._upkeep, "start": self._begin, "choice": self._choice,
-            "-message": self._message, "message": self._message, **dict.fromkeys(GIMMICK_LINES, self._gimmick),
+            "-activate": self._activate, "upkeep": self._upkeep, "teampreview": self._preview, "start": self._begin,
+            "choice": self._choice, "-message": self._message, "message": self._message,
+            **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
         follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
+    def _preview(self, number: int, parts: list[str]) -> None:
+        self._previewed_at = number + 1
+
     def _begin(self, number: int, parts: list[str]) -> None:
-        self._started = True
         for player, side in self.battle.sides.items():
-            if side.previewed:
-                self._open[player] = self._new(player, PREVIEW, number)
+            if side.listed:
+                self._open[player] = self._new(player, PREVIEW, self._previewed_at or number)
 
     def _turn(self, number: int, parts: list[str]) -> None:
         self._close(NO_LABEL if not self.battle.turn else CENSORED)
@@ -130,6 +136,8 @@ class LogReader:
         how = caller(parts)
         if how == "ability" and move_id(parts[3]) == "partingshot":  # Magic Bounce: its holder leaves
             self._ejected.add(parts[2][:2])
+        if move_id(parts[3]) == "pursuit" and effect_id(cause_of(parts) or "") == "pursuit":
+            self._pursue(other(parts[2][:2]))
         if decision is None or how in ("ability", "other", "sleeptalk"):
             return
         side = self.battle.sides[parts[2][:2]]
@@ -154,7 +162,8 @@ class LogReader:
         if decision is None:
             return
         move = parts[4] if len(parts) > 4 and not parts[4].startswith("[") else ""
-        only = {"recharge": "recharge", "partiallytrapped": "fight"}.get(parts[3])
+        bound = decision.active is not None and decision.bound
+        only = {"recharge": "recharge", "partiallytrapped": "fight" if bound else ""}.get(parts[3])
         if only:
             decision.label, decision.locked, decision.resolved = NO_LABEL, only, True
         elif move and not decision.encored:
@@ -166,8 +175,18 @@ class LogReader:
     def _faint(self, number: int, parts: list[str]) -> None:
         self._fainted_at[parts[2][:2]] = number
         decision = self._pending(parts[2])
+        if decision is None:
+            return
+        if not decision.pursued:
+            decision.censor(AMONG_MOVES)
+        elif self.battle.gen > CARRIED_OUT:
+            decision.censor(AMONG_SWITCHES)
+
+    def _pursue(self, player: str) -> None:
+        """Pursuit strikes the player's Pokémon as it leaves."""
+        decision = self._pending(player)
         if decision is not None:
-            decision.censor(AMONG_SWITCHES if decision.pursued else AMONG_MOVES)
+            decision.pursued = True
 
     def _drag(self, number: int, parts: list[str]) -> None:
         decision = self._pending(parts[2])
@@ -187,7 +206,7 @@ class LogReader:
         if decision is not None and decision.phase == TURN and player in self._ejected and not active.fainted:
             decision.censor(AMONG_MOVES)
             decision = None
-        if decision is None or active.fainted:
+        if decision is None or (active.fainted and not decision.pursued):
             self._ejected.discard(player)
             phase = FORCED_FAINT if active.fainted else FORCED_PIVOT
             decision = self._new(player, phase, self._forced_at(player, number, phase))
@@ -205,7 +224,18 @@ class LogReader:
         return self._back(number)
 
     def _back(self, number: int) -> int:
-        """Step back over silent lines, to the request."""
+        """Step back over silent lines, to the request.
+
+        A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
+        of a weather or of Neutralizing Gas) come between the bar and the switch.
+        """
+        for before in range(number - 1, 0, -1):
+            kind = self.lines[before][1:].split("|", 1)[0]
+            if not kind:
+                number = before
+                break
+            if kind not in CAUSED_BY_LEAVING:
+                break
         while number > 0:
             line = self.lines[number - 1]
             kind = line[1:].split("|", 1)[0]
@@ -237,9 +267,11 @@ class LogReader:
     def _heal(self, number: int, parts: list[str]) -> None:
         if "Revival Blessing" not in parts[-1]:
             return
-        mon = self.battle.mon(parts[2])
-        decision = self._new(parts[2][:2], REVIVAL, self._back(number))
-        decision.label, decision.mon, decision.resolved = OBSERVED, mon, True
+        player, nick = parts[2].split(": ", 1)
+        decision = self._new(player, REVIVAL, self._back(number))
+        decision.resolved = True
+        if sum(mon.fainted and mon.nick == nick for mon in self.battle.sides[player].mons) == 1:
+            decision.label, decision.mon = OBSERVED, self.battle.mon(parts[2], parts)
 
     def _end_item(self, number: int, parts: list[str]) -> None:
         if to_id(parts[3]) in EJECTING:
@@ -251,8 +283,8 @@ class LogReader:
         effect = effect_id(parts[3])
         if effect in EJECTING:
             self._ejected.add(parts[2][:2])
-        elif effect == "pursuit" and (decision := self._pending(parts[2])) is not None:
-            decision.pursued = True
+        elif effect == "pursuit":
+            self._pursue(parts[2][:2])
 
     def _choice(self, number: int, parts: list[str]) -> None:
         for player, text in zip(PLAYERS, parts[2:4], strict=False):
@@ -269,7 +301,7 @@ class LogReader:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _end(self) -> None:
-        if not self._started and self.battle.turn == 0:
+        if not self.battle.started and self.battle.turn == 0:
             raise SkippedBattle("no turn was played")
         sides = self.battle.sides.values()
         is_complete = any(side.mons and side.alive == 0 for side in sides) and not self._forfeited

@@ -14,11 +14,12 @@ from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
 from poke_bc.showdown.observation import NO_ESTIMATES, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
-from poke_bc.showdown.own_pokemon import item_of
+from poke_bc.showdown.own_pokemon import item_of, moves_of
 from poke_bc.showdown.protocol import NONE, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
 
-AGE_MAX, TURN_MAX = 255, 1000
+AGE_MAX, TURN_MAX = 8, 1000
+"""What ends by itself does so at an age of 8 at the latest: 8 is what has no end."""
 VOLATILES = tuple("""
     substitute confusion leechseed taunt encore disable torment attract yawn curse nightmare partiallytrapped
     trapped ingrain aquaring magnetrise healblock throatchop focusenergy charge saltcure destinybond perishsong
@@ -95,7 +96,7 @@ def _side_values(battle: Battle, side: Side) -> tuple[Any, ...]:
             "stickyweb" in conditions, *screens,
             max(side.wish + 2 - battle.turn, 0) if side.wish else 0,
             max(side.future + 3 - battle.turn, 0) if side.future else 0,
-            side.alive, side.gimmick_used.copy(), min(battle.age(side.dynamaxed), 3) if side.dynamaxed else 0)
+            side.alive, side.gimmick_used.copy(), min(max(battle.turn - side.dynamaxed, 1), 3) if side.dynamaxed else 0)
 
 
 def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, ...]:
@@ -130,9 +131,12 @@ def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") 
     mon = side.active
     if mon is None or phase != TURN or locked or only_option(battle, mon):
         return can
-    if battle.gen in (6, 7) and (item := battle.dex.items.get(item_of(mon))) is not None:
+    # also where a National Dex format brings them back; crystals and stones are held nowhere else
+    if battle.gen >= 6 and (item := battle.dex.items.get(item_of(mon))) is not None:
         can[MEGA] = not side.gimmick_used[MEGA] and mon.forme in item.mega
-        can[Z] = battle.gen == 7 and not side.gimmick_used[Z] and bool(item.z_type or item.z_move)
+        can[Z] = not side.gimmick_used[Z] and bool(item.z_type or item.z_move)
+    if mon.forme == "rayquaza" and "dragonascent" in moves_of(battle, side.player, mon):
+        can[MEGA] = not side.gimmick_used[MEGA]
     can[DYNAMAX] = battle.may_dynamax(side)
     can[TERA] = battle.gen == 9 and not side.gimmick_used[TERA] and "tera" not in battle.banned
     return can

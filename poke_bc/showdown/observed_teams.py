@@ -6,6 +6,7 @@ values are computed again, and only columns in which a value differs are replace
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import compress
 from operator import ne
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.own_pokemon import ability_of, item_of, moves_of
+from poke_bc.showdown.own_pokemon import pp_used as own_pp_used
+from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon, Side
 
@@ -74,7 +77,7 @@ def update_own(columns: TeamColumns, battle: Battle, side: Side) -> None:
 
 def update_opponent(columns: TeamColumns, battle: Battle, side: Side) -> None:
     """Bring the columns of the opponent's team, as far as it was shown, up to date."""
-    active, size, mons, versions = side.active, side.size, columns.mons, columns.versions
+    active, size, mons, versions = side.active, side.places, columns.mons, columns.versions
     disguise = active.disguise if active is not None else None
     on_field = (active, disguise, columns.active, columns.disguise)
     for slot, mon in enumerate((*side.shown[:size], *UNSEEN)[:TEAM_SLOTS]):
@@ -98,10 +101,14 @@ def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
     names = moves_of(battle, side.player, mon)
     moves = names if len(names) == MOVE_SLOTS else (*names, *NO_MOVES)[:MOVE_SLOTS]
     pp_used, moves_shown = NO_PP, NOT_SHOWN
-    if used := mon.copied_moves if mon.copied is not None else mon.moves:
+    used: Mapping[str, int] = mon.known_moves()
+    if used:
         counts = [used.get(move) for move in moves]
         pp_used = tuple([0 if count is None else count if count < PP_MAX else PP_MAX for count in counts])
         moves_shown = tuple([count is not None for count in counts])
+    if mon.powered and mon.copied is None:
+        used = own_pp_used(battle, side.player, mon)
+        pp_used = tuple([min(used.get(move, 0), PP_MAX) for move in moves])
     if is_active and requested is not None and requested.pp_used is not None \
             and len(requested.pp_used) == len(requested.moves):
         exact = dict(zip(requested.moves, requested.pp_used, strict=True))
@@ -128,9 +135,11 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
     actual = active if active is not None and active.disguise is mon else mon
     state = actual.believed if actual is mon and actual.believed is not None else actual
     hp = state.hp_shown if isinstance(state, Mon) else state.hp
-    used = shown_moves(mon, actual)
+    used: Mapping[str, int] = shown_moves(mon, actual)
     moves, pp_used = UNKNOWN_MOVES, NO_PP
     if used:
+        if mon.powered and mon.copied is None and actual is mon:
+            used = count_powered(battle.dex, tuple(used), mon.powered, used)
         moves = (*used, *UNKNOWN_MOVES)[:MOVE_SLOTS]
         pp_used = tuple([count if count < PP_MAX else PP_MAX for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
     if gen >= 9:
@@ -143,8 +152,8 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
 
 def shown_moves(mon: Mon, actual: Mon) -> dict[str, int]:
     """Moves that the opponent attributes to `mon`, where `actual` really is, with PP used."""
-    if actual.copied is not None:
-        return actual.copied_moves
+    if actual.copied is not None or (actual.mimicked and actual is mon):
+        return actual.known_moves()
     if actual is not mon:
         return mon.moves | mon.credited | {move: actual.moves.get(move, 1) for move in sorted(actual.stint_moves)}
     if mon.hidden or mon.credited:

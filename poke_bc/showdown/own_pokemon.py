@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.power import count_powered
 from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon
 
@@ -13,14 +14,23 @@ from poke_bc.showdown.state import Mon
 def moves_of(battle: Battle, player: str, mon: Mon) -> tuple[str, ...]:
     """Its four moves as it is now: its own, or what Transform and Mimic gave it."""
     if mon.requested is not None and mon is battle.sides[player].active:
-        return tuple(sorted(set(mon.requested.moves)))
+        return tuple(sorted(set(mon.requested.moves)))[:MOVE_SLOTS]
     own = mon.own_set.moves if mon.own_set else tuple(sorted(mon.moves))
     if mon.copied is not None:
         source = mon.copied
         return source.own_set.moves if source.own_set else tuple(sorted(source.moves))[:MOVE_SLOTS]
-    if mon.mimicked:
-        return tuple(sorted({mon.mimicked if move == "mimic" else move for move in own}))
+    if mon.mimicked or mon.sketched:
+        now = {"mimic": mon.mimicked or "mimic", "sketch": mon.sketched or "sketch"}
+        return tuple(sorted({now.get(move, move) for move in own}))
     return own
+
+
+def pp_used(battle: Battle, player: str, mon: Mon) -> Mapping[str, int]:
+    """PP used of the moves that it has now, as far as lines showed it."""
+    if not mon.powered or mon.copied is not None:
+        return mon.known_moves()
+    imputed = mon.own_set.imputed if mon.own_set else frozenset()
+    return count_powered(battle.dex, moves_of(battle, player, mon), mon.powered, mon.known_moves(), imputed)
 
 
 def slot_of(names: Sequence[str], move: str) -> int | None:
@@ -42,13 +52,20 @@ def item_of(mon: Mon, *, certain: bool = False) -> str:
 
 
 def ability_of(battle: Battle, mon: Mon) -> str:
-    """The ability in the request, else the one shown, that of a lasting forme, or that of its set."""
-    if mon.requested is not None:
+    """The ability in the request, else the one shown, or that of its set."""
+    if battle.gen < 3:
+        return NONE
+    if mon.requested is not None and mon.requested.ability != UNKNOWN:
         return mon.requested.ability
-    if mon.ability != UNKNOWN or mon.own_set is None:
-        return mon.ability if battle.gen >= 3 else NONE
-    if mon.forme != mon.details.species:
-        species = battle.dex.species(mon.forme)
-        if species is not None and len(species.abilities) == 1:
-            return species.abilities[0]
+    if mon.ability != UNKNOWN or mon.ability_changed or mon.own_set is None:
+        return mon.ability
     return mon.own_set.ability
+
+
+def certain_own_ability(battle: Battle, mon: Mon) -> str:
+    """`ability_of`, but "unknown" where it is imputed, and "none" where it is suppressed."""
+    if battle.ability_at_work(mon) == NONE:
+        return NONE
+    if mon.own_set is not None and mon.ability == UNKNOWN and "ability" in mon.own_set.imputed:
+        return UNKNOWN
+    return ability_of(battle, mon)

@@ -24,6 +24,7 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     shown: ShownSet
     powered: tuple[tuple[str, str], ...] = ()
     """("z" or "max", id) of its Z-Moves and Max Moves."""
+    came_in: bool = True
 
 
 class SeenTeam(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +39,7 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
             mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera if mon.terastallized else UNKNOWN), tuple(sorted(mon.powered)))
+            mon.tera if mon.terastallized else UNKNOWN), tuple(sorted(mon.powered)), mon.seen)
         for mon in side.mons))
 
 
@@ -55,6 +56,9 @@ def shown_moves(mon: Mon, dex: Dex) -> tuple[str, ...]:
     can learn are kept, and of these the most used.
     """
     used = dict.fromkeys(sorted(mon.implied_moves), 0) | mon.moves
+    if mon.sketched:
+        used.pop(mon.sketched, None)
+        used["sketch"] = 1
     names = {move_name(dex, move): count for move, count in used.items() if move not in NEVER_OWN}
     if len(names) > MOVE_SLOTS:
         learnt = dex.learnset(mon.details.species)

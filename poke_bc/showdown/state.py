@@ -39,6 +39,7 @@ class RequestedState(msgspec.Struct, frozen=True, gc=False):
     fainted: bool
     item: str
     ability: str
+    """"unknown" in generations 3 to 6, whose requests name only the one that it returns with."""
     moves: tuple[str, ...]
     """In the request's order; of the active Pokémon those it has now (Transform, Mimic)."""
     pp_used: tuple[int, ...] | None = None
@@ -75,6 +76,8 @@ class Mon:
     previewed: str = ""
     """Species as team preview showed it, which hides some formes (`Arceus-*`)."""
     seen: bool = False
+    brought: bool = True
+    """Of an own Pokémon: whether it fights, not just stands in the team preview."""
     hp: float = 1.0
     hp_shown: float = 1.0
     status: str = NONE
@@ -90,14 +93,18 @@ class Mon:
     """The ability it returns with; unknown after a lasting change of forme."""
     brought_ability: str = UNKNOWN
     ability_shown: bool = False
+    ability_changed: bool = False
+    """Whether it has another's ability until it leaves (Skill Swap, Mummy, Transform ...), even if not known which."""
     tera: str = UNKNOWN
     terastallized: bool = False
     moves: dict[str, int] = field(default_factory=dict)
     """Moves shown, in order, with PP used."""
     implied_moves: set[str] = field(default_factory=set)
     """Moves it must have because a Pokémon transformed into it used them, or a `|choice|` line named them."""
-    powered: set[tuple[str, str]] = field(default_factory=set)
-    """("z" or "max", id) of Z-Moves and Max Moves shown."""
+    powered: dict[tuple[str, str], int] = field(default_factory=dict)
+    """("z" or "max", id) of Z-Moves and Max Moves shown -> PP that their base moves lost."""
+    sketched: str = ""
+    """The move that has taken the place of Sketch for good."""
     # --- reset when it leaves the field ---
     boosts: list[int] = field(default_factory=lambda: [0] * 7)
     volatiles: dict[str, int] = field(default_factory=dict)
@@ -105,13 +112,18 @@ class Mon:
     types: tuple[str, ...] | None = None
     """Types set by an effect."""
     added_type: str = ""
+    """A further type, by Forest's Curse or Trick-or-Treat."""
     last_move: str = NONE
+    repeats: int = 0
+    """How often it has used `last_move` in a row since it came in."""
     came_in: int = 0
     protect_streak: int = 0
     copied: Mon | None = None
     """The Pokémon it transformed into."""
     copied_moves: dict[str, int] = field(default_factory=dict)
+    """Moves shown of those that Transform or Mimic gave it, with PP used."""
     mimicked: str = ""
+    """The move that has taken the place of Mimic."""
     temporary_forme: str = ""
     disguise: Mon | None = None
     """The Pokémon it appears as under Illusion."""
@@ -123,6 +135,8 @@ class Mon:
     """What the opponent thinks of it, where Illusion makes that wrong."""
     charging: str = ""
     """The two-turn move that it will complete."""
+    rampage: str = ""
+    """The move that `volatiles["locked"]` is about, its own or one that it called."""
     choice_locked: str = ""
     """The move that a choice item locks it into."""
     disabled: str = ""
@@ -133,48 +147,54 @@ class Mon:
     def leave(self) -> None:
         """Reset what ends when it leaves the field."""
         self.boosts = [0] * 7
-        self.volatiles = {}
-        self.types, self.added_type = None, ""
-        self.last_move, self.protect_streak = NONE, 0
-        self.copied, self.copied_moves, self.mimicked = None, {}, ""
+        self.last_move, self.protect_streak, self.repeats = NONE, 0, 0
         self.disguise = None
-        self.disabled = self.encored = self.choice_locked = self.charging = ""
+        self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
-        self.temporary_forme = ""
-        self.ability = self.first_ability
+        self.change_back()
         if self.status == "tox":
             self.status_turns = 0
+
+    def change_back(self) -> None:
+        """Reset what ends when it leaves the field or faints: what others did to it, what it copied."""
+        self.volatiles = {}
+        self.types, self.added_type, self.temporary_forme = None, "", ""
+        self.copied, self.copied_moves, self.mimicked = None, {}, ""
+        self.charging = self.rampage = ""
+        self.ability, self.ability_changed = self.first_ability, False
 
     @property
     def shape(self) -> str:
         """Its forme as it stands in the field: Transform and temporary changes included."""
-        return self.copied.shape if self.copied is not None else self.temporary_forme or self.forme
+        return self.temporary_forme or self.forme
 
     def shown_state(self) -> ShownState:
         """HP and status as shown now."""
         return ShownState(self.hp_shown, self.status, self.status_turns)
 
     def current_types(self, dex: Dex) -> tuple[str, str]:
-        """Both types ("none" if there is one), with terastallization and type changes."""
-        if self.terastallized:
+        """Both types ("none" if there is one), with terastallization and type changes, without `added_type`."""
+        if self.terastallized and self.tera != "stellar":
             return (self.tera, NONE)
+        return self.types_below_tera(dex)
+
+    def types_below_tera(self, dex: Dex) -> tuple[str, str]:
+        """The types that it has, or would have if it were not terastallized."""
         if self.types is not None:
             return (self.types[0] if self.types else UNKNOWN, self.types[1] if len(self.types) > 1 else NONE)
-        if self.copied is not None:
-            return self.copied.current_types(dex)
         return (dex.both_types(self.temporary_forme or self.forme) or dex.both_types(self.forme)
                 or dex.both_types(self.base) or (UNKNOWN, NONE))
 
     def certain_ability(self, dex: Dex) -> str:
         """The ability shown, or the only one its species can have."""
-        if self.ability != UNKNOWN:
+        if self.ability != UNKNOWN or self.ability_changed:
             return self.ability
         species = dex.species(self.shape)
         return species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
 
     def is_rampaging(self, turn: int) -> bool:
         """Whether Outrage (at least two turns) or Rollout (five) certainly locks it in."""
-        longest = 4 if self.last_move in ("rollout", "iceball") else 1
+        longest = 4 if self.rampage in ("rollout", "iceball") else 1
         return "locked" in self.volatiles and 1 <= turn - self.volatiles["locked"] <= longest
 
     def use(self, move: str, pp: int = 1) -> None:
@@ -183,11 +203,27 @@ class Mon:
         if self.copied is not None:
             known = self.copied_moves
             self.copied.implied_moves.add(move)
+        elif self.mimicked and move == self.mimicked:
+            known = self.copied_moves
         if self.disguise is None:
             self.hidden.discard(move)
         elif move not in known:
             self.hidden.add(move)
         known[move] = known.get(move, 0) + pp
+
+    def restore_pp(self, move: str, pp: int) -> None:
+        """Record that a move, shown now if not before, has some of its PP back."""
+        known = self.copied_moves if self.copied is not None or move == self.mimicked else self.moves
+        known[move] = max(known.get(move, 0) - pp, 0)
+
+    def known_moves(self) -> dict[str, int]:
+        """Of the moves that it has now, those shown, in order, with PP used."""
+        if self.copied is not None:
+            return self.copied_moves
+        if not self.mimicked:
+            return self.moves
+        return {self.mimicked if name == "mimic" else name: self.copied_moves.get(self.mimicked, 0)
+                if name == "mimic" else used for name, used in self.moves.items()}
 
 
 class SideTurn(msgspec.Struct, gc=False):
@@ -211,7 +247,11 @@ class Side:
     """The Pokémon that the opponent knows of, in order of team preview or appearance."""
     active: Mon | None = None
     size: int = TEAM_SLOTS
-    previewed: bool = False
+    """How many Pokémon fight: those brought of the team that preview lists."""
+    listed: int = 0
+    """How many team preview lists; 0 without one."""
+    fallen: int = 0
+    """Pokémon that fainted and were not revived."""
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)
@@ -230,9 +270,15 @@ class Side:
 
     @property
     def alive(self) -> int:
-        """Pokémon that have not fainted, those not shown yet included."""
-        alive = self.size
-        for mon in self.mons:
-            if mon.fainted:
-                alive -= 1
-        return max(alive, 0)
+        """Pokémon that have not fainted, those not shown yet included; counted, since a log may hide who it was."""
+        return max(self.size - self.fallen, 0)
+
+    @property
+    def places(self) -> int:
+        """Pokémon that the opponent has to reckon with: all that team preview lists, else all that fight."""
+        return max(self.size, self.listed)
+
+    @property
+    def all_seen(self) -> bool:
+        """Whether all that fight have been seen."""
+        return sum(mon.seen for mon in self.shown) >= self.size

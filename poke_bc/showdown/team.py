@@ -132,7 +132,7 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
         alone = row.get("active") and names[row["ident"]] == 1
         moves = benched.get(row["ident"], row["moves"]) if alone else row["moves"]
         own_set = OwnSet(
-            tuple(sorted({move_name(dex, to_id(move)) for move in moves})),
+            tuple(sorted({move_name(dex, to_id(move)) for move in moves}))[:MOVE_SLOTS],
             to_id(row.get("item") or "") or NONE,
             to_id(row.get("baseAbility") or row.get("ability") or "") or NONE if dex.gen >= 3 else NONE,
             to_id(row.get("teraType") or "") or NONE if dex.gen >= 9 else NONE,
@@ -144,8 +144,14 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
     return give_slots(team)
 
 
-def find_requested(team: Sequence[Mon], rows: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]:
-    """The Pokémon of each row of a request, whose list Showdown reorders at every switch."""
+def find_requested(
+    team: Sequence[Mon], rows: Sequence[Mapping[str, Any]], dex: Dex, active: Mon | None = None
+) -> list[Mon]:
+    """The Pokémon of each row of a request, whose list Showdown reorders at every switch.
+
+    Args:
+        active: who is active by the log, to tell Pokémon apart that are otherwise alike.
+    """
     free = list(team)
     found = []
     for row in rows:
@@ -153,10 +159,11 @@ def find_requested(team: Sequence[Mon], rows: Sequence[Mapping[str, Any]], dex: 
         species = dex.species(details.species)
         base = species.base_species if species else details.species
 
-        def mismatch(mon: Mon) -> tuple[bool, bool, bool, int]:
+        def mismatch(mon: Mon) -> tuple[bool, bool, bool, int, bool]:
             moves = {move_name(dex, to_id(move)) for move in row["moves"]}  # noqa: B023 - called at once
             own = set(mon.own_set.moves) if mon.own_set else set()
-            return (mon.nick != nick, mon.base != base, mon.details.level != details.level, len(own ^ moves))  # noqa: B023
+            return (mon.nick != nick, mon.base != base, mon.details.level != details.level, len(own ^ moves),  # noqa: B023
+                    bool(row.get("active")) != (mon is active))  # noqa: B023
 
         mon = min(free, key=mismatch, default=None)
         if mon is None or mon.nick != nick:
@@ -169,7 +176,7 @@ def find_requested(team: Sequence[Mon], rows: Sequence[Mapping[str, Any]], dex: 
 def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
     """Store the request's state of each own Pokémon; returns them in the request's order."""
     rows = request["side"]["pokemon"]
-    mons = find_requested([mon for mon in side.mons if mon.own_set is not None], rows, dex)
+    mons = find_requested([mon for mon in side.mons if mon.own_set is not None], rows, dex, side.active)
     active = (request.get("active") or [None])[0]
     for mon, row in zip(mons, rows, strict=True):
         condition = read_condition(row["condition"])
@@ -183,8 +190,11 @@ def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
             mon.stats = {"hp": condition.scale // 2 if dynamaxed else condition.scale, **row["stats"]}
         mon.requested = RequestedState(
             condition.hp, condition.status, condition.fainted, to_id(row.get("item") or "") or NONE,
-            to_id(row.get("ability") or row.get("baseAbility") or "") or NONE if dex.gen >= 3 else NONE,
+            to_id(row["ability"]) if row.get("ability") else UNKNOWN,
             tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp,
         )
         mon.bench_changes += 1
+    if not request.get("teamPreview"):
+        for mon in side.mons:
+            mon.brought = mon.own_set is None or mon in mons
     return mons

@@ -13,13 +13,13 @@ from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
 
 IGNORED = frozenset("""
-    -block -candynamax -center -combine -fieldactivate -hint -hitcount -message -nothing -ohko -resisted
+    -block -candynamax -center -combine -hint -hitcount -message -nothing -ohko -resisted
     -supereffective -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
     chatmsg chatmsg-raw choice clearpoke controlshtml customgroups debug deinit error expire fieldhtml formats
     gen hidelines html inactive inactiveoff init j join l leave message n name nametaken noinit notify pagehtml
-    pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split start
-    t: teampreview tempnotify tempnotifyoff tier title tournament uhtml uhtmlchange unlink updatechallenges
-    updatepoke updatesearch updateuser upkeep usercount userlist users userstats warning
+    pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split
+    t: tempnotify tempnotifyoff tier title tournament uhtml uhtmlchange unlink updatechallenges
+    updatepoke updatesearch updateuser usercount userlist users userstats warning
     """.split()) | {""}
 """Lines that change nothing here; a live player's room has chat among them."""
 
@@ -39,15 +39,17 @@ ABOUT_POKEMON: dict[str, Callable[[Battle, Mon, list[str]], None]] = {
 HANDLERS: dict[str, Callable[[Battle, list[str]], None] | None] = dict.fromkeys(IGNORED) | {
     "-burst": effects.mega, "-clearallboost": boosts.clear_boosts, "-clearboost": boosts.clear_boosts,
     "-clearnegativeboost": boosts.clear_boosts, "-clearpositiveboost": boosts.clear_boosts, "-crit": moves.crit,
-    "-cureteam": health.cure_team, "-fail": moves.failed, "-fieldend": field.field_end,
+    "-cureteam": health.cure_team, "-fail": moves.failed,
+    "-fieldactivate": field.field_activate, "-fieldend": field.field_end,
     "-fieldstart": field.field_start, "-immune": moves.failed, "-invertboost": boosts.clear_boosts,
     "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed, "-restoreboost": boosts.clear_boosts,
     "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
     "-swapsideconditions": field.swap_sides, "-terastallize": effects.terastallize, "-weather": field.weather,
     "-zpower": effects.zpower, "cant": moves.cant, "drag": entry.switch, "faint": health.faint,
     "gametype": field.game_type, "move": moves.move, "player": field.player, "poke": entry.poke,
-    "replace": entry.replace, "rule": field.rule, "switch": entry.switch, "teamsize": field.team_size,
-    "tie": field.won, "turn": field.turn, "win": field.won,
+    "replace": entry.replace, "rule": field.rule, "start": field.start, "switch": entry.switch,
+    "teampreview": field.team_preview, "teamsize": field.team_size, "tie": field.won, "turn": field.turn,
+    "upkeep": field.upkeep, "win": field.won,
 }
 """All other lines."""
 
@@ -76,7 +78,7 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             if kind in before:
                 before[kind](number, parts)
             if kind in ABOUT_POKEMON:
-                if (mon := battle.mon(parts[2])) is not None:
+                if (mon := battle.mon(parts[2], parts)) is not None:
                     ABOUT_POKEMON[kind](battle, mon, parts)
             elif (handler := HANDLERS.get(kind, _refuse)) is not None:
                 handler(battle, parts)

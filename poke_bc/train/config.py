@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from msgspec.structs import force_setattr
 
-from poke_bc.contract.errors import RunError, UsageError
+from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import atomic_write, digest
 from poke_bc.contract.settings import (
     AtLeast0,
@@ -145,15 +145,15 @@ change the weights that it has by now."""
 def changes_on_resume(before: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
     """Setting -> [before, now], of those that a resumed run changes; the folder of the run does not count.
 
-    Raises RunError for a setting that must not change.
+    Raises UsageError for a setting that must not change.
     """
     old, new = before.flat(), now.flat()
     changed = {name: [old.get(name), new.get(name)] for name in sorted({*old, *new} - {"run"})
                if old.get(name) != new.get(name)}
     if refused := [f"{name} was {was}, is {wanted}" for name, (was, wanted) in changed.items()
                    if name not in FREE_ON_RESUME]:
-        raise RunError(f"{now.run}: cannot resume with another configuration: {'; '.join(refused)}",
-                       hint=f"restore these settings (also in {now.run / CONFIG_FILE}), or start a new run: --run")
+        raise UsageError(f"{now.run}: cannot resume with another configuration: {'; '.join(refused)}",
+                         hint=f"restore these settings (also in {now.run / CONFIG_FILE}), or start a new run: --run")
     return changed
 
 

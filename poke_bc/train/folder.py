@@ -21,11 +21,11 @@ _WRITTEN = (CONFIG_FILE, METRICS_FILE, RESULT_FILE, LAST, BEST, WANDB_FILE)
 
 
 def check_folder(checkpoints: Checkpoints, *, resume: bool) -> None:
-    """Raises UsageError if a new run would overwrite something in its folder, RunError if there is none to resume."""
+    """Raises UsageError if a new run would overwrite something in its folder, or there is none to resume."""
     run = checkpoints.run
     if resume:
         if not (run / CONFIG_FILE).is_file():
-            raise RunError(f"{run}: no run to resume", hint="leave out --resume to start one")
+            raise UsageError(f"{run}: no run to resume", hint="leave out --resume to start one")
         return
     if checkpoints.any():
         raise UsageError(f"{run}: already contains a run",

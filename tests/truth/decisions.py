@@ -226,6 +226,6 @@ def _own(entry: Json) -> Own:
     return Own(
         name=entry["ident"].split(": ", 1)[-1], species=species, level=level, hp=hp, status=status, fainted=fainted,
         active=bool(entry["active"]), moves=list(entry["moves"]), item=toid(entry.get("item")) or "none",
-        ability=toid(entry.get("ability") or entry.get("baseAbility")), tera=toid(entry.get("teraType")) or "none",
+        ability=toid(entry.get("ability")), tera=toid(entry.get("teraType")) or "none",
         terastallized=bool(entry.get("terastallized")), reviving=bool(entry.get("reviving")),
     )

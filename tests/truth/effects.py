@@ -67,12 +67,14 @@ class Effects(Field):
             side.gimmicks.add("dynamax")
             side.dynamaxed_in = self.turn
         elif effect == "mimic" and len(words) > 2:
-            hit[1].lent.add(toid(words[2]))
+            for mon in (hit[1], self.sides["p2" if hit[0] is self.sides["p1"] else "p1"].active):
+                if mon is not None:  # the one has it now, the other has it as its own
+                    mon.lent.add(toid(words[2]))
             hit[1].tricky = True
         elif effect.startswith("perish"):
             side.volatiles.add("perish")
         elif effect in ("reflect", "lightscreen", "mist"):  # generation 1 ties them to the Pokémon
-            side.since["volatile " + effect] = self.turn
+            side.since["volatile " + effect] = self.upkeeps
         side.volatiles.add(effect)
 
     def on_minor_end(self, words: list[str], _: dict[str, str]) -> None:
@@ -95,14 +97,14 @@ class Effects(Field):
         weather = toid(words[0])
         if "upkeep" in tags and weather == self.weather:
             return
-        self.weather, self.weather_since = weather, self.turn
+        self.weather, self.weather_since = weather, self.upkeeps
 
     def on_minor_fieldstart(self, words: list[str], _: dict[str, str]) -> None:
         name = volatile_id(words[0])
         if name in TERRAINS:
-            self.terrain, self.terrain_since = name, self.turn
+            self.terrain, self.terrain_since = name, self.upkeeps
         elif name in ROOMS:
-            self.rooms[ROOMS[name]] = self.turn
+            self.rooms[ROOMS[name]] = self.upkeeps
 
     def on_minor_fieldend(self, words: list[str], _: dict[str, str]) -> None:
         name = volatile_id(words[0])
@@ -113,7 +115,7 @@ class Effects(Field):
     def on_minor_sidestart(self, words: list[str], _: dict[str, str]) -> None:
         side, name = self.sides[words[0][:2]], SIDE_CONDITIONS.get(volatile_id(words[1]), "")
         if name:
-            side.since[name] = self.turn
+            side.since[name] = self.upkeeps
             side.layers[name] = min(side.layers.get(name, 0) + 1, LAYERS.get(name, 1))
 
     def on_minor_sideend(self, words: list[str], _: dict[str, str]) -> None:

@@ -152,7 +152,18 @@ def _grade_label(tally: Tally, truth: Decision, step: Json, slots: Mapping[int, 
         candidates = step.get("candidates") or []
         held = any(slot < len(candidates) and candidates[slot] for slot in right)
         name = "candidates (lone move)" if alone else "candidates hold the truth" + apart
+        if not held and truth.kind == "move" and not exact and _is_guessed(truth, seen):
+            name, held = "candidates hold the truth's kind", any(candidates[:4]) and not any(candidates[4:])
         tally.check(name, held, truth, truth.name, candidates)
+
+
+def _is_guessed(truth: Decision, seen: Json) -> bool:
+    """Whether the slot of the move may bear another name, which was imputed, or the log shows a Max Move or Z-Move."""
+    active, asked = _active_slot(seen), truth.request["active"][0]
+    true_moves = {move for mon in truth.own if mon.active for move in mon.moves}
+    own = seen["own_moves"][4 * active:4 * active + 4] if active is not None else []
+    return bool(truth.gimmick) or "maxMoves" in asked or not all(
+        any(same(move, name) for name in true_moves) for move in own)
 
 
 def main(arguments: list[str] | None = None) -> int:

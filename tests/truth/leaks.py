@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from poke_bc.dex import dex
 from truth.decisions import Decision
 from truth.names import NOBODY, closeness, pair_up, same, toid
 from truth.shown import Shown
@@ -62,6 +63,7 @@ def _grade_shown(tally: Tally, truth: Decision, mon: Shown, seen: Observation, s
     tally.check("leak.opp_last_item", last in NOBODY or toid(last) in mon.named, truth, f"{who} nothing", last)
     ability = seen["opp_ability"][slot]
     told = ability == "unknown" or toid(ability) in mon.named or (ability in NOBODY and truth.board.gen <= 2)
+    told = told or (ability == "regenerator" and mon.regenerated) or _only_ability(truth, mon) == ability
     told = told or (ability.startswith("asone") and "asone" in mon.named)  # "As One" stands for two abilities
     if mon.transformed_into:
         told = told or any(same(ability, own.ability) for own in truth.own)
@@ -71,6 +73,12 @@ def _grade_shown(tally: Tally, truth: Decision, mon: Shown, seen: Observation, s
         tally.equal("opp_tera", truth, toid(mon.tera), toid(tera))
     else:
         tally.check("leak.opp_tera", tera in NOBODY, truth, f"{who} unknown", tera)
+
+
+def _only_ability(truth: Decision, mon: Shown) -> str:
+    """Of a forme that it has taken in battle."""
+    species = dex(truth.board.gen).species(toid(mon.formes[-1])) if len({*mon.formes}) > 1 else None
+    return species.abilities[0] if species is not None and len(species.abilities) == 1 else ""
 
 
 def _grade_moves(tally: Tally, truth: Decision, mon: Shown, held: list[str]) -> None:

@@ -70,7 +70,7 @@ def _grade_set(tally: Tally, truth: Decision, mon: Own, seen: Observation, slot:
     known = "" if exact else " (guessed)"
     tally.check("own_moves" + known, right, truth, mon.moves, moves)
     tally.check("own_item" + known, same(mon.item, seen["own_item"][slot]), truth, mon.item, seen["own_item"][slot])
-    if mon.ability != "noability":
+    if mon.ability not in ("noability", ""):
         ability = seen["own_ability"][slot]
         tally.check("own_ability" + known, same(mon.ability, ability), truth, mon.ability, ability)
     tally.check("own_tera" + known, same(mon.tera, seen["own_tera"][slot]), truth, mon.tera, seen["own_tera"][slot])

@@ -1,8 +1,8 @@
 """A small reader of Showdown's protocol: what one player has been shown so far.
 
-Ages. Something set in turn S has, at a decision of turn T, the age max(1, T - S): set in turn 3 it is 1 when turn 4
-is chosen, and 1 as well at a forced switch still within turn 3. S is the number in the last `|turn|` line, 0 before
-the first, whatever happened between two turns included. Weather that is set anew starts anew; `[upkeep]` goes on.
+Ages. An age is the number of ends of a turn (`|upkeep|`) since something was set, at least 1 and at most 8: set in
+turn 3 it is 1 when turn 4 is chosen, and 2 when turn 5 is; brought by a replacement between turns 3 and 4 it is 1 at
+both. Weather that is set anew starts anew; `[upkeep]` goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import re
 from truth.effects import Effects
 from truth.names import closeness, condition, toid
 from truth.shown import BATON_PASSED, Shown, Side, details
+
+WORDLESS = ("start", "teampreview", "upkeep", "-clearallboost", "-swapsideconditions")
 
 
 class Board(Effects):
@@ -27,7 +29,7 @@ class Board(Effects):
         if kind in ("c", "c:", "chat", "raw", "html", "uhtml", "j", "l", "n", "-message", "-hint", "player", "rule"):
             return
         reader = getattr(self, "on_" + kind.replace("-", "minor_"), None)
-        if reader is not None and (words or kind in ("start", "teampreview", "-clearallboost", "-swapsideconditions")):
+        if reader is not None and (words or kind in WORDLESS):
             reader(words, tags)
         self._note_names(rest)
 
@@ -57,6 +59,10 @@ class Board(Effects):
 
     def on_turn(self, words: list[str], _: dict[str, str]) -> None:
         self.turn = int(words[0])
+        self.upkeeps = self.turn - 1
+
+    def on_upkeep(self, _words: list[str], _: dict[str, str]) -> None:
+        self.upkeeps = self.turn
 
     def on_teamsize(self, words: list[str], _: dict[str, str]) -> None:
         self.sides[words[0]].size = int(words[1])
@@ -115,6 +121,7 @@ class Board(Effects):
         mon.uncertain = False
         if len(words) > 2:
             self._conditioned(mon, words[2])
+            mon.regenerated |= mon.stays > 1 and mon.hp > mon.before_stay[0]
 
     def _member(self, side: Side, name: str, species: str, level: int) -> Shown:
         known = [mon for mon in side.team if mon.name == name and not mon.fainted

@@ -47,6 +47,8 @@ class Shown:
     """Moves shown since it came in."""
     named: set[str] = field(default_factory=set)
     """Every id on the lines that spoke of it: an item or ability that is not here was never shown."""
+    regenerated: bool = False
+    """It came back with more HP than it left with."""
     lost_item: bool = False
     tera: str = ""
     tera_used: bool = False
@@ -86,6 +88,8 @@ class Field:
 
     gen: int = 9
     turn: int = 0
+    upkeeps: int = 0
+    """The last turn whose end has passed."""
     preview: bool = False
     weather: str = "none"
     weather_since: int = 0
@@ -97,7 +101,7 @@ class Field:
     """Some hit points were not out of 100."""
 
     def age(self, since: int) -> int:
-        return max(1, self.turn - since)
+        return max(1, min(self.upkeeps - since, 8))
 
     def side_age(self, player: str, name: str) -> int:
         side = self.sides[player]

@@ -34,7 +34,7 @@ def prepare(pairs: Pairs) -> None:
         pairs.hits[has[pairs.attacker] & (np.abs(pairs.hits - 3.05) < 0.1)] = 5
     if (turns := pokemon.fields.per_side["dynamax_turns"]).any():
         dynamaxed = np.zeros(2 * pokemon.count, bool)
-        dynamaxed[pokemon.active[turns > 0]] = True
+        dynamaxed[pokemon.active[(turns > 0) & pokemon.has_active]] = True
         at = np.flatnonzero(dynamaxed[pairs.attacker] & (pairs.power > 0))
         pairs.power[at] = pokemon.tables.max_power[pairs.move[at]]
         pairs.hits[at] = 1

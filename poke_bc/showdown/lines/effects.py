@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.lines.reveals import has_ability, has_item, reveal, reveal_cause
+from poke_bc.showdown.lines.reveals import borrow, has_ability, has_item, reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, move_id, other, read_details, source_of
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Z
 
@@ -15,12 +15,17 @@ BINDING_MOVES = frozenset("""
 PROTECTS = frozenset("""
     protect detect endure banefulbunker burningbulwark kingsshield maxguard obstruct silktrap spikyshield
     """.split())
-BORROWED_ABILITY = frozenset({"mummy", "wanderingspirit", "lingeringaroma"})
+SPREADING = frozenset({"mummy", "lingeringaroma"})
+SWAPPING = frozenset({"skillswap", "wanderingspirit"})
+RESTORED_PP = {"leppaberry": 10, "mysteryberry": 5}
+TAKEN_PP = {"spite": 4, "eeriespell": 3, "gmaxdepletion": 2}
+"""Where the line does not say how many."""
 
 
 def start(battle: Battle, mon: Mon, parts: list[str]) -> None:
     side, effect = battle.sides[parts[2][:2]], effect_id(parts[3])
     if effect == "typechange":
+        mon.added_type = ""
         source = battle.mon(source_of(parts))
         if source is not None and source is not mon and effect_id(cause_of(parts) or "") == "reflecttype":
             mon.types = tuple(kind for kind in source.current_types(battle.dex) if kind != NONE)
@@ -33,14 +38,14 @@ def start(battle: Battle, mon: Mon, parts: list[str]) -> None:
     elif effect == "dynamax":
         side.gimmick_used[DYNAMAX] = True
         side.dynamaxed = battle.turn or 1
-    elif effect in ("reflect", "lightscreen") and battle.gen == 1:
-        mon.volatiles[effect] = battle.turn
+    elif effect in ("reflect", "lightscreen", "mist") and battle.gen == 1:
+        mon.volatiles[effect] = battle.upkeeps
     elif effect[:6] == "perish" and effect[6:].isdigit():
         mon.volatiles["perish"] = int(effect[6:])
     elif effect[:9] == "stockpile" and effect[9:].isdigit():
         mon.volatiles["stockpile"] = int(effect[9:])
     elif effect == "mimic" and len(parts) > 4:
-        mon.mimicked = move_id(parts[4])
+        _mimic(battle, mon, parts)
     elif effect in BINDING_MOVES:
         mon.volatiles["partiallytrapped"] = battle.turn
     elif effect == "octolock":
@@ -93,23 +98,59 @@ def activate(battle: Battle, mon: Mon, parts: list[str]) -> None:
     elif effect == "trapped":
         mon.volatiles["trapped"] = battle.turn
     elif effect == "mimic" and len(parts) > 4:
-        mon.mimicked = move_id(parts[4])
+        _mimic(battle, mon, parts)
+    elif effect == "sketch" and len(parts) > 4:
+        mon.sketched = move_id(parts[4])
+        mon.moves = {mon.sketched if name == "sketch" else name: 0 if name == "sketch" else used
+                     for name, used in mon.moves.items()}
+    elif effect in RESTORED_PP and len(parts) > 4:
+        has_item(mon, effect)
+        mon.restore_pp(move_id(parts[4]), RESTORED_PP[effect] * (2 if mon.ability == "ripen" else 1))
+    elif effect in TAKEN_PP and len(parts) > 4:
+        taken = parts[5] if len(parts) > 5 else ""
+        mon.use(move_id(parts[4]), int(taken) if taken.isdecimal() else TAKEN_PP[effect])
+    elif effect == "grudge" and len(parts) > 4:
+        move = move_id(parts[4])
+        known = battle.dex.move(move)
+        mon.use(move, known.pp if known is not None else 0)
+    elif effect in ("trick", "switcheroo"):  # lines say what each has got; in old logs no line says that it is nothing
+        for each in (mon, battle.mon(source_of(parts))):
+            if each is not None:
+                each.item, each.item_shown, each.choice_locked = NONE, True, ""
     elif effect == "poltergeist" and len(parts) > 4:
         has_item(mon, to_id(parts[4]))
-    elif effect == "skillswap" and len(parts) > 5 and not parts[4].startswith("["):
-        foe = battle.mon(source_of(parts))
-        has_ability(mon, to_id(parts[4]), borrowed=True)
-        if foe is not None:
-            has_ability(foe, to_id(parts[5]), borrowed=True)
-    elif effect in BORROWED_ABILITY:
+    elif effect in SWAPPING:
+        _swap_abilities(mon, battle.mon(source_of(parts)), parts)
+    elif effect in SPREADING:
         has_ability(mon, effect)
-        victim = battle.mon(source_of(parts))
+        victim = battle.mon(source_of(parts) or parts[4])
         if victim is not None and victim is not mon:
-            has_ability(victim, effect, borrowed=True)
+            borrow(victim, effect, next((to_id(part[9:]) for part in parts[5:] if part.startswith("[ability]")), ""))
     elif parts[3].startswith("ability: "):
         has_ability(mon, effect)
     elif parts[3].startswith("item: ") and mon.item == UNKNOWN:
         has_item(mon, effect)
+
+
+def _mimic(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    mon.mimicked = move_id(parts[4])
+    mon.copied_moves.pop(mon.mimicked, None)
+    if battle.gen == 1 and (foe := battle.foe_of(parts[2][:2])) is not None:  # later it may be one that the foe called
+        foe.use(mon.mimicked, 0)
+
+
+def _swap_abilities(mon: Mon, foe: Mon | None, parts: list[str]) -> None:
+    """`|-activate|MON|Skill Swap|ability that it got|ability that the other got|[of] OTHER`, perhaps without names."""
+    if foe is None:
+        return
+    got, given = (to_id(part) if not part.startswith("[") else "" for part in (*parts[4:6], "", "")[:2])
+    if got:
+        borrow(mon, got, given)
+        borrow(foe, given, got)
+    else:
+        before = [each.ability if each.ability != UNKNOWN else "" for each in (mon, foe)]
+        borrow(foe, before[0])
+        borrow(mon, before[1])
 
 
 def single(battle: Battle, mon: Mon, parts: list[str]) -> None:
@@ -121,10 +162,13 @@ def transform(battle: Battle, mon: Mon, parts: list[str]) -> None:
     if (target := battle.mon(parts[3])) is None:
         return
     reveal(mon, cause_of(parts) or "")
-    mon.copied, mon.copied_moves = target, {}
+    mon.temporary_forme, mon.added_type = target.shape, target.added_type  # as they are now: they may change later
+    mon.types = tuple(kind for kind in target.types_below_tera(battle.dex) if kind not in (NONE, UNKNOWN)) or None
+    mon.copied, mon.copied_moves, mon.mimicked = target.copied or target, {}, ""
     mon.boosts = list(target.boosts)
     mon.volatiles["transform"] = battle.turn
-    mon.ability = target.ability
+    if battle.gen >= 3:
+        borrow(mon, target.ability if target.ability != UNKNOWN else "")
 
 
 def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
@@ -132,8 +176,12 @@ def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
     if parts[1] == "-formechange":
         mon.temporary_forme = details.species
     elif mon.forme != details.species:
-        mon.forme, mon.temporary_forme, mon.types = details.species, "", None
-        mon.ability = mon.first_ability = UNKNOWN
+        mon.forme, mon.temporary_forme, mon.types, mon.added_type = details.species, "", None, ""
+        species = battle.dex.species(mon.forme)
+        only = species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
+        mon.first_ability = mon.brought_ability if mon.forme == mon.details.species else only
+        mon.ability, mon.ability_changed = mon.first_ability, False
+        mon.ability_shown |= only != UNKNOWN
     reveal_cause(battle, parts, mon)
 
 
@@ -144,6 +192,8 @@ def mega(battle: Battle, parts: list[str]) -> None:
         stone = to_id(parts[4]) if len(parts) > 4 and not parts[4].startswith("[") else ""
         if stone:
             has_item(mon, stone)
+        elif mon.base == "rayquaza":
+            mon.implied_moves.add("dragonascent")  # which it needs in place of a stone
 
 
 def zpower(battle: Battle, parts: list[str]) -> None:
@@ -155,4 +205,4 @@ def terastallize(battle: Battle, parts: list[str]) -> None:
     mon, side = battle.mon(parts[2]), battle.sides[parts[2][:2]]
     side.gimmick_used[TERA] = True
     if mon is not None:
-        mon.tera, mon.terastallized = to_id(parts[3]), True
+        mon.tera, mon.terastallized, mon.added_type = to_id(parts[3]), True, ""

@@ -8,7 +8,8 @@ from typing import Any
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.health import set_condition
-from poke_bc.showdown.protocol import NONE, Details, read_condition, read_details
+from poke_bc.showdown.lines.reveals import has_ability
+from poke_bc.showdown.protocol import NONE, Condition, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon, Side
 
@@ -21,7 +22,7 @@ RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last
             "terastallized")
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
-              "protect_streak", "types", "stint_moves", "disabled", "encored")
+              "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage")
 """What passes to the Pokémon that was really active."""
 _restored = attrgetter(*RESTORED)
 
@@ -74,6 +75,8 @@ def switch(battle: Battle, parts: list[str]) -> None:
         mon.forme = details.species
         if details.tera != NONE:
             mon.tera, mon.terastallized = details.tera, True
+        if condition is not None:
+            _notice_regenerator(battle, mon, condition)
     else:
         mon.believed, mon.disguise = mon.shown_state(), shown
     side.active = mon
@@ -84,6 +87,16 @@ def switch(battle: Battle, parts: list[str]) -> None:
         set_condition(battle, mon, parts[4])
     if parts[1] == "switch":
         side.this_turn.switched = True
+
+
+def _notice_regenerator(battle: Battle, mon: Mon, condition: Condition) -> None:
+    """It comes back with a third more than it left with, of which no line told."""
+    species = battle.dex.species(mon.forme)
+    healed = (condition.percent if battle.percent else condition.pixels) - mon.hp_shown
+    if (battle.gen >= 5 and mon.seen and not mon.fainted and mon.hp_shown > 0 and healed > 0.04
+            and abs(min(mon.hp_shown + 1 / 3, 1.0) - mon.hp_shown - healed) < 0.04
+            and species is not None and "regenerator" in species.abilities):
+        has_ability(mon, "regenerator")
 
 
 def leave(battle: Battle, side: Side, successor: Mon) -> None:
@@ -98,11 +111,15 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
         old.disguise.believed = old.shown_state()
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
         old.disguise.bench_changes += 1
+    if battle.ability_at_work(old) == "regenerator" and not old.fainted:
+        old.hp, old.hp_shown = min(old.hp + 1 / 3, 1.0), min(old.hp_shown + 1 / 3, 1.0)
     old.leave()
     old.bench_changes += 1
+    if battle.gen == 5 and old.status == "slp":
+        old.status_turns = 0
     foe = battle.foe_of(side.player)
     if foe is not None:
-        for held in ("partiallytrapped", "trapped", "attract"):
+        for held in ("partiallytrapped", "trapped", "attract", "binding"):
             foe.volatiles.pop(held, None)
     if passing == "batonpass" and successor is not old:
         successor.boosts = boosts
@@ -141,7 +158,7 @@ def replace(battle: Battle, parts: list[str]) -> None:
             restore(shown, battle.entry_states[side.player])
             mon.nick = nick
             side.active = active = mon
-    if not shown.seen and not side.previewed and shown in side.shown:
+    if not shown.seen and not side.listed and shown in side.shown:
         side.shown.remove(shown)
     show(side, active)
 
@@ -167,7 +184,6 @@ def correct_active(battle: Battle, player: str, mon: Mon) -> None:
 
 def poke(battle: Battle, parts: list[str]) -> None:
     side = battle.sides[parts[2]]
-    side.previewed = True
     details = read_details(parts[3])
     base = battle.base_of(details.species)
     mon = next((mon for mon in side.mons if mon not in side.shown and mon.base == base
@@ -177,7 +193,7 @@ def poke(battle: Battle, parts: list[str]) -> None:
     mon.previewed = details.species
     mon.bench_changes += 1
     side.shown.append(mon)
-    side.size = len(side.shown)
+    side.size = side.listed = len(side.shown)
 
 
 def snapshot(mon: Mon) -> tuple[Any, ...]:

@@ -17,17 +17,22 @@ TERRAINS = frozenset({"electricterrain", "grassyterrain", "mistyterrain", "psych
 def weather(battle: Battle, parts: list[str]) -> None:
     weather = {"none": NONE, "snow": "snowscape"}.get(to_id(parts[2]), to_id(parts[2]))
     if weather != battle.weather or "[upkeep]" not in parts:
-        battle.weather, battle.weather_since = weather, battle.turn
+        battle.weather, battle.weather_since = weather, battle.upkeeps
     reveal_cause(battle, parts)
 
 
 def field_start(battle: Battle, parts: list[str]) -> None:
     effect = effect_id(parts[2])
     if effect in TERRAINS:
-        battle.terrain, battle.terrain_since = effect, battle.turn
+        battle.terrain, battle.terrain_since = effect, battle.upkeeps
     else:
-        battle.rooms[effect] = battle.turn
+        battle.rooms[effect] = battle.upkeeps
     reveal_cause(battle, parts)
+
+
+def field_activate(battle: Battle, parts: list[str]) -> None:
+    if effect_id(parts[2]) == "fairylock":
+        battle.fairy_lock = battle.turn + 1
 
 
 def field_end(battle: Battle, parts: list[str]) -> None:
@@ -42,7 +47,7 @@ def side_start(battle: Battle, parts: list[str]) -> None:
     if effect in HAZARDS:
         conditions[effect] = min(conditions.get(effect, 0) + 1, HAZARDS[effect])
     else:
-        conditions[effect] = battle.turn
+        conditions[effect] = battle.upkeeps
 
 
 def side_end(battle: Battle, parts: list[str]) -> None:
@@ -54,15 +59,32 @@ def swap_sides(battle: Battle, parts: list[str]) -> None:
     one.conditions, two.conditions = two.conditions, one.conditions
 
 
+def upkeep(battle: Battle, parts: list[str]) -> None:
+    battle.upkeeps = battle.turn
+
+
 def turn(battle: Battle, parts: list[str]) -> None:
     battle.turn = read_number(parts[2])
+    battle.upkeeps = battle.turn - 1  # old logs have no |upkeep|
     for side in battle.sides.values():
+        if side.active is not None and side.active.volatiles:
+            _expire(battle, side.active.volatiles)
         side.last_turn, side.this_turn = side.this_turn, SideTurn()
         # it has ended, or began in a later turn of a damaged log whose turns run backwards
         if not side.wish <= battle.turn <= side.wish + 1:
             side.wish = 0
         if not side.future <= battle.turn <= side.future + 2:
             side.future = 0
+
+
+def _expire(battle: Battle, volatiles: dict[str, int]) -> None:
+    """What ends without a line: Yawn in old logs; generation 1's Wrap, of which nobody knows whether it goes on."""
+    if volatiles.get("yawn", battle.turn) < battle.turn - 1:
+        del volatiles["yawn"]
+    if battle.gen == 1:
+        for effect in ("partiallytrapped", "binding"):
+            if volatiles.get(effect, battle.turn) < battle.turn - 1:
+                del volatiles[effect]
 
 
 def player(battle: Battle, parts: list[str]) -> None:
@@ -78,6 +100,21 @@ def player(battle: Battle, parts: list[str]) -> None:
 def team_size(battle: Battle, parts: list[str]) -> None:
     if parts[2] in battle.sides:
         battle.sides[parts[2]].size = read_number(parts[3])
+
+
+def team_preview(battle: Battle, parts: list[str]) -> None:
+    """`|teampreview|3`: three of those listed are brought; without a number all are."""
+    if len(parts) > 2 and parts[2]:
+        battle.brought = read_number(parts[2])
+
+
+def start(battle: Battle, parts: list[str]) -> None:
+    """Who fights has been chosen. Raises SkippedBattle where a second battle begins."""
+    if battle.started:
+        raise SkippedBattle("more than one battle in one log")
+    battle.started = True
+    for side in battle.sides.values():
+        side.size = min(side.size, battle.brought or side.size)
 
 
 def game_type(battle: Battle, parts: list[str]) -> None:

@@ -36,11 +36,16 @@ def damage(battle: Battle, mon: Mon, parts: list[str]) -> None:
 
 
 def heal(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    side = battle.sides[parts[2][:2]]
+    if mon.fainted:  # Revival Blessing
+        side.fallen -= 1
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is not None:
         if effect_id(cause) == "wish":
-            battle.sides[parts[2][:2]].wish = 0
+            side.wish = 0
+        elif effect_id(cause) == "lunardance":
+            mon.moves = dict.fromkeys(mon.moves, 0)
         reveal(mon, cause)
 
 
@@ -53,8 +58,12 @@ def set_hp(battle: Battle, parts: list[str]) -> None:
 
 def status(battle: Battle, mon: Mon, parts: list[str]) -> None:
     mon.status, mon.status_turns = parts[3], 0
-    if battle.gen == 1 and mon.status == "slp":
-        mon.volatiles.pop("mustrecharge", None)
+    if mon.status == "slp":
+        mon.volatiles.pop("yawn", None)
+        if mon.rampage not in ("rollout", "iceball"):
+            mon.volatiles.pop("locked", None)
+        if battle.gen == 1:
+            mon.volatiles.pop("mustrecharge", None)
     reveal_cause(battle, parts, mon)
 
 
@@ -75,5 +84,12 @@ def faint(battle: Battle, parts: list[str]) -> None:
     mon = battle.mon(parts[2])
     if mon is None:
         raise SkippedBattle("inconsistent state", "a faint without a Pokémon")
+    if not mon.fainted:
+        battle.sides[parts[2][:2]].fallen += 1
     mon.fainted, mon.hp, mon.hp_shown, mon.status = True, 0.0, 0.0, NONE
-    mon.volatiles, mon.charging, mon.terastallized = {}, "", False
+    mon.terastallized = False
+    mon.change_back()
+    foe = battle.foe_of(parts[2][:2])
+    if foe is not None:
+        for held in ("trapped", "attract"):
+            foe.volatiles.pop(held, None)

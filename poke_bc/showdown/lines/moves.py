@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.lines.effects import PROTECTS
+from poke_bc.showdown.lines.effects import BINDING_MOVES, PROTECTS
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
+from poke_bc.showdown.power import crystal_of
 from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
 
 RAMPAGES = frozenset(["outrage", "petaldance", "thrash", "ragingfury", "rollout", "iceball", "uproar"])
+PRESSED_ANYWAY = frozenset("""
+    chillyreception courtchange electricterrain fairylock flowershield grassyterrain gravity hail haze imprison
+    iondeluge magicroom mistyterrain mudsport perishsong psychicterrain raindance rototiller sandstorm snatch snowscape
+    sunnyday teatime trickroom watersport wonderroom
+    """.split())
+"""Moves that aim at all, or have the flag `mustpressure`: Pressure takes their PP although they name no foe."""
 
 
 def move(battle: Battle, parts: list[str]) -> None:
@@ -24,46 +31,76 @@ def move(battle: Battle, parts: list[str]) -> None:
     battle.mover = player
     volatiles = mon.volatiles
     continues = mon.charging == to_id(parts[3]) or (
-        "locked" in volatiles and volatiles["locked"] < battle.turn and mon.last_move == move)
+        "locked" in volatiles and volatiles["locked"] < battle.turn and mon.rampage == move)
     if volatiles:
         for ended in ("charging", "destinybond", "mustrecharge"):
             volatiles.pop(ended, None)
     mon.charging = ""
     if called in ("ability", "other"):
         reveal(mon, cause_of(parts) or "")
+        if called == "other":
+            _rampage(battle, mon, move)
         return
     powered = battle.z_powered == player and not parts[3].startswith("Z-")
     if called == "sleeptalk":
         mon.use(move, 0)
+        _rampage(battle, mon, move)
         return
-    battle.z_powered = None
+    if battle.z_powered == player:
+        battle.z_powered = None
+        if mon.first_item == UNKNOWN:  # what its own player knew; no line names it to the opponent
+            mon.first_item = crystal_of(battle.dex, move) or UNKNOWN
     if side.this_turn.move == NONE:
         side.this_turn.move = move
         side.this_turn.moved_first = battle.sides[other(player)].this_turn.move == NONE
+    continues = continues or called == "locked"  # it may be one that another move called
+    if not continues:
+        mon.repeats = mon.repeats + 1 if mon.last_move == move else 1
     if move == "struggle":
-        mon.last_move = move
+        mon.last_move, mon.protect_streak = move, 0
         return
-    if not powered and not side.dynamaxed:
-        if mon.mimicked != move:
-            foe = battle.foe_of(player)
-            pressed = (len(parts) > 4 and parts[4][:2] not in ("", player) and foe is not None
-                       and foe.certain_ability(battle.dex) == "pressure")
-            mon.use(move, 0 if called == "locked" or continues else 2 if pressed else 1)
+    if powered or side.dynamaxed:
+        if mon.copied is None:
+            how = ("z" if powered else "max", move)
+            mon.powered[how] = mon.powered.get(how, 0) + (2 if _is_pressed(battle, player, move, parts) else 1)
+    elif not continues:
+        mon.use(move, 2 if _is_pressed(battle, player, move, parts) else 1)
         mon.stint_moves.add(move)
-        held = mon.item if mon.item != UNKNOWN or mon.own_set is None else mon.own_set.item
-        if held in battle.dex.choice_items and not mon.choice_locked:
+        if not mon.choice_locked and locks_choice(battle, mon):
             mon.choice_locked = move
-        if move in RAMPAGES and battle.dex.move(move) is not None:
-            volatiles.setdefault("locked", battle.turn)
-        else:
-            volatiles.pop("locked", None)
-    else:
-        mon.powered.add(("z" if powered else "max", move))
+        _rampage(battle, mon, move)
+        if battle.gen == 1 and move in BINDING_MOVES and (foe := battle.foe_of(player)) is not None:
+            volatiles["binding"] = foe.volatiles["partiallytrapped"] = battle.turn
     mon.last_move = move
     mon.protect_streak = mon.protect_streak + 1 if move in PROTECTS else 0
     side.passing = move if move in ("batonpass", "shedtail") else ""
     if move == "wish" and not side.wish:
         side.wish = battle.turn or 1
+
+
+def _is_pressed(battle: Battle, player: str, move: str, parts: list[str]) -> bool:
+    """Whether the foe's Pressure takes another PP; Sticky Web alone of the moves against a side escapes it."""
+    foe = battle.foe_of(player)
+    aims = (len(parts) > 4 and parts[4][:2] not in ("", player) and move != "stickyweb") or move in PRESSED_ANYWAY
+    return (aims and foe is not None and battle.ability_at_work(foe) == "pressure"
+            and (battle.gen == 3 or foe.ability == "pressure"))  # it shows itself, but in generation 3
+
+
+def _rampage(battle: Battle, mon: Mon, move: str) -> None:
+    if move in RAMPAGES and battle.dex.move(move) is not None:
+        mon.volatiles.setdefault("locked", battle.turn)
+        mon.rampage = move
+    else:
+        mon.volatiles.pop("locked", None)
+
+
+def locks_choice(battle: Battle, mon: Mon) -> bool:
+    """Whether a choice item or Gorilla Tactics locks it into the move that it uses, as far as its player's set says."""
+    item, ability = mon.item, mon.ability
+    if mon.own_set is not None:
+        item = mon.own_set.item if item == UNKNOWN else item
+        ability = mon.own_set.ability if ability == UNKNOWN and not mon.ability_changed else ability
+    return item in battle.dex.choice_items or ability == "gorillatactics"
 
 
 def cant(battle: Battle, parts: list[str]) -> None:
@@ -80,6 +117,7 @@ def cant(battle: Battle, parts: list[str]) -> None:
         has_ability(mon, reason)
     for ended in ("charging", "mustrecharge", "locked"):
         mon.volatiles.pop(ended, None)
+    _end_binding(battle, mover[:2])
     mon.charging = ""
     if reason == "slp" and mon.status == "slp":
         mon.status_turns += 1
@@ -96,6 +134,7 @@ def failed(battle: Battle, parts: list[str]) -> None:
     if side.active is not None:
         side.active.volatiles.pop("locked", None)
         side.active.protect_streak = 0
+        _end_binding(battle, battle.mover)
     if parts[1] == "-immune" and (mon := battle.mon(parts[2])) is not None:
         reveal_cause(battle, parts, mon)
     if side.passing and parts[1] == "-fail":
@@ -108,6 +147,15 @@ def missed(battle: Battle, parts: list[str]) -> None:
         side.this_turn.missed = True
         if side.active is not None:
             side.active.volatiles.pop("locked", None)
+            _end_binding(battle, side.player)
+
+
+def _end_binding(battle: Battle, player: str) -> None:
+    """Generation 1's Wrap has failed: it holds neither."""
+    side = battle.sides[player]
+    if side.active is not None and side.active.volatiles.pop("binding", None) is not None \
+            and (foe := battle.foe_of(player)) is not None:
+        foe.volatiles.pop("partiallytrapped", None)
 
 
 def crit(battle: Battle, parts: list[str]) -> None:
@@ -120,6 +168,8 @@ def recharge(battle: Battle, mon: Mon, parts: list[str]) -> None:
 
 
 def prepare(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    if "[premajor]" in parts:  # Chilly Reception's announcement
+        return
     mon.volatiles["charging"] = battle.turn
     mon.charging = move_id(parts[3])
 

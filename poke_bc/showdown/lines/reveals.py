@@ -44,8 +44,11 @@ def lost_item(mon: Mon, item: str) -> None:
 def has_ability(mon: Mon, ability: str, *, borrowed: bool = False) -> None:
     if ability == "asone":  # two abilities share this name
         ability = "asoneglastrier" if mon.forme == "calyrexice" else "asonespectrier"
+    elif mon.ability.startswith("asone") and ability in ("unnerve", "chillingneigh", "grimneigh"):
+        return  # As One acts under the names of its parts
     mon.ability, mon.ability_shown = ability, True
-    if borrowed or mon.copied is not None:
+    mon.ability_changed |= borrowed
+    if mon.ability_changed:
         return
     if mon.first_ability == UNKNOWN:
         mon.first_ability = ability
@@ -58,19 +61,28 @@ def ability(battle: Battle, mon: Mon, parts: list[str]) -> None:
     if cause is None:
         has_ability(mon, ability)
         return
-    traced = effect_id(cause) == "trace"
-    if traced:
-        has_ability(mon, "trace")
-        source = battle.mon(source_of(parts))
-        if source is not None and source is not mon:
-            has_ability(source, ability)
-    has_ability(mon, ability, borrowed=traced or not cause.startswith("ability: "))
+    mon.volatiles.pop("gastroacid", None)
+    had = "trace" if effect_id(cause) == "trace" else to_id(parts[4]) if not parts[4].startswith("[") else ""
+    source = battle.mon(source_of(parts))
+    if source is not None and source is not mon:
+        has_ability(source, ability)
+    borrow(mon, ability, had)
+
+
+def borrow(mon: Mon, ability: str, had: str = "") -> None:
+    """It has another's ability until it leaves, and had its own before; "" where the line does not say which."""
+    if had and not mon.ability_changed:
+        has_ability(mon, had)
+    if ability:
+        has_ability(mon, ability, borrowed=True)
+    else:
+        mon.ability, mon.ability_changed = UNKNOWN, True
 
 
 def end_ability(battle: Battle, mon: Mon, parts: list[str]) -> None:
     if len(parts) > 3 and parts[3] and not parts[3].startswith("["):
         has_ability(mon, effect_id(parts[3]))
-    mon.ability = NONE
+    mon.volatiles["gastroacid"] = battle.turn
 
 
 def item(battle: Battle, mon: Mon, parts: list[str]) -> None:
