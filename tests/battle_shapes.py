@@ -11,7 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,7 @@ class FakeCorpus:
 @dataclass(frozen=True)
 class FakeFirstPass:
     revealed: list[str]
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 def fake_first_pass(record: BattleRecord) -> FakeFirstPass:

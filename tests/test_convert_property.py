@@ -15,7 +15,7 @@ from broken_logs import LOG_CHANGES, PICK, Change, change_log, pick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.convert import convert_battles
+from pipelines.convert import ConvertSummary, convert_battles
 from pipelines.preprocess import preprocess
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
@@ -195,12 +195,36 @@ def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
             assert {key: before[key] for key in shown} == {key: after[key] for key in shown}
 
 
-def test_a_log_whose_turns_run_backwards_has_no_wish_of_a_turn_to_come(battles: list[dict[str, Any]],
-                                                                       corpus: Corpus) -> None:
-    battle = next(each for each in battles if each["format"].startswith("gen4"))
-    lines = list(battle["spectator"])
-    at = next(place for place, line in enumerate(lines) if line == "|turn|7")
-    lines[at:at + 1] = ["|turn|7", "|move|p2a: Anybody|Wish|p2a: Anybody", "|move|p1a: Anybody|Wish|p1a: Anybody",
-                        "|turn|3"]
-    with contextlib.suppress(SkippedBattle):
-        assert_good(convert(to_record(battle | {"spectator": lines}, exact=False), corpus))
+@pytest.mark.parametrize(("turns", "said"), [
+    ((1, 2, 4, 5), "4 after 2"), ((1, 2, 2, 3), "2 after 2"), ((1, 2, 3, 2), "2 after 3"), ((-1, 0, 1), "-1 after 0"),
+    ((1, 2, 10**12), "1000000000000 after 2"),
+])
+def test_turns_in_an_impossible_order_are_refused_by_name(battles: list[dict[str, Any]], turns: tuple[int, ...],
+                                                          said: str) -> None:
+    shown = iter(turns)
+    lines = [f"|turn|{next(shown, 9)}" if line.startswith("|turn|") else line for line in battles[0]["spectator"]]
+    with pytest.raises(SkippedBattle) as caught:
+        first_pass(to_record(battles[0] | {"spectator": lines}, exact=False))
+    assert (caught.value.reason, caught.value.detail) == ("impossible order of turns", said)
+
+
+def test_minor_lines_of_an_unknown_kind_are_passed_over_and_counted(battles: list[dict[str, Any]],
+                                                                    tmp_path: Path) -> None:
+    """And those of an unknown major kind still skip the battle."""
+    def with_lines(battle: dict[str, Any], *new: str) -> dict[str, Any]:
+        return battle | {"spectator": [each for line in battle["spectator"]
+                                       for each in ([*new, line] if line == "|turn|2" else [line])]}
+
+    def convert_all(name: str, *given: dict[str, Any]) -> tuple[ConvertSummary, str]:
+        (tmp_path / name).write_text("".join(json.dumps({**battle, "p1": [], "p2": []}) + "\n" for battle in given))
+        done = convert_battles([tmp_path / name], tmp_path / f"{name}.raw.jsonl", workers=1, keep_names=True)
+        return done, (tmp_path / f"{name}.raw.jsonl").read_text()
+
+    _, expected = convert_all("a.jsonl", *battles[:2])
+    done, text = convert_all("b.jsonl", with_lines(battles[0], "|-newthing|p1a: X|[of] p2a: Y", "|-other", "|-other|"),
+                             with_lines(battles[1], "|-newthing"), with_lines(battles[2], "|newthing|p1a: X"))
+    assert text == expected
+    assert done.passed_over == {"-newthing": 2, "-other": 2}
+    assert done.to_dict()["passed_over"] == done.passed_over
+    assert (done.converted, done.skipped) == (2, {"unknown line": 1})
+    assert done.examples["unknown line"] == [f"{tmp_path / 'b.jsonl'}:3: newthing"]
