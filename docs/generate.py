@@ -36,7 +36,7 @@ def schema_page() -> str:
         "| key of a `[[field]]` | meaning | default |",
         "|---|---|---|",
         "| `name` | key of the observation | |",
-        "| `kind` | `number`, `integer`, `flag` (JSON true/false) or `category` | |",
+        "| `kind` | `number`, `integer`, `flag` (JSON true/false), `bits` (flags that share columns) or `category` | |",
         "| `width` | number of values; above 1, JSON holds a list of exactly that length | 1 |",
         "| `low`, `high` | inclusive range; a value outside it makes the line bad | 0, 1 |",
         "| `scale` | the value that the network sees as 1.0 | `high` |",
@@ -50,6 +50,9 @@ def schema_page() -> str:
         "unknown, 1 is none, and the listed names follow. A vocabulary without a list is open: JSON holds whole",
         "numbers from 0 to 65535 whose meaning is up to the writer, and ids never seen in training are unknown to the",
         "policy.",
+        "",
+        "A `bits` field is written in JSON like a `flag`; in a shard, flag f is bit f % 11 of its column f // 11, an",
+        "integer below 2048 (`poke_bc.contract.bits.unpack_bits`). Networks get a number for each flag.",
         *(line for name in SHIPPED for line in _describe(load_schema(name))),
         "",
     ])
@@ -73,7 +76,7 @@ def _row(schema: Schema, field: Field) -> str:
     place = schema.columns[field.name]
     values = _vocabulary(schema, field.vocab) if field.is_category else f"{field.low:g} to {field.high:g}"
     columns = f"{'category' if field.is_category else 'number'}[{place.start}" + \
-        (f":{place.stop}]" if field.width > 1 else "]")
+        (f":{place.stop}]" if field.columns > 1 else "]")
     return (f"| `{field.name}` | {field.kind} | {field.width} | {values} | {field.unit} | {field.default:g} "
             f"| `{columns}` | {_meaning(field)} |")
 

@@ -28,6 +28,7 @@ SCHEMAS: list[Schema] = [
             {"name": "other", "kind": "category", "vocab": "others"},
             {"name": "id", "kind": "category", "vocab": "open"},
             {"name": "flags", "kind": "flag", "width": 2},
+            {"name": "bits", "kind": "bits", "width": 13},
             {"name": "own_sticky_web", "kind": "flag"}]}, "here"),
     schema_from_dict({"name": "numbers alone", "version": 1, "field": [
         {"name": "turn", "kind": "number", "low": -65504, "high": 65504}]}, "here"),
@@ -51,7 +52,7 @@ def seeds() -> Iterator[bytes]:
     """Good lines in several ways of writing, and every known way of being bad."""
     words = {"turn": 1, "active_hp": -0.5, "team_hp": [0.5, 1], "active_status": "ninelette", "other": "c", "id": 7,
              "team_status": ["a", "ü", "a name of more than sixteen bytes"], "flags": [True, False],
-             "own_sticky_web": False}
+             "bits": [*[True, False] * 6, True], "own_sticky_web": False}
     for number in range(4):
         raw = make_trajectory(number, "p1", 3, masks="all")
         raw["steps"][0]["observation"] = dict(FULL)

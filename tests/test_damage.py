@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from poke_bc.contract.field import CATEGORY, FLAG
+from poke_bc.contract.field import BITS, CATEGORY, FLAG
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.dex import dex
 from poke_bc.showdown.damage import estimate
@@ -191,7 +191,7 @@ def nothing(schema: Schema = SINGLES) -> dict[str, Any]:
     """An observation of an empty field."""
     row: dict[str, Any] = {}
     for field in schema.fields:
-        value: Any = "none" if field.kind == CATEGORY else False if field.kind == FLAG else 0
+        value: Any = "none" if field.kind == CATEGORY else False if field.kind in (FLAG, BITS) else 0
         row[field.name] = value if field.width == 1 else [value] * field.width
     return row
 
@@ -247,7 +247,9 @@ def test_what_is_added_is_what_the_schema_says() -> None:
                "corviknight L80 pressure none none 0.5", ["bravebird", "unknown", "unknown", "unknown"])
     SINGLES.pack(row)
     assert all(row[name] != nothing()[name] for name in ESTIMATES if name not in ("own_move_ko", "opp_move_ko"))
-    assert [field.name for field in SINGLES.fields][-len(ESTIMATES):] == [*ESTIMATES]
+    assert [field.name for field in SINGLES.fields if field.name in ESTIMATES] == [*ESTIMATES]
+    assert row["own_stats"] == [304, 254, 198, 174, 182, 209, *[0] * 30]
+    assert row["own_stats_filled"] == [True, *[False] * 5]
     assert row["own_move_damage"][0] == row["own_move_effectiveness"][0] == 0  # Ground against Flying
     assert row["own_move_effectiveness"][1:] == [0.5, 1.0, 0.0]  # Dragon on Steel, a status move, an unknown one
     assert row["own_move_damage"][2:] == [0, 0]
@@ -283,7 +285,8 @@ def test_own_stats_replace_typical_ones() -> None:
     typical = {"hp": 378, "atk": 317, "def": 247, "spa": 217, "spd": 227, "spe": 261}  # base * 2 + 52, + 5 or + 110
     for other, attack in ((weak, 200), (same, 317), (strong, 400)):
         add_damage([other], 9, [[typical | {"atk": attack}, *[None] * 5]])
-    assert same == row
+    assert same == row | {"own_stats_filled": [False] * 6}
+    assert weak["own_stats"][:6] == [*(typical | {"atk": 200}).values()]
     assert weak["own_move_damage"][0] < row["own_move_damage"][0] < strong["own_move_damage"][0]
 
 

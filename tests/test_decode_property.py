@@ -23,6 +23,7 @@ ODD = schema_from_dict({
         {"name": "team_hp", "kind": "number", "width": 6, "default": 0.25},
         {"name": "active_status", "kind": "category", "vocab": "words"},
         {"name": "team_status", "kind": "category", "vocab": "words", "width": 6, "default": 1},
+        {"name": "opp_team_revealed", "kind": "bits", "width": 6},
         {"name": "own_sticky_web", "kind": "flag"}]}, "here")
 
 scalars: st.SearchStrategy[Any] = st.one_of(

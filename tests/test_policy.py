@@ -106,6 +106,17 @@ def test_numbers_are_scaled_by_their_range() -> None:
     assert scaled.tolist() == [[1.0, 0.5], [0.0, 0.0], [2.0, 1.0]]
 
 
+def test_a_network_gets_a_number_for_each_of_the_flags_that_share_a_column() -> None:
+    fields = (Field(name="turn", kind="integer", high=10), Field(name="volatiles", kind="bits", width=14),
+              Field(name="hp", kind="number", high=2))
+    schema = Schema("bits", 1, fields, {})
+    flags = [place % 3 == 0 for place in range(14)]
+    batch = Batch.from_observations(schema, [{"turn": 5, "volatiles": flags, "hp": 2.0}, {}])
+    scaled = make(schema).numbers(batch.number)
+    assert scaled.tolist() == [[0.5, 1.0, *map(float, flags)], [0.0] * 16]
+    assert make(schema)(batch).logits.shape == (2, 10)
+
+
 @pytest.mark.parametrize("fields", [FIELDS[:3], FIELDS[3:]], ids=["categories only", "numbers only"])
 def test_a_schema_may_lack_a_kind_of_field_or_any_known_id(fields: tuple[Field, ...]) -> None:
     names = {field.vocab for field in fields if field.vocab}

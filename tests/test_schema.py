@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from trajectories import FULL
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.tasks import Task
 from pipelines.preprocess.text_blocks import text_blocks
+from poke_bc.contract.bits import pack_bits, unpack_bits
 from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import Field, FieldValueError
 from poke_bc.contract.rows import arrow_schema, row_bytes, row_dtypes
@@ -155,6 +158,7 @@ def test_the_hash_does_not_change_with_the_sizes_found_in_the_data() -> None:
     ('"abra", "zubat"', '"abra", "none"', ["'species'", "repeats a name"]),
     ('name = "mine"', "", ["name"]),
     ("version = 3", 'version = "three"', ["version"]),
+    ('kind = "flag"', 'kind = "bits"\ndefault = 1', ["shiny", "bits"]),
     ("[vocabulary]", "[vocabulary", ["TOML"]),
 ])
 def test_an_error_in_a_schema_file_names_the_file_and_the_field(tmp_path: Path, old: str, new: str,
@@ -270,3 +274,19 @@ def test_minus_zero_in_a_schema_is_zero() -> None:
     schema = schema_from_dict({"name": "x", "version": 1, "field": [
         {"name": "a", "kind": "number", "low": -1, "default": -0.0}]}, "here")
     assert math.copysign(1, schema.fields[0].default) == 1
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=25, max_size=25), min_size=1, max_size=4), st.integers(1, 25))
+def test_bits_are_flags_that_share_columns(rows: list[list[bool]], width: int) -> None:
+    flags = np.array(rows)[:, :width]
+    schema = schema_from_dict({"name": "x", "version": 1, "field": [
+        {"name": "first", "kind": "number"}, {"name": "some", "kind": "bits", "width": width},
+        {"name": "last", "kind": "flag"}]}, "here")
+    value: Any = flags[0].tolist() if width > 1 else bool(flags[0, 0])
+    ids, numbers = schema.pack({"first": 0.5, "some": value, "last": True})
+    columns = numbers[schema.columns["some"]]
+    assert (ids, numbers[0], numbers[-1], len(numbers)) == ([], 0.5, 1.0, schema.number_width)
+    assert len(columns) == math.ceil(width / 11)
+    assert unpack_bits(np.array(columns, np.float16), width).tolist() == flags[0].tolist()
+    assert unpack_bits(pack_bits(flags), width).tolist() == flags.tolist()
+    assert schema.pack({})[1] == [0.0] * schema.number_width

@@ -86,5 +86,6 @@ console.log(JSON.stringify({
     items: Dex.items.all().map(it => it.id),
     abilities: Dex.abilities.all().map(it => it.id),
     types: Dex.types.all().map(it => it.id),
+    formats: Dex.formats.all().filter(it => it.gameType === 'singles').map(it => it.id.replace(/^gen\d/, '')),
   },
 }));

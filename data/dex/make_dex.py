@@ -7,7 +7,8 @@ Data: the Dex of Pokémon Showdown (MIT licence, https://github.com/smogon/pokem
 pokemon-showdown 0.11.11, read by dump_dex.js under Node. Showdown itself resolves the differences between
 generations; nothing is corrected by hand. Writes these files below poke_bc/, with the same bytes on every run:
 
-- contract/schemas/vocabulary/{abilities,items,moves,species,types}.txt: one id a line, sorted, all generations;
+- contract/schemas/vocabulary/{abilities,formats,items,moves,species,types}.txt: one id a line, sorted, all generations
+  (formats of singles, without their generation);
 - dex/tables/gen1..9.json.gz: species, cosmetic formes, moves and type chart of one generation;
 - dex/tables/items.json.gz, dex/tables/learnsets.json.gz: all generations;
 - dex/tables/SHA256SUMS: digests of all of the above.

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from pipelines.decode.decoded import TRAJECTORY_SCHEMA, Decoded, finish
 from poke_bc.contract.actions import GIMMICKS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS, pack_actions
-from poke_bc.contract.field import FLAG, NUMBER, Field
+from poke_bc.contract.bits import pack_bits
+from poke_bc.contract.field import BITS, FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, MAX_STEPS, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import FLOAT32_MAX, PLAYERS, TRAJECTORY_KEYS
@@ -46,7 +47,7 @@ def field_type(field: Field, schema: Schema) -> pa.DataType:
     """Arrow's type of one value of an observation field."""
     if field.is_category:
         return pa.int64() if schema.vocabularies[field.vocab].is_open else pa.string()
-    return {FLAG: pa.bool_(), NUMBER: pa.float64()}.get(field.kind, pa.int64())
+    return {FLAG: pa.bool_(), BITS: pa.bool_(), NUMBER: pa.float64()}.get(field.kind, pa.int64())
 
 
 def rows_from_arrow(top: Mapping[str, pa.Array], lines: NDArray[np.int64], schema: Schema) -> Decoded:
@@ -152,8 +153,8 @@ def _fields(struct: pa.Array) -> dict[str, pa.Array]:
 
 def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None], n: int, schema: Schema,
             dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Fields of one kind side by side: [N, sum of widths], checked and cast."""
-    out = np.empty((n, sum(field.width for field in fields)), dtype)
+    """Fields of one kind side by side: [N, sum of columns], checked and cast."""
+    out = np.empty((n, sum(field.columns for field in fields)), dtype)
     for field in fields:
         values = observation[field.name]
         target = out[:, schema.columns[field.name]]
@@ -168,6 +169,8 @@ def _matrix(fields: Sequence[Field], observation: Mapping[str, pa.Array | None],
             values = values.drop_null()
         sure(not values.null_count)
         plain = _numbers(values, field, schema).reshape(-1, field.width)
+        if field.kind == BITS:
+            plain = pack_bits(plain)
         if valid is None:
             target[:] = plain
         else:

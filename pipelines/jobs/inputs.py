@@ -12,8 +12,8 @@ from pipelines.jobs.streams import COMPRESSION
 from poke_bc.contract.errors import InputError, UsageError
 
 STDIN = "-"
-_OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
-"""JSON that preprocess and split write, which is never an input even in a folder of inputs."""
+_OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
+"""Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _inside(folder: Path, kind: InputKind) -> list[str]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
     return sorted(str(entry) for entry in entries
-                  if entry.name.lower().endswith(kind.endings) and entry.name not in _OUTPUTS and entry.is_file()
+                  if entry.name.lower().endswith(kind.endings) and not entry.name.endswith(_OUTPUTS) and entry.is_file()
                   and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
 
 

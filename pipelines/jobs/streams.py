@@ -19,6 +19,8 @@ import xxhash
 
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that some editors write at the beginning of a file, which is not part of its text."""
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 """Frames of zstd that hold no text: a file may begin with one."""
 _BUFFER = 1 << 20

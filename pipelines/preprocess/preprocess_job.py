@@ -23,9 +23,11 @@ from typing import Any
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, interrupts_deferred
+from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.own_files import QUARANTINE, OwnFiles
 from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.shard_writer import ShardWriter
@@ -34,14 +36,13 @@ from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, exp
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.preprocess.totals import Totals
 from poke_bc.contract.errors import InputError, ShardError, UsageError
-from poke_bc.contract.files import atomic_write, remove_temporaries
+from poke_bc.contract.files import atomic_write
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
 from poke_bc.contract.rows import row_bytes
 from poke_bc.version import __version__
 
 STORE = STORE_SUFFIX
 """Name of the store's folder inside the data set's."""
-QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
 CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.preprocess")
 """Code that determines the rows: a change discards the parts of earlier runs."""
@@ -111,7 +112,9 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     names = find_inputs(inputs, TRAJECTORY_FILES)
     check_tables(names)
     with open_store(out / STORE, PreprocessReceipt, out, ShardError) as store:
-        _sweep(out)
+        own = OwnFiles(out, store.job_file("shards"))
+        own.check()
+        own.sweep()
         try:
             with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
                 table, tasks = choose_schema(schema, all_tasks)
@@ -122,29 +125,14 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
                 decoder = stack.enter_context(Decoder(expected_bytes(texts), executor.count))
                 job = DecodeJob(store, table, decoder)
                 threads = executor.count if executor.count > 1 else 0
-                with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
+                with ShardWriter(own, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
                     with executor:
                         totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
                     _quarantine(out, job, totals, max_bad)
-                    manifest = _commit(out, job, totals, limit, shards, progress)
+                    manifest = _commit(own, job, totals, limit, shards, progress)
         finally:
-            _sweep(out)
+            own.sweep()
     return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice)
-
-
-def _sweep(out: Path) -> None:
-    """Remove temporary files, and shards that the manifest does not name: left by a killed run, or by older data."""
-    named: set[str] = set()
-    if (out / MANIFEST).exists():
-        try:
-            entries = Manifest.read(out).shards
-        except ShardError:
-            return  # another version, or damaged: leave it alone
-        named = {file.name for entry in entries for file in (entry.rows, entry.trajectories)}
-    remove_temporaries(out)
-    for path in out.glob("shard-*.arrow"):
-        if path.name not in named:
-            path.unlink()
 
 
 def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
@@ -214,7 +202,7 @@ def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:
     return store.job_file("quarantine")
 
 
-def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards: ShardWriter,
+def _commit(own: OwnFiles, job: DecodeJob, totals: Totals, limit: int | None, shards: ShardWriter,
             progress: ProgressCallback) -> Manifest:
     written = 0
 
@@ -232,9 +220,10 @@ def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards
             observed=labels["observed"], censored=labels["censored"], unlabelled=labels["unlabelled"],
             with_legal=labels["with_legal"], quarantined=most_common(tally.reasons),
             unknown_keys=most_common(tally.unknown), present=dict(sorted(tally.present.items()))))
-    manifest.write(out)
+    own.replace_data_set()
+    manifest.write(own.folder)
     if not tally.bad:
-        (out / QUARANTINE).unlink(missing_ok=True)
+        (own.folder / QUARANTINE).unlink(missing_ok=True)
     elif (pending := _pending_quarantine(job.store)).exists():
-        pending.replace(out / QUARANTINE)
+        pending.replace(own.folder / QUARANTINE)
     return manifest

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-CATEGORY, NUMBER, INTEGER, FLAG = "category", "number", "integer", "flag"
-KINDS = (CATEGORY, NUMBER, INTEGER, FLAG)
+CATEGORY, NUMBER, INTEGER, FLAG, BITS = "category", "number", "integer", "flag", "bits"
+KINDS = (CATEGORY, NUMBER, INTEGER, FLAG, BITS)
+FLAGS_A_COLUMN = 11
+"""Flags of a `bits` field that share a column: float16 holds all integers of 11 bits exactly."""
 FLOAT16_MAX = 65504.0
 FLOAT16_EXACT_INTEGER = 2048
 
@@ -26,7 +28,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
     kind: str
-    """category, number, integer or flag (JSON true/false)."""
+    """category, number, integer, flag (JSON true/false) or bits (flags that share columns)."""
     width: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Number of values; above 1 the JSON value is a list of exactly that length."""
     low: float = 0.0
@@ -50,6 +52,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("a category needs `vocab`, and other kinds must not have it")
         if not self.low <= self.default <= self.high or not self.low < self.high:
             raise ValueError("needs low < high, and a default between them")
+        if self.kind == BITS and (self.low, self.high, self.default) != (0, 1, 0):
+            raise ValueError("bits are 0 or 1, and 0 where the key is missing")
         largest = max(abs(self.low), abs(self.high))
         if self.kind == INTEGER and largest > FLOAT16_EXACT_INTEGER:
             raise ValueError(f"integers beyond {FLOAT16_EXACT_INTEGER} are not exact in float16; use another kind")
@@ -72,9 +76,14 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Whether it is part of the category matrix; all other kinds are part of the number matrix."""
         return self.kind == CATEGORY
 
+    @property
+    def columns(self) -> int:
+        """Number of columns that it takes in its matrix."""
+        return -(-self.width // FLAGS_A_COLUMN) if self.kind == BITS else self.width
+
     def check(self, value: Any, path: str) -> float:
         """One JSON value -> the number to store. Raises FieldValueError."""
-        if self.kind == FLAG:
+        if self.kind in (FLAG, BITS):
             if type(value) is not bool:
                 raise FieldValueError(path, f"expected true or false, got {json_type(value)}")
             return float(value)

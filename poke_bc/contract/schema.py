@@ -9,7 +9,7 @@ it. A schema is data, a TOML file: `basic` and `singles` ship in `schemas/`, and
 
     [[field]]
     name = "own_hp"
-    kind = "number"          # number | integer | flag | category
+    kind = "number"          # number | integer | flag | bits | category
     width = 6                # list length in JSON; 1 (the default) is a bare value
     low = 0
     high = 1
@@ -42,9 +42,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
+from poke_bc.contract.bits import pack_bits
 from poke_bc.contract.errors import SchemaError, UsageError
-from poke_bc.contract.field import CATEGORY, Field, FieldValueError, json_type
+from poke_bc.contract.field import BITS, CATEGORY, Field, FieldValueError, json_type
 from poke_bc.contract.vocabulary import MAX_ID, UNKNOWN, Vocabulary
 
 SHIPPED = ("basic", "singles")
@@ -81,7 +83,7 @@ class Schema:
     @cached_property
     def number_width(self) -> int:
         """K: columns of the packed number matrix."""
-        return sum(field.width for field in self.numbers)
+        return sum(field.columns for field in self.numbers)
 
     @cached_property
     def columns(self) -> dict[str, slice]:
@@ -90,8 +92,8 @@ class Schema:
         for group in (self.categories, self.numbers):
             at = 0
             for field in group:
-                places[field.name] = slice(at, at + field.width)
-                at += field.width
+                places[field.name] = slice(at, at + field.columns)
+                at += field.columns
         return places
 
     @cached_property
@@ -134,7 +136,10 @@ class Schema:
         (7, 3.0)
         """
         ids = [int(value) for field in self.categories for value in self._values(field, observation)]
-        numbers = [value for field in self.numbers for value in self._values(field, observation)]
+        numbers: list[float] = []
+        for field in self.numbers:
+            values = self._values(field, observation)
+            numbers += pack_bits(np.array([*values])).tolist() if field.kind == BITS else values
         return ids, numbers
 
     def _values(self, field: Field, observation: Mapping[str, Any]) -> Iterator[float]:

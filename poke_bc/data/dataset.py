@@ -21,7 +21,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from poke_bc.contract.actions import NO_LABEL
+from poke_bc.contract.bits import unpack_bits
 from poke_bc.contract.errors import UsageError
+from poke_bc.contract.field import BITS
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.split import SPLIT_NAMES, read_split
@@ -172,8 +174,11 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     def field(self, name: str) -> NDArray[Any]:
         """Values of one observation field for the selected rows: [M, width], a copy. Raises KeyError."""
         schema = self.manifest.schema
-        kind = CATEGORY_COLUMN if name in {field.name for field in schema.categories} else NUMBER_COLUMN
-        return self.column(kind)[:, schema.columns[name]]
+        field = next((field for field in schema.fields if field.name == name), None)
+        if field is None:
+            raise KeyError(name)
+        columns = self.column(CATEGORY_COLUMN if field.is_category else NUMBER_COLUMN)[:, schema.columns[name]]
+        return unpack_bits(columns, field.width) if field.kind == BITS else columns
 
 
 _ABSENT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {

@@ -1,6 +1,7 @@
 """Packed columns in the narrow types of the shard -> embeddings and scaled numbers.
 
-    C category columns   K number columns   E width of an embedding   V rows of the table
+    C category columns   K number columns: P plain ones, the others hold F flags   E width of an embedding
+    V rows of the table   N = P + F numbers
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
 from poke_bc.contract.schema import Schema
 
 UNKNOWN_ROW = 0
@@ -103,19 +105,39 @@ class _LookUp(torch.autograd.Function):
 
 
 class ScaledNumbers(nn.Module):
-    """Numbers [..., K] in the schema's units -> float32 with `low` at 0 and `scale` (or else `high`) at 1."""
+    """Numbers [..., K] in the schema's units -> float32 with `low` at 0 and `scale` (or else `high`) at 1.
 
-    low_K: Tensor
-    span_K: Tensor
+    Fields of kind `bits` become their flags again, behind the other numbers: [..., N] in all.
+    """
+
+    low_P: Tensor
+    span_P: Tensor
+    plain_P: Tensor
+    word_F: Tensor
+    bit_F: Tensor
 
     def __init__(self, schema: Schema) -> None:
         super().__init__()
-        fields = [field for field in schema.numbers for _ in range(field.width)]
-        tops = [field.high if field.scale is None else field.scale for field in fields]
-        low_K = torch.tensor([field.low for field in fields], dtype=torch.float32)
-        self.register_buffer("low_K", low_K, persistent=False)
-        self.register_buffer("span_K", torch.tensor(tops, dtype=torch.float32) - low_K, persistent=False)
+        plain = [field for field in schema.numbers if field.kind != BITS for _ in range(field.width)]
+        tops = [field.high if field.scale is None else field.scale for field in plain]
+        low_P = torch.tensor([field.low for field in plain], dtype=torch.float32)
+        places = {field: range(schema.number_width)[schema.columns[field.name]] for field in schema.numbers}
+        plain_P = [place for field, at in places.items() if field.kind != BITS for place in at]
+        flags_F = [divmod(flag, FLAGS_A_COLUMN) for field in places if field.kind == BITS
+                   for flag in range(FLAGS_A_COLUMN * places[field].start, FLAGS_A_COLUMN * places[field].start
+                                     + field.width)]
+        self.width = len(plain_P) + len(flags_F)
+        """N: numbers for a network."""
+        for name, values in (("plain_P", plain_P), ("word_F", [word for word, _ in flags_F]),
+                             ("bit_F", [bit for _, bit in flags_F])):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int32), persistent=False)
+        self.register_buffer("low_P", low_P, persistent=False)
+        self.register_buffer("span_P", torch.tensor(tops, dtype=torch.float32) - low_P, persistent=False)
 
     def forward(self, number: Tensor) -> Tensor:
-        """[..., K] -> [..., K] float32."""
-        return (number.float() - self.low_K) / self.span_K
+        """[..., K] -> [..., N] float32."""
+        if not len(self.word_F):
+            return (number.float() - self.low_P) / self.span_P
+        flags = number.index_select(-1, self.word_F).to(torch.int32) >> self.bit_F & 1
+        plain = (number.index_select(-1, self.plain_P).float() - self.low_P) / self.span_P
+        return torch.cat([plain, flags.float()], dim=-1)

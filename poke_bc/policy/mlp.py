@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.schema import Schema
-from poke_bc.contract.settings import AtLeast0, BelowOne
+from poke_bc.contract.settings import BelowOne
 from poke_bc.data.batch import Batch
 from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput
 
 _DRAWS = 1 << 16  # values of 16 random bits
 
 
-class MLPOptions(PolicyOptions, frozen=True, kw_only=True, tag="mlp"):
+class MLPOptions(PolicyOptions, frozen=True, kw_only=True):
     """Options of the residual MLP."""
 
-    blocks: AtLeast0 = 3
+    name: str = "mlp"
+    blocks: Annotated[int, Meta(ge=0, le=1000)] = 3
     """Residual blocks."""
     dropout: BelowOne = 0.1
     """Fraction of each block's output that is dropped in training."""
@@ -35,7 +39,7 @@ class ResidualMLP(Policy):
     def __init__(self, schema: Schema, options: MLPOptions) -> None:
         super().__init__(schema, options)
         width = options.width
-        self.stem = nn.Linear(schema.category_width * options.embedding + schema.number_width, width)
+        self.stem = nn.Linear(schema.category_width * options.embedding + self.numbers.width, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, options.dropout) for _ in range(options.blocks)))
         self.norm = LayerNorm(width)
         self.policy_head = _small_head(width, NUM_ACTIONS)
@@ -56,7 +60,7 @@ class ResidualMLP(Policy):
         device = category.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.stem.weight.dtype
         vectors = self.ids(category, dtype).flatten(-2)
-        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], number.shape[-1]], dim=1)
+        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], self.numbers.width], dim=1)
         return linear(vectors, from_ids.contiguous()) + linear(
             self.numbers(number).to(dtype), from_numbers, self.stem.bias)
 

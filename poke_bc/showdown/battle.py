@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from poke_bc.dex import Dex, dex
-from poke_bc.showdown.protocol import NONE
+from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import DYNAMAX, Mon, Side
 
@@ -23,6 +23,7 @@ class Battle:
             where known.
         returning_hp: line number of a switch -> HP with which the Pokémon that leaves will return (Regenerator),
             where known; its player sees that HP at once.
+        tier: the format without its generation (protocol.tier_of).
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Battle:
         teams: Mapping[str, list[Mon]] | None = None,
         illusions: Mapping[int, tuple[str, str]] | None = None,
         returning_hp: Mapping[int, float] | None = None,
+        tier: str = UNKNOWN,
     ) -> None:
         self.gen = gen
         self.dex: Dex = dex(gen)
@@ -38,6 +40,7 @@ class Battle:
         self._side_of_position = {f"{player}a": side for player, side in self.sides.items()}
         self.illusions = illusions or {}
         self.returning_hp = returning_hp or {}
+        self.tier = tier
         self.turn = 0
         self.upkeeps = 0
         """Turns whose end (`|upkeep`) has passed. What a replacement brings after it is younger by one than what came
@@ -66,6 +69,9 @@ class Battle:
         """The player whose next move is a Z-Move."""
         self.entry_states: dict[str, tuple[Any, ...]] = {}
         """Per player, what was known of the Pokémon shown as active before it came in; needed if it was another."""
+        self.faster: dict[str, dict[tuple[Mon, Mon], tuple[bool, int]]] = {player: {} for player in PLAYERS}
+        """Per player, (own Pokémon, the opponent's as it was shown) -> whether the own one is faster at equal stages,
+        by the order in which they moved last, and in which turn."""
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 

@@ -25,7 +25,7 @@ from poke_bc.showdown.labels import Label, label_of
 from poke_bc.showdown.legal import inferred_legal, requested_legal
 from poke_bc.showdown.lines import entry
 from poke_bc.showdown.observe import observe
-from poke_bc.showdown.protocol import other
+from poke_bc.showdown.protocol import other, tier_of
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
 from poke_bc.showdown.requests import DecisionRequest, decision_requests, offered_gimmicks
 from poke_bc.showdown.state import Mon
@@ -88,7 +88,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     if not points:
         raise SkippedBattle("no decision")
     battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
-                    first.returning_hp)
+                    first.returning_hp, tier_of(record.format))
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])
@@ -177,7 +177,8 @@ def _possible(row: Row, point: DecisionPoint) -> Row:
 def _stats(roster: Roster) -> list[Mapping[str, int] | None]:
     found: list[Mapping[str, int] | None] = [None] * TEAM_SLOTS
     for mon in roster.mons:
-        found[mon.slot] = mon.stats
+        if mon.copied is None:  # a transformed Pokémon has other stats than the request says
+            found[mon.slot] = mon.stats
     return found
 
 

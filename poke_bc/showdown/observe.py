@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
-from poke_bc.showdown.observation import NO_ESTIMATES, Observation
+from poke_bc.showdown.observation import NO_ESTIMATES, NO_STATS, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
 from poke_bc.showdown.own_pokemon import item_of, moves_of
-from poke_bc.showdown.protocol import NONE, other
+from poke_bc.showdown.protocol import NONE, UNKNOWN, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
 
-AGE_MAX, TURN_MAX = 8, 1000
+AGE_MAX, TURN_MAX, EFFECT_MAX, COUNT_MAX, RATING_MAX = 8, 1000, 15, 15, 4000
 """What ends by itself does so at an age of 8 at the latest: 8 is what has no end."""
 VOLATILES = tuple("""
     substitute confusion leechseed taunt encore disable torment attract yawn curse nightmare partiallytrapped
@@ -28,9 +29,12 @@ VOLATILES = tuple("""
 """Order of `own_volatiles` and `opp_volatiles`."""
 _INDEX = {name: index for index, name in enumerate(VOLATILES)} | {
     "perish": VOLATILES.index("perishsong"), "noretreat": VOLATILES.index("trapped")}
+TIMED = ("taunt", "encore", "disable", "partiallytrapped")
 ROOMS = ("trickroom", "magicroom", "wonderroom", "gravity")
 SCREENS = ("reflect", "lightscreen", "auroraveil", "tailwind", "safeguard", "mist")
 NO_ROOMS, NO_SCREENS = (0,) * len(ROOMS), (0,) * len(SCREENS)
+NO_ORDER = [0] * TEAM_SLOTS
+NO_EFFECTS = (0, 0, 0, 0, NONE, NONE)
 NO_BOOSTS, NO_VOLATILES = [0] * 7, [False] * len(VOLATILES)
 
 
@@ -72,7 +76,10 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *view.own.columns, *view.opp.columns,
         *_active_values(battle, own.active, locked), *_active_values(battle, opp.active, ""),
         *_turn_values(own, phase), *_turn_values(opp, phase),
-        *NO_ESTIMATES)
+        *NO_ESTIMATES,
+        battle.gen, battle.tier, min(own.rating or 0, RATING_MAX), min(opp.rating or 0, RATING_MAX),
+        *_who_is_faster(battle, own, opp), *_stint_values(battle, own, phase), *_stint_values(battle, opp, phase),
+        *NO_STATS)
 
 
 def _age(battle: Battle, since: int) -> int:
@@ -123,6 +130,42 @@ def _turn_values(side: Side, phase: str) -> tuple[Any, ...]:
     """What the side did last: in the turn before, or earlier in this one."""
     turn = side.last_turn if phase == TURN else side.this_turn
     return (turn.move, turn.moved_first, turn.switched, turn.crit, turn.missed, turn.failed)
+
+
+def _who_is_faster(battle: Battle, own: Side, opp: Side) -> tuple[int, list[int]]:
+    """The own active Pokémon, and all six, against the opponent's active one: 1 faster, -1 slower, 0 not known."""
+    known, foe = battle.faster[own.player], opp.active
+    if not known or foe is None or foe.fainted or foe.copied is not None:
+        return 0, NO_ORDER
+    shown, order, active = foe.disguise or foe, NO_ORDER, 0
+    for mon in own.mons:
+        if mon.slot >= 0 and mon.copied is None and not mon.fainted and (found := known.get((mon, shown))) is not None:
+            if order is NO_ORDER:
+                order = NO_ORDER.copy()
+            order[mon.slot] = 1 if found[0] else -1
+            if mon is own.active:
+                active = order[mon.slot]
+    return active, order
+
+
+def _stint_values(battle: Battle, side: Side, phase: str) -> tuple[Any, ...]:
+    """Of the active Pokémon: added type, turns of four effects, what Encore and Disable are about, the boosted stat,
+    fallen allies, hits on its Substitute, how often it has repeated its move, and whether it has used two; and the
+    damage that the side dealt last."""
+    mon = side.active
+    damage = round(min((side.last_turn if phase == TURN else side.this_turn).damage, 4.0), 4)
+    if mon is None or mon.fainted:
+        return (NONE, *NO_EFFECTS, NONE, 0, 0, 0, False, damage)
+    effects: tuple[Any, ...] = NO_EFFECTS
+    if volatiles := mon.volatiles:
+        effects = (
+            *[min(max(battle.turn - volatiles[name], 1), EFFECT_MAX) if name in volatiles else 0
+              for name in TIMED],
+            mon.encored or UNKNOWN if "encore" in volatiles else NONE,
+            mon.disabled or UNKNOWN if "disable" in volatiles else NONE)
+    return (mon.added_type if mon.added_type and not mon.terastallized else NONE, *effects, mon.boosted_stat,
+            mon.fallen, min(mon.substitute_hits, COUNT_MAX) if "substitute" in volatiles else 0,
+            min(mon.repeats, COUNT_MAX), len(mon.stint_moves) > 1, damage)
 
 
 def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") -> list[bool]:

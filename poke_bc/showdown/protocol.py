@@ -5,6 +5,7 @@ Source: the protocol description of the simulator (smogon/pokemon-showdown, sim/
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
@@ -52,6 +53,16 @@ def current_id(name: str) -> str:
     """
     id_ = to_id(name)
     return RENAMED.get(id_, id_)
+
+
+def tier_of(format_: str) -> str:
+    """A format without its generation: what is played, whenever.
+
+    >>> tier_of("gen9ou"), tier_of("pokebankoususpecttest"), tier_of("gen8randombattle")
+    ('ou', 'ou', 'randombattle')
+    """
+    name = re.sub("^(gen[1-9]|pokebank|xy|oras)", "", format_)
+    return re.sub("(suspecttest|current|beta)$", "", name) or UNKNOWN
 
 
 @lru_cache(maxsize=65536)

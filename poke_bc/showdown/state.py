@@ -143,6 +143,12 @@ class Mon:
     encored: str = ""
     stint_moves: set[str] = field(default_factory=set)
     """Moves used since it came in."""
+    substitute_hits: int = 0
+    """Hits that its Substitute has withstood."""
+    boosted_stat: str = NONE
+    """The stat that Protosynthesis or Quark Drive boosts."""
+    fallen: int = 0
+    """Fainted allies that Supreme Overlord counted when it came in."""
 
     def leave(self) -> None:
         """Reset what ends when it leaves the field."""
@@ -151,6 +157,8 @@ class Mon:
         self.disguise = None
         self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
+        self.substitute_hits = self.fallen = 0
+        self.boosted_stat = NONE
         self.change_back()
         if self.status == "tox":
             self.status_turns = 0
@@ -226,6 +234,16 @@ class Mon:
                 if name == "mimic" else used for name, used in self.moves.items()}
 
 
+class Race(msgspec.Struct, gc=False):
+    """Two Pokémon of which one has moved first: it is faster if the other's move has the same priority."""
+
+    first: Mon
+    second: Mon
+    priority: int
+    factors: tuple[float, float]
+    """What stages, paralysis and Tailwind make of both speeds."""
+
+
 class SideTurn(msgspec.Struct, gc=False):
     """What one side did in one turn."""
 
@@ -235,6 +253,12 @@ class SideTurn(msgspec.Struct, gc=False):
     crit: bool = False
     missed: bool = False
     failed: bool = False
+    damage: float = 0.0
+    """What its moves took of the opponent's maximum HP, as shown."""
+    race: Race | None = None
+    """Set with its first move, if the other side had not moved yet."""
+    hurried: bool = False
+    """Whether Quick Claw, Custap Berry or Quick Draw let it move first."""
 
 
 @dataclass(slots=True)

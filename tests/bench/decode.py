@@ -23,14 +23,15 @@ from pipelines.decode import Text
 from pipelines.decode.arrow_json import decode_with_arrow
 from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
-from poke_bc.contract.field import FLAG, NUMBER, Field
+from poke_bc.contract.bits import pack_bits
+from poke_bc.contract.field import BITS, FLAG, NUMBER, Field
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema, load_schema
 from tests.bench.common import Line, converted_battles, enlarged_sample, line_of, rates, scanning, sized
 
 Rows = dict[str, NDArray[Any]]
 COLUMNS = (CATEGORY_COLUMN, NUMBER_COLUMN, "action", "legal")
-BITS = 1 << np.arange(NUM_ACTIONS)
+ACTION_BITS = 1 << np.arange(NUM_ACTIONS)
 
 
 def ours(block: bytes, schema: Schema) -> Rows:
@@ -49,7 +50,7 @@ def python_json(loads: Callable[[bytes], Any], block: bytes, schema: Schema) -> 
     observations = [step["observation"] for step in steps]
 
     def matrix(fields: Sequence[Field], dtype: type) -> NDArray[Any]:
-        out = np.empty((len(steps), sum(field.width for field in fields)), dtype)
+        out = np.empty((len(steps), sum(field.columns for field in fields)), dtype)
         for field in fields:
             values = [observation.get(field.name) for observation in observations]
             missing = field.default if field.width == 1 else [field.default] * field.width
@@ -58,7 +59,8 @@ def python_json(loads: Callable[[bytes], Any], block: bytes, schema: Schema) -> 
                           [ids.get(item, 0) for item in value] for value in values]
             elif None in values:
                 values = [missing if value is None else value for value in values]
-            out[:, schema.columns[field.name]] = np.array(values).reshape(-1, field.width)
+            plain = np.array(values).reshape(-1, field.width)
+            out[:, schema.columns[field.name]] = pack_bits(plain) if field.kind == BITS else plain
         return out + out.dtype.type(0)  # -0.0 becomes 0.0
 
     nothing = [False] * NUM_ACTIONS
@@ -67,7 +69,7 @@ def python_json(loads: Callable[[bytes], Any], block: bytes, schema: Schema) -> 
         NUMBER_COLUMN: matrix(schema.numbers, np.float16),
         "action": np.array([4 * step["action_type"] + step["action_target"]
                             if step.get("label") in (None, "observed") else NO_LABEL for step in steps], np.int8),
-        "legal": (np.array([step.get("legal") or nothing for step in steps]) @ BITS).astype(np.uint16),
+        "legal": (np.array([step.get("legal") or nothing for step in steps]) @ ACTION_BITS).astype(np.uint16),
     }
 
 
@@ -80,7 +82,7 @@ def polars_ndjson(block: bytes, schema: Schema) -> Rows:
     fields = steps["observation"].struct.unnest()
 
     def matrix(wanted: Sequence[Field], dtype: type) -> NDArray[Any]:
-        out = np.empty((len(steps), sum(field.width for field in wanted)), dtype)
+        out = np.empty((len(steps), sum(field.columns for field in wanted)), dtype)
         for field in wanted:
             values, columns = fields[field.name], schema.columns[field.name]
             there = values.is_not_null().to_numpy()
@@ -89,14 +91,15 @@ def polars_ndjson(block: bytes, schema: Schema) -> Rows:
             if (ids := _ids(field, schema)) is not None:
                 values = values.replace_strict(ids, default=0, return_dtype=pl.UInt16)
             out[~there, columns] = field.default
-            out[there, columns] = values.to_numpy().reshape(-1, field.width)
+            plain = values.to_numpy().reshape(-1, field.width)
+            out[there, columns] = pack_bits(plain) if field.kind == BITS else plain
         return out + out.dtype.type(0)
 
     legal = steps["legal"]
     has_legal = legal.is_not_null().to_numpy()
     bits = np.zeros(len(steps), np.uint16)
     if has_legal.any():
-        bits[has_legal] = legal.drop_nulls().explode().to_numpy().reshape(-1, NUM_ACTIONS) @ BITS
+        bits[has_legal] = legal.drop_nulls().explode().to_numpy().reshape(-1, NUM_ACTIONS) @ ACTION_BITS
     observed = steps["label"].fill_null("observed").to_numpy() == "observed"
     actions = (4 * steps["action_type"] + steps["action_target"]).fill_null(NO_LABEL).to_numpy()
     return {CATEGORY_COLUMN: matrix(schema.categories, np.uint16), NUMBER_COLUMN: matrix(schema.numbers, np.float16),
@@ -114,7 +117,7 @@ def _polars_type(field: Field, schema: Schema) -> pl.DataType | type[pl.DataType
     if field.is_category:
         kind = pl.Int64 if schema.vocabularies[field.vocab].is_open else pl.String
     else:
-        kind = {FLAG: pl.Boolean, NUMBER: pl.Float64}.get(field.kind, pl.Int64)
+        kind = {FLAG: pl.Boolean, BITS: pl.Boolean, NUMBER: pl.Float64}.get(field.kind, pl.Int64)
     return kind if field.width == 1 else pl.List(kind)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from poke_bc.contract.actions import NUM_ACTIONS
+from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.data.batch import Batch
 from poke_bc.policy import Policy
@@ -23,7 +24,7 @@ class PerFieldMLP(nn.Module):
         self.schema = schema
         self.tables = nn.ModuleDict({f"of_{name}": nn.Embedding(vocabulary.size, embedding)  # a module has a `type`
                                      for name, vocabulary in schema.vocabularies.items()})
-        self.stem = nn.Linear(schema.category_width * embedding + schema.number_width, width)
+        self.stem = nn.Linear(schema.category_width * embedding + sum(field.width for field in schema.numbers), width)
         self.blocks = nn.ModuleList(PerFieldBlock(width, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, NUM_ACTIONS)
@@ -33,11 +34,14 @@ class PerFieldMLP(nn.Module):
         for field in self.schema.categories:
             parts.append(self.tables[f"of_{field.vocab}"](ids[:, start : start + field.width]).flatten(1))
             start += field.width
-        numbers, start = number.float(), 0
-        for field in self.schema.numbers:
-            top = field.high if field.scale is None else field.scale
-            parts.append((numbers[:, start : start + field.width] - field.low) / (top - field.low))
-            start += field.width
+        for field in sorted(self.schema.numbers, key=lambda field: field.kind == BITS):
+            values = number[:, self.schema.columns[field.name]].float()
+            if field.kind == BITS:
+                flags = values.long()[:, :, None] >> torch.arange(FLAGS_A_COLUMN) & 1
+                parts.append(flags.flatten(1)[:, :field.width].float())
+            else:
+                top = field.high if field.scale is None else field.scale
+                parts.append((values - field.low) / (top - field.low))
         x = self.stem(torch.cat(parts, dim=1))
         for block in self.blocks:
             x = block(x)

@@ -35,7 +35,7 @@ def _write_shard(folder: Path, stem: str, schema: Schema, first: int, count: int
     action = random.integers(0, NUM_ACTIONS, count)
     row = np.arange(first, first + count)
     sizes = [schema.vocabularies[field.vocab].size for field in schema.categories for _ in range(field.width)]
-    bounds = [(field.low, field.high) for field in schema.numbers for _ in range(field.width)]
+    bounds = [(field.low, field.high) for field in schema.numbers for _ in range(field.columns)]
     low, high = np.array(bounds, dtype=np.float32).T if bounds else np.zeros((2, 0), np.float32)
     values = {
         CATEGORY_COLUMN: random.random((count, len(sizes)), np.float32) * np.array(sizes),

@@ -17,11 +17,11 @@ from pipelines.decode.scan.compiling import compiled, entry, merged
 from pipelines.decode.scan.grammar import room_for_keys
 from pipelines.decode.scan.machine import PADDING, word
 from poke_bc.contract.actions import GIMMICKS, LABELS
-from poke_bc.contract.field import FLAG, INTEGER, NUMBER, Field
+from poke_bc.contract.field import BITS, FLAG, INTEGER, NUMBER, Field
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import STEP_KEYS, TRAJECTORY_KEYS
 
-IS_ID, IS_NAME, IS_NUMBER, IS_INTEGER, IS_FLAG = range(5)
+IS_ID, IS_NAME, IS_NUMBER, IS_INTEGER, IS_FLAG, IS_BITS = range(6)
 TOP_KEYS = (*TRAJECTORY_KEYS, "steps")
 OBSERVATION, STEP, TOP, LABEL_NAMES, GIMMICK_NAMES, FIRST_VOCABULARY = range(6)
 """Tables of names: the keys of each kind of object, values of step keys, closed vocabularies."""
@@ -32,7 +32,8 @@ _LOW_BYTES = np.array([(1 << (8 * count)) - 1 for count in range(9)], np.uint64)
 
 
 FIELD = np.dtype([
-    ("kind", np.int64), ("width", np.int64), ("column", np.int64),
+    ("kind", np.int64), ("width", np.int64),  # values
+    ("column", np.int64), ("columns", np.int64),
     ("table", np.int64),  # of names, for a category whose vocabulary is closed
     ("low", np.float64), ("high", np.float64)], align=True)
 
@@ -190,19 +191,19 @@ def schema_arrays(schema: Schema) -> SchemaArrays:
         _enter(text, names, slots[begin: begin + size], start, stop)
     return SchemaArrays(
         text=text, names=names, slots=slots, tables=np.stack([begins, sizes - 1], axis=1),
-        fields=np.array([(_kind(field, schema), field.width, schema.columns[field.name].start,
+        fields=np.array([(_kind(field, schema), field.width, schema.columns[field.name].start, field.columns,
                           FIRST_VOCABULARY + closed.index(field.vocab) if field.vocab in closed else 0,
                           field.low, field.high) for field in schema.fields], FIELD),
         category_default=np.array([field.default for field in schema.categories for _ in range(field.width)],
                                   np.uint16),
-        number_default=np.array([field.default for field in schema.numbers for _ in range(field.width)],
+        number_default=np.array([field.default for field in schema.numbers for _ in range(field.columns)],
                                 np.float16).view(np.uint16))
 
 
 def _kind(field: Field, schema: Schema) -> int:
     if field.is_category:
         return IS_ID if schema.vocabularies[field.vocab].is_open else IS_NAME
-    return {NUMBER: IS_NUMBER, INTEGER: IS_INTEGER, FLAG: IS_FLAG}[field.kind]
+    return {NUMBER: IS_NUMBER, INTEGER: IS_INTEGER, FLAG: IS_FLAG, BITS: IS_BITS}[field.kind]
 
 
 def room_for_rows(schema: Schema, most: int) -> RowArrays:

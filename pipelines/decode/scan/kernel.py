@@ -207,7 +207,7 @@ def _read_step(data, at, row, schema, rows, memory):
             if where == OBSERVATION:
                 column = schema.fields[key].column
                 values = rows.category if schema.fields[key].kind <= IS_NAME else rows.number
-                for place in range(column, column + schema.fields[key].width):
+                for place in range(column, column + schema.fields[key].columns):
                     values[row, place] = values[before, place]
                 memory.present[0, key] += memory.keys[key].valid
             else:

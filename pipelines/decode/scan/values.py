@@ -8,6 +8,7 @@ from pipelines.decode.scan.arrays import (
     CHECKED_ACTION,
     CHECKED_CANDIDATES,
     GIMMICK_NAMES,
+    IS_BITS,
     IS_FLAG,
     IS_ID,
     IS_NAME,
@@ -30,6 +31,7 @@ from pipelines.decode.scan.grammar import (
 from pipelines.decode.scan.machine import byte
 from pipelines.decode.scan.numbers import DOUBT, read_number, to_half
 from poke_bc.contract.actions import ALL_ACTIONS, LABELS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, TEAM_SLOTS
+from poke_bc.contract.field import FLAGS_A_COLUMN
 from poke_bc.contract.trajectory import FLOAT32_MAX, STEP_KEYS
 
 STEP_KEY_COUNT = len(STEP_KEYS)
@@ -149,8 +151,16 @@ def read_field(data, at, key, row, schema, rows):
         if byte(data, at) != OPEN_LIST:
             return DOUBT
         at = spaces(data, at + 1)
+    word = 0
     for place in range(width):
-        values[row, column + place], at = _read_value(data, at, key, kind, schema)
+        if kind == IS_BITS:
+            flag, at = read_bool(data, at)
+            word |= flag << place % FLAGS_A_COLUMN
+            if place % FLAGS_A_COLUMN == FLAGS_A_COLUMN - 1 or place == width - 1:
+                values[row, column + place // FLAGS_A_COLUMN] = to_half(float(word))
+                word = 0
+        else:
+            values[row, column + place], at = _read_value(data, at, key, kind, schema)
         if at == DOUBT:
             return DOUBT
         if width > 1:

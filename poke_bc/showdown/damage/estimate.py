@@ -215,6 +215,7 @@ def _write(pairs: Pairs, effect: Floats, damage: Floats) -> None:
         opp[:, :4], (opp[:, :4] >= left[0][:, None]) & (opp[:, :4] > 0), np.maximum(opp[:, 4], opp[:, 5]),
         _largest(taken), _largest(dealt),
         (speed[0] - speed[1]) / np.maximum(speed[0] + speed[1], 1) * both[:, 0],
+        pokemon.own_stats, pokemon.is_filled,
     ]
     columns = [(each.round(4) if each.dtype == np.float64 else each).tolist() for each in values]
     for observation, *found in zip(pokemon.observations, *columns, strict=True):

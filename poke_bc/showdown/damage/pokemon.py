@@ -21,6 +21,8 @@ BOOST = np.array([2 / (2 + stage) for stage in range(6, 0, -1)] + [(2 + stage) /
 BRN, PAR, PSN, TOX, SLP = (STATUSES[name] for name in ("brn", "par", "psn", "tox", "slp"))
 MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN = 15, 19, 23, 24, 29
 """Indices in own_volatiles and opp_volatiles."""
+MOST_POINTS = 1000
+"""`high` of the schema's own_stats."""
 OwnStats = Sequence[Sequence[Mapping[str, int] | None] | None]
 _stats_in_order = itemgetter(*STATS)
 
@@ -84,6 +86,14 @@ class Pokemon:
             stats[list(places)] = values
             stats[blades[:, None], [1, 3]] = attacks
         self.unboosted = stats
+        there = self.species[:self.count] > 0
+        points = np.minimum(stats[:self.count], MOST_POINTS) * there[:, None]
+        self.own_stats: Ints = points.astype(np.intp).reshape(-1, 36)
+        """[R, 36]: hp, atk, def, spa, spd, spe of each own Pokémon in points, without boosts; 0 in empty slots."""
+        is_filled = there.copy()
+        is_filled[[place for place, _ in known]] = False
+        self.is_filled: Bools = is_filled.reshape(-1, 6)
+        """[R, 6]: whether they are typical ones, as no request told them."""
         boosts = self.fields.of_active("boosts", 7) * self.has_active.reshape(-1, 1)
         self.boosts: Ints = boosts
         self.stats = stats.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.lines.order import HURRYING
 from poke_bc.showdown.lines.reveals import borrow, has_ability, has_item, reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, move_id, other, read_details, source_of
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Z
@@ -48,10 +49,16 @@ def start(battle: Battle, mon: Mon, parts: list[str]) -> None:
         _mimic(battle, mon, parts)
     elif effect in BINDING_MOVES:
         mon.volatiles["partiallytrapped"] = battle.turn
+    elif effect[:14] == "protosynthesis" or effect[:10] == "quarkdrive":
+        mon.boosted_stat = effect[14:] if effect[0] == "p" else effect[10:]
+    elif effect[:6] == "fallen" and effect[6:].isdigit():
+        mon.fallen = min(int(effect[6:]), 5)
     elif effect == "octolock":
         mon.volatiles["trapped"] = battle.turn
     else:
         mon.volatiles[effect] = battle.turn
+        if effect == "substitute":
+            mon.substitute_hits = 0
     if effect == "disable" and len(parts) > 4:
         mon.disabled = move_id(parts[4])
         mon.use(mon.disabled, 0)
@@ -76,6 +83,10 @@ def end(battle: Battle, mon: Mon, parts: list[str]) -> None:
         mon.volatiles.pop("perish", None)
     elif effect == "uproar":
         mon.volatiles.pop("locked", None)
+    elif effect in ("protosynthesis", "quarkdrive"):
+        mon.boosted_stat = NONE
+    elif effect[:6] == "fallen":
+        mon.fallen = 0
     else:
         mon.volatiles.pop(effect, None)
     if effect == "disable":
@@ -93,6 +104,10 @@ def activate(battle: Battle, mon: Mon, parts: list[str]) -> None:
     mover = battle.sides[battle.mover].active if battle.mover else None
     if effect in PROTECTS and mover is not None and mover.volatiles.get("locked") == battle.turn:
         del mover.volatiles["locked"]
+    if effect == "substitute" and "[damage]" in parts:
+        mon.substitute_hits += 1
+    elif effect in HURRYING:
+        battle.sides[parts[2][:2]].this_turn.hurried = True
     if effect in BINDING_MOVES and parts[3].startswith("move: "):
         mon.volatiles["partiallytrapped"] = battle.turn
     elif effect == "trapped":

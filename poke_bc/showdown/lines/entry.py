@@ -8,6 +8,7 @@ from typing import Any
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.health import set_condition
+from poke_bc.showdown.lines.order import unmask
 from poke_bc.showdown.lines.reveals import has_ability
 from poke_bc.showdown.protocol import NONE, Condition, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
@@ -22,7 +23,8 @@ RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last
             "terastallized")
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
-              "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage")
+              "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
+              "substitute_hits", "boosted_stat", "fallen")
 """What passes to the Pokémon that was really active."""
 _restored = attrgetter(*RESTORED)
 
@@ -106,7 +108,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     side.dynamaxed = 0
     if old is None:
         return
-    boosts, volatiles = old.boosts, old.volatiles
+    boosts, volatiles, substitute_hits = old.boosts, old.volatiles, old.substitute_hits
     if old.disguise is not None:  # never unmasked: the opponent attributes everything to the disguise
         old.disguise.believed = old.shown_state()
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
@@ -124,6 +126,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     if passing == "batonpass" and successor is not old:
         successor.boosts = boosts
         successor.volatiles = {name: since for name, since in volatiles.items() if name in PASSED_ON}
+        successor.substitute_hits = substitute_hits
     elif passing == "shedtail" and "substitute" in volatiles:
         successor.volatiles = {"substitute": volatiles["substitute"]}
 
@@ -158,6 +161,8 @@ def replace(battle: Battle, parts: list[str]) -> None:
             restore(shown, battle.entry_states[side.player])
             mon.nick = nick
             side.active = active = mon
+    if shown is not active:
+        unmask(battle, side, shown, active)
     if not shown.seen and not side.listed and shown in side.shown:
         side.shown.remove(shown)
     show(side, active)

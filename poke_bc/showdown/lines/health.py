@@ -26,9 +26,12 @@ def set_condition(battle: Battle, mon: Mon, text: str) -> None:
 
 
 def damage(battle: Battle, mon: Mon, parts: list[str]) -> None:
+    before = mon.hp_shown
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is None:
+        if battle.mover is not None and battle.mover != parts[2][:2]:
+            battle.sides[battle.mover].this_turn.damage += max(before - mon.hp_shown, 0.0)
         return
     if cause in ("psn", "tox") and mon.status == "tox":
         mon.status_turns += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines.effects import BINDING_MOVES, PROTECTS
+from poke_bc.showdown.lines.order import note_order
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
 from poke_bc.showdown.power import crystal_of
 from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
@@ -53,6 +54,7 @@ def move(battle: Battle, parts: list[str]) -> None:
     if side.this_turn.move == NONE:
         side.this_turn.move = move
         side.this_turn.moved_first = battle.sides[other(player)].this_turn.move == NONE
+        note_order(battle, side, mon, move)
     continues = continues or called == "locked"  # it may be one that another move called
     if not continues:
         mon.repeats = mon.repeats + 1 if mon.last_move == move else 1

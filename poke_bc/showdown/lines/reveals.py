@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.lines.order import forget_order
 from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, source_of
 from poke_bc.showdown.state import Mon
 
@@ -93,6 +94,7 @@ def item(battle: Battle, mon: Mon, parts: list[str]) -> None:
         if foe is not None and foe.first_item == UNKNOWN:
             foe.first_item = item
         mon.item, mon.item_shown, mon.choice_locked = item, True, ""
+        forget_order(battle, mon)
     elif how in ("magician", "pickpocket", "thief", "covet"):
         victim = battle.mon(source_of(parts))
         if victim is not None and victim is not mon:
