@@ -28,6 +28,10 @@ class InputKind:
     """Other file endings."""
     recursive: bool = False
     """Whether folders within a folder are searched too."""
+    instead: tuple[str, ...] = ()
+    """Endings of files that belong to another command."""
+    instead_hint: str = ""
+    """A hint for a folder that holds such files alone; "{}" stands for the folder."""
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -58,7 +62,9 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
             if not inside:
-                raise UsageError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+                others = any(each.name.lower().endswith(kind.instead) for each in path.iterdir())
+                raise UsageError(f"{given}: no {kind.name} file in this folder",
+                                 hint=kind.instead_hint.format(given) if others else kind.hint)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += (name for match in matches for name in _matched(Path(match), kind)

@@ -194,8 +194,16 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
-                         hint=f"see {path} for each line, then fix them or raise --max-bad (finished tasks are kept in "
-                              f"{job.store.folder} for the next run)")
+                         hint=_what_to_do(path, job.store.folder, good))
+
+
+def _what_to_do(quarantine: Path, store: Path, good: int) -> str:
+    """A hint that names only what stays: the store is removed if no line is good."""
+    if not good:
+        kept = f"{quarantine} names each line; " if quarantine.parent != store else ""
+        return f"{kept}expected is one trajectory a line, as poke-bc convert writes it (docs/format.md)"
+    return (f"see {quarantine} for each line, then fix them or raise --max-bad (finished tasks are kept in {store} for "
+            "the next run)")
 
 
 def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:
