@@ -67,6 +67,8 @@ class Battle:
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
+        self.passed_over: dict[str, int] = {}
+        """Kind of minor line that is not known yet -> how many."""
         self.mover: str | None = None
         """The player whose move the current lines are about."""
         self.z_powered: str | None = None
