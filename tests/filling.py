@@ -74,7 +74,7 @@ def contradicted(mon: SeenMon, filled: OwnSet, truth: OwnSet) -> list[str]:
 def score(count: Counter[str], filled: OwnSet, truth: OwnSet) -> None:
     """Add what was filled, and what of it is right."""
     moves = {"hiddenpower" if move.startswith("hiddenpower") else move for move in truth.moves}
-    for move in filled.imputed - {*FACTS, "species"}:
+    for move in filled.imputed - {*FACTS, "species", "hiddenpowertype"}:
         count["moves"] += 1
         count["moves right"] += move in moves
     for what in FACTS:

@@ -3,6 +3,7 @@
     tasks.py            the blocks of all inputs, gathered into tasks
     text_blocks.py      newline-aligned blocks of text          parquet_blocks.py   row groups of Parquet files
     detect_schema.py    which schema the observations have
+    battles_given.py    battles in place of trajectories
     parts.py            a task -> a part: rows, trajectories and quarantined lines
     tally.py            counts of rows, labels, keys and quarantined lines
     totals.py           sums over all parts

@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from pipelines.decode.text import Text
+from pipelines.preprocess.battles_given import are_battles, battles_given
 from pipelines.preprocess.tasks import BlockData, Task
 from poke_bc.contract.errors import SchemaError
 from poke_bc.contract.schema import SHIPPED, Schema, load_schema
 
 
 def choose_schema(wanted: str | Path, tasks: Iterator[Task]) -> tuple[Schema, Iterator[Task]]:
-    """The schema to read with, and all tasks. Raises SchemaError if the first tasks have none of its fields.
+    """The schema to read with, and all tasks.
+
+    Raises SchemaError if the first tasks have none of its fields, InputError if they hold battles.
 
     Args:
         wanted: "auto", a shipped schema's name, or a TOML file.
@@ -23,7 +27,10 @@ def choose_schema(wanted: str | Path, tasks: Iterator[Task]) -> tuple[Schema, It
     keys: set[str] = set()
     for task in tasks:
         taken.append(task)
-        keys = _observation_keys(task.blocks[0].read())
+        data = task.blocks[0].read()
+        if isinstance(data, Text) and are_battles(data.data):
+            raise battles_given(task.blocks[0].name)
+        keys = _observation_keys(data)
         if keys or len(taken) == 2:
             break
     tasks = chain(taken, tasks)

@@ -11,6 +11,7 @@ import msgspec
 
 from poke_bc.dex.load import dex
 
+HIDDEN_POWER = "hiddenpower"
 _VARIANTS = ("unrated", "monotype", "blitz")
 """Words in the ids of formats that take the same sets."""
 
@@ -25,6 +26,8 @@ class PublishedSet(NamedTuple):
     ability: str
     tera: str
     """"none" where the generation has no such thing."""
+    hidden_power: str = "none"
+    """Its type, if that is one of the moves."""
 
 
 class _Table(msgspec.Struct):
@@ -46,9 +49,14 @@ class PublishedSets:
         """The sets of a species; () if it is on no team."""
         names, sets, known = self._table.names, self._table.sets, self._dex.species(species)
         rows = sets.get(species) or sets.get(known.base_species if known else species, [])
-        names = ["hiddenpower" if name.startswith("hiddenpower") else name for name in names]  # as logs show it
-        return tuple(PublishedSet(count, frozenset(names[move] for move in moves), names[item], names[ability],
-                                  names[tera]) for moves, item, ability, tera, count in rows)
+        return tuple(_set([names[move] for move in moves], names[item], names[ability], names[tera], count)
+                     for moves, item, ability, tera, count in rows)
+
+
+def _set(moves: list[str], item: str, ability: str, tera: str, weight: int) -> PublishedSet:
+    type_ = next((move[len(HIDDEN_POWER):] for move in moves if move.startswith(HIDDEN_POWER)), "none")
+    known = frozenset(HIDDEN_POWER if move.startswith(HIDDEN_POWER) else move for move in moves)
+    return PublishedSet(weight, known, item, ability, tera, type_ or "none")
 
 
 @cache

@@ -19,6 +19,7 @@ from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.dex.published import PublishedSet, published_sets
 from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, chance, index_at
+from poke_bc.showdown.lines import hidden_power
 from poke_bc.showdown.power import may_power
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details
 from poke_bc.showdown.seen import NEVER_OWN, SeenMon, SeenTeam
@@ -98,7 +99,14 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str, gone: Set[st
             if value == UNKNOWN or value in mon.absent:
                 value = _value(what, mon, dex, others, seed)
         values[what] = value
-    own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed))
+    type_ = NONE
+    if "hiddenpower" in moves:
+        type_, *others_possible = mon.hidden_power or hidden_power.TYPES
+        if others_possible:
+            imputed.add("hiddenpowertype")
+            if isinstance(drawn, PublishedSet) and drawn.hidden_power != NONE:
+                type_ = drawn.hidden_power
+    own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed), type_)
     return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
 
 
@@ -107,6 +115,8 @@ def _drawn_published(mon: SeenMon, dex: Dex, format_: str, seed: str, gone: Set[
     if published is None:
         return None
     found = [each for each in published.of(mon.shown.species) if each.moves.issuperset(mon.shown.moves)]
+    if mon.hidden_power:
+        found = [each for each in found if each.hidden_power in (*mon.hidden_power, NONE)] or found
     free = [each for each in found if each.moves.isdisjoint(gone) and each.item not in gone]
     found = _agreeing(mon, dex, free or found)
     ends = [*accumulate(each.weight for each in found)]

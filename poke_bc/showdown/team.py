@@ -6,7 +6,7 @@ Own Pokémon are ordered by species name and own moves by name, never by use: a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
@@ -47,12 +47,19 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
             to_id(row.get("item") or "") or NONE,
             to_id(row.get("baseAbility") or row.get("ability") or "") or NONE if dex.gen >= 3 else NONE,
             to_id(row.get("teraType") or "") or NONE if dex.gen >= 9 else NONE,
+            hidden_power=hidden_power_type(moves),
         )
         team.append(Mon(row["ident"].split(": ", 1)[1], details, species.base_species if species else details.species,
                         details.species, own_set))
     if len(team) > TEAM_SLOTS:
         raise SkippedBattle("inconsistent state", "a team of more than six")
     return give_slots(team)
+
+
+def hidden_power_type(moves: Iterable[str]) -> str:
+    """`hiddenpowerfire70` -> `fire`; "none" without Hidden Power."""
+    found = next((to_id(move)[11:].rstrip("0123456789") for move in moves if to_id(move)[:11] == "hiddenpower"), NONE)
+    return found or UNKNOWN
 
 
 def find_requested(
