@@ -236,3 +236,15 @@ def test_two_battles_in_one_log_are_refused_by_name() -> None:
     with pytest.raises(SkippedBattle) as skipped:
         convert_record(replace(by_hand([]), lines=(*lines, *lines)))
     assert skipped.value.reason == "more than one battle in one log"
+
+
+@pytest.mark.parametrize(("format_", "is_open"), [("gen9purehackmons", True), ("gen9almostanyability", True),
+                                                  ("gen9customgame", True), ("gen9ou", False)])
+def test_only_where_abilities_are_those_of_the_species_does_a_species_prove_that_it_traps(
+    format_: str, is_open: bool
+) -> None:
+    lines = ["|switch|p1a: Onix|Onix, M|100/100", "|switch|p2a: Gothitelle|Gengar-Mega, M|100/100", "|turn|1",
+             "|move|p1a: Onix|Rest|p1a: Onix", "|", "|upkeep", "|turn|2", "|switch|p2a: Weavile|Weavile, M|100/100",
+             "|move|p1a: Onix|Rest|p1a: Onix", "|", "|upkeep", "|turn|3", AGAIN[0], "|", "|upkeep", "|turn|4"]
+    row = convert_record(replace(by_hand(lines), format=format_))["p1"].at(1)
+    assert bool(row.open_switches) == is_open

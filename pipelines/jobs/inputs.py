@@ -11,6 +11,8 @@ from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
 from poke_bc.contract.errors import InputError, UsageError
 
+Inputs = str | Path | Sequence[str | Path]
+"""One file, folder or glob, or several."""
 STDIN = "-"
 _OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
 """Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
@@ -44,7 +46,7 @@ class InputKind:
         return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
 
 
-def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path | None = None) -> list[str]:
+def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) -> list[str]:
     """File names in the order given; what a folder or a glob finds is sorted by name.
 
     Args:
@@ -55,7 +57,7 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
     Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
-    for given in map(str, inputs):
+    for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
         if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
             found.append(given)

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
+from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
 from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
@@ -83,7 +83,7 @@ class Preprocessed:
         }
 
 
-def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *, schema: str | Path = "auto",
+def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str | Path = "auto",
                workers: int | None = None, max_bad: float = 0.001, limit: int | None = None,
                shard_bytes: int = SHARD_BYTES, block_bytes: int = BLOCK_BYTES,
                progress: ProgressCallback = lambda *_: None) -> Preprocessed:
