@@ -42,8 +42,8 @@ _LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log
 _ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
 _VALUE = re.compile(r"value=[\"']?(?P<id>[\w-]+)", re.IGNORECASE)
 _BARE_MARKUP = re.compile(r"<|&(?!#?\w{1,31};)")
-_READ = frozenset({"id", "format", "formatid", "log", "spectator", "uploadtime", "rating", "players", "p1", "p2",
-                   "winner", "steps"})
+_OF_RECORDS = frozenset({"id", "format", "formatid", "spectator", "uploadtime", "rating", "players", "p1", "p2",
+                         "winner"})
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
 
@@ -71,12 +71,13 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
 
 
 def _values(data: bytes, text: str) -> Any:
-    """The value of a JSON text: of an object only what is read, and of a record the requests as they are written."""
+    """The value of a JSON text: of a battle record only what is read, and the requests as they are written."""
     try:
         keys = _KEYS.decode(data)
-        is_record = bytes(keys.get("spectator", b"")).startswith(b"[")
-        return {key: raw if is_record and key in PLAYERS else msgspec.json.decode(raw) for key, raw in keys.items()
-                if key in _READ}
+        if not bytes(keys.get("spectator", b"")).startswith(b"["):
+            return msgspec.json.decode(data)
+        return {key: raw if key in PLAYERS else msgspec.json.decode(raw) for key, raw in keys.items()
+                if key in _OF_RECORDS}
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, RecursionError):
