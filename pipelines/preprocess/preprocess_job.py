@@ -25,6 +25,7 @@ from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
 from pipelines.jobs.processes import LocalProcesses, interrupts_deferred
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.own_files import QUARANTINE, OwnFiles
 from pipelines.preprocess.parquet_blocks import is_parquet
@@ -116,7 +117,8 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
         own.sweep()
         try:
             with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
-                table, tasks = choose_schema(schema, all_tasks)
+                keys, tasks = observation_keys(names, all_tasks)
+                table = choose_schema(schema, keys)
                 store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
                               "inputs": names})
                 executor = LocalProcesses(workers)
