@@ -21,7 +21,8 @@ import pytest
 from command_line import environment
 from trajectories import make_trajectories, write_raw
 
-from pipelines.jobs.processes import ATTEMPTS, LocalProcesses, interrupts_deferred
+from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.processes import ATTEMPTS, LocalProcesses
 from pipelines.preprocess import preprocess
 from poke_bc.contract.errors import InputError
 
@@ -149,6 +150,7 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
 
 ORPHANS = """
 import os, signal, time
+from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import LocalProcesses
 
 def wait_a_little(number, task):

@@ -47,8 +47,8 @@ def _step(random: np.random.Generator, turn: int, species: int, forced: bool) ->
         step["legal"] = [place == action for place in range(10)]
     elif kind < 0.1:
         del step["legal"]
-    elif kind < 0.2:  # nobody saw it
-        step |= {"label": "censored", "candidates": legal.tolist()}
+    elif kind < 0.2:  # nobody saw it, but moves are known to be moves
+        step |= {"label": "censored", "candidates": (legal & ((np.arange(10) < 4) | (action >= 4))).tolist()}
     return step
 
 

@@ -6,7 +6,6 @@ Processes are spawned: forking after Arrow or Polars started their threads deadl
 from __future__ import annotations
 
 import atexit
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import pyarrow as pa
 
+from pipelines.jobs.interrupts import interrupts_blocked, unblock_interrupts
 from poke_bc.contract.errors import InputError
 
 T = TypeVar("T")
@@ -60,16 +60,13 @@ class _Process:
         self._start()
 
     def _start(self) -> None:
-        """Start the process with Ctrl-C blocked from the first moment: its parent handles it."""
-        resource_tracker.ensure_running()  # starting it later would unblock the signal
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        """Start the process with interrupts blocked from the first moment: its parent handles Ctrl-C."""
+        resource_tracker.ensure_running()  # starting it later would unblock the signals
+        with interrupts_blocked():
             before_it = multiprocessing.active_children()
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
             self.started = self._pool.submit(nothing)
             self._children = [child for child in multiprocessing.active_children() if child not in before_it]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def has_room(self) -> bool:
         """Whether it should be given another task."""
@@ -219,6 +216,7 @@ def _until_one_fails(tasks: Iterable[T], attempts: deque[_Attempt[R]]) -> Iterat
 def _begin(load: Callable[[], object]) -> None:
     """Initialize a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    unblock_interrupts()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     atexit.register(os._exit, 0)  # nothing is left to do, and tearing down what Numba loaded takes 0.25 s
     _use_one_thread()
@@ -231,22 +229,6 @@ def _end_with_the_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextlib.contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Context in which Ctrl-C is deferred until the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is interrupted
-        return
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if received:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _processors() -> int:

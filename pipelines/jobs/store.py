@@ -156,7 +156,8 @@ class PartStore(Generic[R]):
     def _clear(self, keep: Callable[[str], bool]) -> None:
         for entry in sorted(self.folder.iterdir(), key=lambda each: each.name == _LOCK):  # the lock last: it says whose
             if _OURS.fullmatch(entry.name) and entry.is_file() and not keep(entry.name):
-                entry.unlink(missing_ok=True)
+                with contextlib.suppress(*[PermissionError] * (entry.name == _LOCK)):  # on Windows it is in use
+                    entry.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

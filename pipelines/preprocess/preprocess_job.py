@@ -23,7 +23,8 @@ from typing import Any
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, interrupts_deferred
+from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema

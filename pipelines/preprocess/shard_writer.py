@@ -186,7 +186,8 @@ def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory
     for piece in slices:
         with open(piece.path, "rb", buffering=0) as file:
             wanted = (piece.row_stop - piece.row_start) * width
-            data = os.pread(file.fileno(), wanted, piece.offset + piece.rows * before + piece.row_start * width)
+            file.seek(piece.offset + piece.rows * before + piece.row_start * width)
+            data = file.read(wanted)
         if len(data) < wanted:
             raise OSError(None, "damaged during this run", str(piece.path))
         if name == "trajectory":

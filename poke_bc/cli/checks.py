@@ -61,7 +61,7 @@ def inspect_any(path: Path, schema: str = "auto", progress: Progress = lambda *_
                          hint=f"write it to a file first; poke-bc preprocess {path} reads pipes")
     from pipelines.preprocess import preprocess
 
-    with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-") as folder:
+    with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-", ignore_cleanup_errors=True) as folder:
         try:
             preprocess([path], folder, schema=schema, max_bad=1.0, progress=progress)
         except InputError as error:  # its hint may name a file in the temporary folder

@@ -7,7 +7,6 @@ A process killed at any moment leaves only `.tmp-*` files behind, which nothing 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -33,7 +32,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power failure."""
+    """Make renames in `folder` survive a power failure, where a folder can be opened: not on Windows."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,16 +71,17 @@ def exclusively(lock: Path, busy: Exception) -> Iterator[None]:
 
     Whoever holds it may remove it.
     """
-    while True:
-        with open(lock, "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise busy from None
-            if not lock.exists() or not os.path.samestat(lock.stat(), os.fstat(file.fileno())):
-                continue  # removed by its holder before it was ours
-            yield
-            return
+    from filelock import FileLock, Timeout  # 40 ms that most commands do not need
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0.1, poll_interval=0.02)  # more than once: its holder may have removed it meanwhile
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def remove_temporaries(folder: Path, names: str = ".+") -> None:

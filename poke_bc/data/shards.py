@@ -82,7 +82,7 @@ class Shards:
     def is_resident(self) -> bool:
         """Whether there are several shards, small enough to be joined into one array in memory."""
         size = sum(entry.rows.bytes for entry in self.manifest.shards)
-        return len(self._shards) > 1 and size <= _memory_bytes() // 4
+        return len(self._shards) > 1 and size <= memory_bytes() // 4
 
     def column(self, name: str) -> Array:
         """One column over all shards [N] or [N, D]; with one shard a view of the mapped file."""
@@ -153,7 +153,8 @@ def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) ->
     return flat.reshape(len(column), *shape)
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """Memory of this machine."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # unknown on this system: assume little

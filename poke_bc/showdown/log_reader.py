@@ -34,13 +34,9 @@ from poke_bc.showdown.decision import (
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
+from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
-"""Lines between a request and the choice that answers it."""
-LEAVING = frozenset({"-end", "-curestatus"})
-"""Silent lines of a Pokémon that leaves, after the choice."""
-CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
 FORCING = frozenset({"locked", "mustrecharge", "partiallytrapped"})
 """Volatiles that leave no choice of a move."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
@@ -221,28 +217,7 @@ class LogReader:
             and last.turn == self.battle.turn and self._fainted_at.get(player, number) < last.at
         ):
             return last.at
-        return self._back(number)
-
-    def _back(self, number: int) -> int:
-        """Step back over silent lines, to the request.
-
-        A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
-        of a weather or of Neutralizing Gas) come between the bar and the switch.
-        """
-        for before in range(number - 1, 0, -1):
-            kind = self.lines[before][1:].split("|", 1)[0]
-            if not kind:
-                number = before
-                break
-            if kind not in CAUSED_BY_LEAVING:
-                break
-        while number > 0:
-            line = self.lines[number - 1]
-            kind = line[1:].split("|", 1)[0]
-            if kind not in BETWEEN and not (kind in LEAVING and line.endswith("[silent]")):
-                break
-            number -= 1
-        return number
+        return request_before(self.lines, number)
 
     def _replace(self, number: int, parts: list[str]) -> None:
         self.arrivals.unmask(parts, self.decisions)
@@ -268,7 +243,7 @@ class LogReader:
         if "Revival Blessing" not in parts[-1]:
             return
         player, nick = parts[2].split(": ", 1)
-        decision = self._new(player, REVIVAL, self._back(number))
+        decision = self._new(player, REVIVAL, request_before(self.lines, number))
         decision.resolved = True
         if sum(mon.fainted and mon.nick == nick for mon in self.battle.sides[player].mons) == 1:
             decision.label, decision.mon = OBSERVED, self.battle.mon(parts[2], parts)
@@ -309,5 +284,5 @@ class LogReader:
         if not is_complete:
             for player, side in self.battle.sides.items():
                 if side.active is not None and side.active.fainted and side.alive > 0:
-                    self._new(player, FORCED_FAINT, self._back(len(self.lines)))
+                    self._new(player, FORCED_FAINT, request_before(self.lines, len(self.lines)))
         use_choices(self.decisions, self.arrivals.all, self.battle.dex)

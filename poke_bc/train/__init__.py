@@ -7,6 +7,8 @@
     schedule.py    learning rate, and what is due after which step
     checkpoint.py  what resuming needs, written completely or not at all
     setup.py       device, precision, data and optimizer
+    memory.py      whether it fits into memory
+    advice.py      what to know about the data first
     folder.py      whether the folder may be used, by one process at a time
     result.py      the result, and result.json
     clock.py       seconds and rates
