@@ -100,7 +100,7 @@ def _inside(folder: Path, kind: InputKind) -> list[str]:
 
 
 def _is_regular(path: Path) -> bool:
-    """Whether a path that was found, and not given, is a file. A pipe may have no writer; reading it would never end."""
+    """Whether a path that was found, not given, is a file: a pipe may have no writer, and then never ends."""
     if not path.is_file():
         print(f"{path}: skipped, not a regular file", file=sys.stderr)
     return path.is_file()
