@@ -188,7 +188,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
                     place = {"file": totals.inputs[part.source], "line": part.first_line + line.line}
                     byte = {} if line.byte is None else {"byte": line.byte}
                     entry = {**place, **byte, "path": line.path, "reason": line.reason}
-                    file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+                    file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
     else:
         path.unlink(missing_ok=True)
     if bad > max_bad * (good + bad) or not good:
