@@ -15,7 +15,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NotRequired, TypedDict
+
+import msgspec
 
 from pipelines.convert.clean_log import CleanLog, clean
 from pipelines.convert.copies import as_played
@@ -25,6 +27,7 @@ from pipelines.convert.recorded_requests import read_requests
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
 from poke_bc.showdown.record import BattleRecord, Player, RecordedRequest, SkippedBattle
+from poke_bc.showdown.request_types import malformed, read_request, typed
 
 NOT_A_BATTLE = "not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
@@ -55,9 +58,12 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     if raw.form == "html":
         return _from_page(text, raw, pseudonyms)
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SkippedBattle("not JSON", str(error)) from None
+        value = msgspec.json.decode(raw.data)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            value = _encodable(json.loads(text))  # what is not quite JSON, but written: NaN, lone surrogates
+        except (ValueError, RecursionError) as error:
+            raise SkippedBattle("not JSON", str(error)) from None
     if isinstance(value, dict) and isinstance(value.get("spectator"), list):
         return _from_record(value, raw, pseudonyms)
     if isinstance(value, dict) and isinstance(value.get("log"), str | list):
@@ -96,28 +102,32 @@ def _from_record(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonym
     requests: dict[Player, tuple[RecordedRequest, ...]] = {}
     sides: tuple[Player, ...] = ("p1", "p2")
     for player in sides:
-        entries = value.get(player) or []
-        if not isinstance(entries, list):
-            raise SkippedBattle("malformed requests", player)
-        if own := tuple(_request(entry, log, pseudonyms) for entry in entries if _is_request(entry)):
+        path = f"requests.{player}"
+        entries = typed(value.get(player) or [], list[dict[str, Any]], path)
+        if own := tuple(_request(entry, f"{path}[{number}]", log, pseudonyms) for number, entry in enumerate(entries)
+                        if entry.get("k", "r") == "r"):
             requests[player] = own
     return _finish(value, lines, raw, pseudonyms, log, requests)
 
 
-def _is_request(entry: object) -> bool:
-    return not (isinstance(entry, dict) and entry.get("k", "r") != "r")
+class _Entry(TypedDict):
+    """A request as battle records hold it."""
+
+    request: dict[str, Any]
+    after_line: NotRequired[int]
+    spec_lines: NotRequired[int]
+    choice: NotRequired[str | None]
+    rejected: NotRequired[bool | str | None]
 
 
-def _request(entry: object, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
-    if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
-        raise SkippedBattle("malformed requests", "an entry without a request")
-    place = entry.get("after_line", entry.get("spec_lines"))
-    choice = entry.get("choice")
-    if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
-        raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
-    choice = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return RecordedRequest(log.before[place], pseudonyms.request(entry["request"]), choice or None,
-                           bool(entry.get("rejected")))
+def _request(given: dict[str, Any], path: str, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
+    entry = typed(given, _Entry, path)
+    place = entry.get("after_line", entry.get("spec_lines", -1))
+    if not 0 <= place < len(log.before):
+        raise malformed(f"{path}.after_line", f"expected 0 to {len(log.before) - 1}, the number of lines")
+    choice = re.sub(r"^>p[12] ", "", (entry.get("choice") or "").strip())
+    return RecordedRequest(log.before[place], pseudonyms.request(read_request(entry["request"], f"{path}.request")),
+                           choice or None, bool(entry.get("rejected")))
 
 
 def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,
@@ -134,7 +144,7 @@ def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, 
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(as_played(lines).encode())}"
-    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=requests,
+    return BattleRecord(id=id_, format=format_, lines=lines, requests=requests,
                         date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
                         source=raw.place)
 
@@ -197,13 +207,13 @@ def _users(value: Mapping[str, Any]) -> list[str]:
 def _strings(lines: Sequence[object]) -> list[str]:
     if not all(isinstance(line, str) for line in lines):
         raise SkippedBattle(NOT_A_BATTLE, "a log that is not text")
-    return [_encodable(str(line)) for line in lines]
+    return [str(line) for line in lines]
 
 
-def _encodable(text: str) -> str:
+def _encodable(value: Any) -> Any:
     """Replace lone surrogates, which JSON can contain but UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="replace").decode()
-    return text
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_encodable(each) for each in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

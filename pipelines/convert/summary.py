@@ -36,6 +36,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     """Battles that could not be converted: reason -> count, most frequent first."""
     examples: dict[str, list[str]] = {}
     """Reason -> the first few battles."""
+    passed_over: dict[str, int] = {}
+    """Lines of converted battles of a minor kind that is not known yet: kind -> count, most frequent first."""
     bytes: int = 0
     """Size of the output before compression."""
     seconds: float = 0.0
@@ -61,8 +63,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
             mine, others = getattr(self, name), getattr(other, name)
             if not isinstance(mine, dict):
                 setattr(self, name, mine + others)
-        self.left_out = most_frequent(self.left_out, other.left_out)
-        self.skipped = most_frequent(self.skipped, other.skipped)
+        for name in ("left_out", "skipped", "passed_over"):
+            setattr(self, name, most_frequent(getattr(self, name), getattr(other, name)))
         for reason, examples in other.examples.items():
             self.examples[reason] = [*self.examples.get(reason, ()), *examples][:_EXAMPLES]
 

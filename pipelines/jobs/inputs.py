@@ -12,6 +12,8 @@ from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
 from poke_bc.contract.errors import InputError, UsageError
 
+Inputs = str | Path | Sequence[str | Path]
+"""One file, folder or glob, or several."""
 STDIN = "-"
 _OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
 """Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
@@ -29,6 +31,10 @@ class InputKind:
     """Other file endings."""
     recursive: bool = False
     """Whether folders within a folder are searched too."""
+    instead: tuple[str, ...] = ()
+    """Endings of files that belong to another command."""
+    instead_hint: str = ""
+    """A hint for a folder that holds such files alone; "{}" stands for the folder."""
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -41,7 +47,7 @@ class InputKind:
         return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
 
 
-def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path | None = None) -> list[str]:
+def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) -> list[str]:
     """File names in the order given; what a folder or a glob finds is sorted by name.
 
     Args:
@@ -52,7 +58,7 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
     Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
-    for given in map(str, inputs):
+    for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
         if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
             if given != STDIN and not (path.is_file() or path.is_fifo()):
@@ -61,7 +67,9 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
             if not inside:
-                raise UsageError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+                others = any(each.name.lower().endswith(kind.instead) for each in path.iterdir())
+                raise UsageError(f"{given}: no {kind.name} file in this folder",
+                                 hint=kind.instead_hint.format(given) if others else kind.hint)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += (name for match in matches for name in _matched(Path(match), kind)

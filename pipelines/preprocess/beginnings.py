@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.decode.text import Text
 from pipelines.jobs.streams import BOM, open_stream
+from pipelines.preprocess.battles_given import are_battles, battles_given
 from pipelines.preprocess.parquet_blocks import is_parquet, parquet_blocks
 from pipelines.preprocess.tasks import Task
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
@@ -28,7 +29,7 @@ Keys = dict[str, set[str]]
 def observation_keys(names: list[str], tasks: Iterator[Task]) -> tuple[Keys, Iterator[Task]]:
     """The keys of each input that can be read twice, and of the first one in any case; and all tasks.
 
-    Raises InputError naming a text that is not JSONL, and how to make it that.
+    Raises InputError naming battles, or a text that is not JSONL, and how to make it that.
     """
     keys: Keys = {}
     for name in names:
@@ -37,13 +38,18 @@ def observation_keys(names: list[str], tasks: Iterator[Task]) -> tuple[Keys, Ite
             keys[name] = _keys(block.read().first() if block is not None else ())
         elif Path(name).is_file():
             head = head_of(name)
+            if are_battles(head):
+                raise battles_given(name)
             refuse_other_texts(name, head)
             keys[name] = _keys(Text(head, 0).first())
     if names and names[0] not in keys:  # a pipe, which can only be read once
         taken: list[Task] = []
         for task in islice(tasks, 2):
             taken.append(task)
-            keys[names[0]] = _keys(task.blocks[0].read().first())
+            data = task.blocks[0].read()
+            if isinstance(data, Text) and are_battles(data.data):
+                raise battles_given(names[0])
+            keys[names[0]] = _keys(data.first())
             if keys[names[0]] or task.source > 0:
                 break
         tasks = chain(taken, tasks)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
+from pipelines.preprocess.battles_given import hint
 from pipelines.preprocess.parquet_footers import is_deadly
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from poke_bc.contract.errors import InputError
@@ -50,8 +51,7 @@ def check_parquet(name: str) -> None:
     if "steps" not in columns.names:
         found = ", ".join(columns.names[:8]) + (", ..." if len(columns) > 8 else "")
         raise InputError(f"{name}: no column `steps`, so its rows are not trajectories (columns: {found})",
-                         hint=f"poke-bc convert {name} -o raw.jsonl converts its battles to trajectories"
-                         if "log" in columns.names else
+                         hint=hint(name) if {"log", "text"} & {*columns.names} else
                          "each row must be a trajectory, and `steps` a list of structs: docs/format.md")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
+from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
 from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
@@ -84,7 +84,7 @@ class Preprocessed:
         }
 
 
-def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *, schema: str | Path = "auto",
+def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str | Path = "auto",
                workers: int | None = None, max_bad: float = 0.001, limit: int | None = None,
                shard_bytes: int = SHARD_BYTES, block_bytes: int = BLOCK_BYTES,
                progress: ProgressCallback = lambda *_: None) -> Preprocessed:
@@ -196,8 +196,16 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
-                         hint=f"see {path} for each line, then fix them or raise --max-bad (finished tasks are kept in "
-                              f"{job.store.folder} for the next run)")
+                         hint=_what_to_do(path, job.store.folder, good))
+
+
+def _what_to_do(quarantine: Path, store: Path, good: int) -> str:
+    """A hint that names only what stays: the store is removed if no line is good."""
+    if not good:
+        kept = f"{quarantine} names each line; " if quarantine.parent != store else ""
+        return f"{kept}expected is one trajectory a line, as poke-bc convert writes it (docs/format.md)"
+    return (f"see {quarantine} for each line, then fix them or raise --max-bad (finished tasks are kept in {store} for "
+            "the next run)")
 
 
 def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:

@@ -31,14 +31,15 @@ from poke_bc.showdown.decision import (
     TURN,
     OpenDecision,
 )
+from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.tracker import LineListener, follow
 
-FORCING = frozenset({"locked", "mustrecharge", "partiallytrapped"})
-"""Volatiles that leave no choice of a move."""
+FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
+"""Volatiles that leave no choice of a move; BINDING only in generation 1."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
 CARRIED_OUT = 4
 """Until this generation a switch still happens after Pursuit knocks out the Pokémon that was leaving."""
@@ -117,7 +118,8 @@ class LogReader:
             decision.choice = early_choice
         elif (active := self.battle.sides[player].active) is not None:
             decision.active, decision.copied = active, active.copied
-            decision.bound = bool(active.charging or not FORCING.isdisjoint(active.volatiles))
+            decision.bound = bool(active.charging or not FORCING.isdisjoint(active.volatiles)
+                                  or (self.battle.gen == 1 and not BINDING.isdisjoint(active.volatiles)))
         self.decisions.append(decision)
         return decision
 
@@ -137,7 +139,8 @@ class LogReader:
         if decision is None or how in ("ability", "other", "sleeptalk"):
             return
         side = self.battle.sides[parts[2][:2]]
-        if decision.encored:
+        held_on = self.battle.gen == 1 and how == "locked" and move_id(parts[3]) in BINDING_MOVES and not decision.bound
+        if decision.encored or held_on:  # Wrap may go on whichever move was chosen
             decision.censor(AMONG_MOVES)
             return
         decision.label, decision.resolved, decision.move = OBSERVED, True, move_id(parts[3])
@@ -158,8 +161,7 @@ class LogReader:
         if decision is None:
             return
         move = parts[4] if len(parts) > 4 and not parts[4].startswith("[") else ""
-        bound = decision.active is not None and decision.bound
-        only = {"recharge": "recharge", "partiallytrapped": "fight" if bound else ""}.get(parts[3])
+        only = {"recharge": "recharge", "partiallytrapped": "fight" if decision.bound else ""}.get(parts[3])
         if only:
             decision.label, decision.locked, decision.resolved = NO_LABEL, only, True
         elif move and not decision.encored:

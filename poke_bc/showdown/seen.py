@@ -7,7 +7,7 @@ import msgspec
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.showdown.corpus import ShownSet
-from poke_bc.showdown.protocol import UNKNOWN, Details
+from poke_bc.showdown.protocol import Details
 from poke_bc.showdown.state import Mon, Side
 
 NEVER_OWN = frozenset({"struggle", "recharge"})
@@ -39,7 +39,7 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
             mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera if mon.terastallized else UNKNOWN), tuple(sorted(mon.powered)), mon.seen)
+            mon.tera), tuple(sorted(mon.powered)), mon.seen)
         for mon in side.mons))
 
 

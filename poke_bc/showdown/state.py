@@ -301,8 +301,3 @@ class Side:
     def places(self) -> int:
         """Pokémon that the opponent has to reckon with: all that team preview lists, else all that fight."""
         return max(self.size, self.listed)
-
-    @property
-    def all_seen(self) -> bool:
-        """Whether all that fight have been seen."""
-        return sum(mon.seen for mon in self.shown) >= self.size

@@ -5,6 +5,7 @@ Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from poke_bc.showdown.battle import Battle
@@ -22,6 +23,8 @@ IGNORED = frozenset("""
     updatepoke updatesearch updateuser usercount userlist users userstats warning
     """.split()) | {""}
 """Lines that change nothing here; a live player's room has chat among them."""
+
+_MINOR = re.compile("-[a-z]{3,30}")
 
 LineListener = Callable[[int, list[str]], None]
 """Called with the number of a line and its fields."""
@@ -80,7 +83,7 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             if kind in ABOUT_POKEMON:
                 if (mon := battle.mon(parts[2], parts)) is not None:
                     ABOUT_POKEMON[kind](battle, mon, parts)
-            elif (handler := HANDLERS.get(kind, _refuse)) is not None:
+            elif (handler := HANDLERS.get(kind, _pass_over)) is not None:
                 handler(battle, parts)
             if kind in after:
                 after[kind](number, parts)
@@ -88,5 +91,8 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             raise SkippedBattle("damaged line", kind) from None
 
 
-def _refuse(battle: Battle, parts: list[str]) -> None:
-    raise SkippedBattle("unknown line", parts[1])
+def _pass_over(battle: Battle, parts: list[str]) -> None:
+    """Count a minor line of a kind that is not known yet; a major one is refused."""
+    if not _MINOR.fullmatch(parts[1]):
+        raise SkippedBattle("unknown line", parts[1])
+    battle.passed_over[parts[1]] = battle.passed_over.get(parts[1], 0) + 1
