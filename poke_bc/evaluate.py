@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from poke_bc.callable_module import callable_as
 from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, unpack_actions
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import read_split
@@ -206,3 +207,6 @@ _HEADS = ("decisions", "NLL", "top-1", "top-3")
 def _rows(named: Mapping[str, Figures]) -> list[tuple[tuple[str, ...], bool]]:
     return [((name, f"{figures['decisions']:,}", f"{figures['nll']:.4f}", f"{figures['top1']:.1%}",
               f"{figures['top3']:.1%}"), False) for name, figures in named.items()]
+
+
+callable_as(evaluate, __name__)

@@ -83,6 +83,9 @@ class OwnTeam:
         at = slice(MOVE_SLOTS * place, MOVE_SLOTS * (place + 1))
         moves = zip(self.seen["own_moves"][at], self.seen["own_pp_used"][at], self.seen["own_moves_shown"][at],
                     strict=True)
+        held = dict(zip(self.seen["own_moves"][at], self.seen["own_moves_shown"][at], strict=True))
+        if f"{species}.hiddenpowertype" in self.imputed or not held.get("hiddenpower"):
+            del found["own_hidden_power"]
         return found | {"moves": {move: 0 if self.is_powered else pp for move, pp, is_shown in moves if is_shown}}
 
 

@@ -55,7 +55,7 @@ def check(record: BattleRecord) -> None:
     (["request", "side", "pokemon", 0, "ident"], "Bob", "requests.p1[3].request.side.pokemon[0].ident: "
                                                         "expected str matching regex '^p[1-4][a-c]?: '"),
     (["request", "side", "pokemon", 0, "active"], False, "requests.p1[3].request.side.pokemon: none is active"),
-    (["request"], None, "requests.p1[3].request: expected object, got null"),
+    (["request"], None, "requests.p1[3].request: missing"),
     (["after_line"], 10**9, "requests.p1[3].after_line: expected 0 to"),
     (["choice"], 4, "requests.p1[3].choice: expected str | null, got int"),
 ])

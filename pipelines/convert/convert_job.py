@@ -29,7 +29,7 @@ from pipelines.convert.pseudonyms import Pseudonyms, find_salt
 from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary, most_frequent
 from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.inputs import STDIN, find_inputs, is_same_file, stored_bytes, total_bytes
+from pipelines.jobs.inputs import STDIN, Inputs, find_inputs, is_same_file, stored_bytes, total_bytes
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
@@ -48,7 +48,7 @@ ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, bytes of input done, total bytes (None: unknown), and battles so far."""
 
 
-def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: Sequence[str] = (),
+def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] = (),
                     min_rating: int | None = None, workers: int | None = None, keep_names: bool = False,
                     salt: str | None = None, limit: int | None = None, conversion: Conversion | None = None,
                     progress: ProgressCallback = lambda *_: None) -> ConvertSummary:

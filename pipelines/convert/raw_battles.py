@@ -179,7 +179,7 @@ class _Room:
 
 def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
     """One replay per row; the columns have the names that the site and published data sets use."""
-    table = pq.ParquetFile(file, pre_buffer=False)
+    table = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
     if "log" not in columns:
         yield problem("not a battle", source, detail="Parquet without a log column", consumed=consumed())

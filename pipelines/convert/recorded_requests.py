@@ -19,8 +19,9 @@ import msgspec
 from pipelines.convert.clean_log import Event
 from pipelines.convert.pseudonyms import Pseudonyms
 from poke_bc.showdown.record import Player, RecordedRequest
-from poke_bc.showdown.request_types import Request, read_request
+from poke_bc.showdown.request_types import Request, check_request, typed
 
+_DECODER = msgspec.json.Decoder(Request)
 _SIDES: tuple[Player, ...] = ("p1", "p2")
 _ENDINGS = ("|turn|", "|teampreview", "|win|")
 _ACTIONS = ("|move|", "|switch|", "|drag|", "|cant|", "|upkeep", "|start", "|win|")
@@ -69,10 +70,9 @@ def _answer(requests: list[RecordedRequest], event: Event) -> None:
 def _parse(text: str, path: str) -> Request | None:
     """A request; None where its line was cut off. Raises SkippedBattle."""
     try:
-        value = msgspec.json.decode(text)
+        return check_request(typed(text, _DECODER, path), path)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return read_request(value, path)
 
 
 def _player(request: Request) -> Player | None:

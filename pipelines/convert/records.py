@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import msgspec
 
@@ -26,8 +26,8 @@ from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.recorded_requests import read_requests
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
-from poke_bc.showdown.record import BattleRecord, Player, RecordedRequest, SkippedBattle
-from poke_bc.showdown.request_types import malformed, read_request, typed
+from poke_bc.showdown.record import PLAYERS, BattleRecord, Player, RecordedRequest, SkippedBattle
+from poke_bc.showdown.request_types import Request, check_request, malformed, typed
 
 NOT_A_BATTLE = "not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
@@ -42,6 +42,9 @@ _LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log
 _ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
 _VALUE = re.compile(r"value=[\"']?(?P<id>[\w-]+)", re.IGNORECASE)
 _BARE_MARKUP = re.compile(r"<|&(?!#?\w{1,31};)")
+_OF_RECORDS = frozenset({"id", "format", "formatid", "spectator", "uploadtime", "rating", "players", "p1", "p2",
+                         "winner"})
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
 
 
@@ -57,13 +60,7 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
         return _from_text(text, raw, pseudonyms)
     if raw.form == "html":
         return _from_page(text, raw, pseudonyms)
-    try:
-        value = msgspec.json.decode(raw.data)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            value = _encodable(json.loads(text))  # what is not quite JSON, but written: NaN, lone surrogates
-        except (ValueError, RecursionError) as error:
-            raise SkippedBattle("not JSON", str(error)) from None
+    value = _values(raw.data, text)
     if isinstance(value, dict) and isinstance(value.get("spectator"), list):
         return _from_record(value, raw, pseudonyms)
     if isinstance(value, dict) and isinstance(value.get("log"), str | list):
@@ -71,6 +68,24 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     if isinstance(value, dict) and "steps" in value:
         raise SkippedBattle("a trajectory, not a battle", "poke-bc preprocess reads it")
     raise SkippedBattle(NOT_A_BATTLE, "JSON without a log")
+
+
+def _values(data: bytes, text: str) -> Any:
+    """The value of a JSON text: of a battle record only what is read, and the requests as they are written."""
+    try:
+        keys = _KEYS.decode(data)
+        if not bytes(keys.get("spectator", b"")).startswith(b"["):
+            return msgspec.json.decode(data)
+        return {key: raw if key in PLAYERS else msgspec.json.decode(raw) for key, raw in keys.items()
+                if key in _OF_RECORDS}
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        try:  # what is not quite JSON, but written: NaN, lone surrogates
+            data = msgspec.json.encode(_encodable(json.loads(text)))
+            return _values(data, data.decode())
+        except (ValueError, RecursionError) as error:
+            raise SkippedBattle("not JSON", str(error)) from None
 
 
 def _from_replay(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
@@ -102,32 +117,36 @@ def _from_record(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonym
     requests: dict[Player, tuple[RecordedRequest, ...]] = {}
     sides: tuple[Player, ...] = ("p1", "p2")
     for player in sides:
-        path = f"requests.{player}"
-        entries = typed(value.get(player) or [], list[dict[str, Any]], path)
-        if own := tuple(_request(entry, f"{path}[{number}]", log, pseudonyms) for number, entry in enumerate(entries)
-                        if entry.get("k", "r") == "r"):
+        entries = typed(value.get(player, b"null"), _ENTRIES, f"requests.{player}") or []
+        if own := tuple(_request(entry, f"requests.{player}[{number}]", log, pseudonyms)
+                        for number, entry in enumerate(entries) if entry.k == "r"):
             requests[player] = own
-    return _finish(value, lines, raw, pseudonyms, log, requests)
+    return _finish({**value, "p1": None, "p2": None}, lines, raw, pseudonyms, log, requests)
 
 
-class _Entry(TypedDict):
+class _Entry(msgspec.Struct):
     """A request as battle records hold it."""
 
-    request: dict[str, Any]
-    after_line: NotRequired[int]
-    spec_lines: NotRequired[int]
-    choice: NotRequired[str | None]
-    rejected: NotRequired[bool | str | None]
+    k: Any = "r"
+    request: Request | None = None
+    after_line: int | None = None
+    spec_lines: int | None = None
+    choice: str | None = None
+    rejected: bool | str | None = None
 
 
-def _request(given: dict[str, Any], path: str, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
-    entry = typed(given, _Entry, path)
-    place = entry.get("after_line", entry.get("spec_lines", -1))
-    if not 0 <= place < len(log.before):
+_ENTRIES = msgspec.json.Decoder(list[_Entry] | None)
+
+
+def _request(entry: _Entry, path: str, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
+    place = entry.spec_lines if entry.after_line is None else entry.after_line
+    if place is None or not 0 <= place < len(log.before):
         raise malformed(f"{path}.after_line", f"expected 0 to {len(log.before) - 1}, the number of lines")
-    choice = re.sub(r"^>p[12] ", "", (entry.get("choice") or "").strip())
-    return RecordedRequest(log.before[place], pseudonyms.request(read_request(entry["request"], f"{path}.request")),
-                           choice or None, bool(entry.get("rejected")))
+    if entry.request is None:
+        raise malformed(f"{path}.request", "missing")
+    choice = re.sub(r"^>p[12] ", "", (entry.choice or "").strip())
+    request = check_request(entry.request, f"{path}.request")
+    return RecordedRequest(log.before[place], pseudonyms.request(request), choice or None, bool(entry.rejected))
 
 
 def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,

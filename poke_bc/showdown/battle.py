@@ -71,6 +71,8 @@ class Battle:
         """Kind of minor line that is not known yet -> how many."""
         self.mover: str | None = None
         """The player whose move the current lines are about."""
+        self.hidden_power: tuple[Mon, tuple[str, ...]] | None = None
+        """Who uses Hidden Power, and the target's types, until a line tells how well it works."""
         self.z_powered: str | None = None
         """The player whose next move is a Z-Move."""
         self.entry_states: dict[str, tuple[Any, ...]] = {}

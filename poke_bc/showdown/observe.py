@@ -37,6 +37,7 @@ SCREENS = ("reflect", "lightscreen", "auroraveil", "tailwind", "safeguard", "mis
 NO_ROOMS, NO_SCREENS = (0,) * len(ROOMS), (0,) * len(SCREENS)
 NO_ORDER = [0] * TEAM_SLOTS
 NO_EFFECTS = (0, 0, 0, 0, NONE, NONE)
+NO_HIDDEN_POWERS = [NONE] * TEAM_SLOTS
 NO_BOOSTS, NO_VOLATILES = [0] * 7, [False] * len(VOLATILES)
 
 
@@ -85,7 +86,18 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *_who_is_faster(battle, own, opp), *_stint_values(battle, own, phase), *_stint_values(battle, opp, phase),
         *NO_STATS,
         own_left_home(own) if battle.started and own.listed > own.size else NOBODY_LEFT,
-        opponent_left_home(opp) if battle.started and opp.listed > opp.size else NOBODY_LEFT)
+        opponent_left_home(opp) if battle.started and opp.listed > opp.size else NOBODY_LEFT,
+        _hidden_powers(own) if 2 <= battle.gen <= 7 else NO_HIDDEN_POWERS)
+
+
+def _hidden_powers(own: Side) -> list[str]:
+    """The type of each own Pokémon's Hidden Power."""
+    found = NO_HIDDEN_POWERS
+    for mon in own.mons:
+        if mon.slot >= 0 and mon.own_set is not None and mon.own_set.hidden_power != NONE:
+            found = found.copy() if found is NO_HIDDEN_POWERS else found
+            found[mon.slot] = mon.own_set.hidden_power
+    return found
 
 
 def _age(battle: Battle, since: int) -> int:

@@ -6,10 +6,11 @@ Source: the interfaces of sim/side.ts (smogon/pokemon-showdown).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NotRequired, TypedDict, TypeVar
+from typing import Annotated, NotRequired, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.json import Decoder
 
 from poke_bc.showdown.record import SkippedBattle
 
@@ -101,15 +102,15 @@ class Request(TypedDict):
     noCancel: NotRequired[bool | None]
 
 
-def typed(value: Any, kind: type[T], path: str) -> T:
-    """A value as `kind`; keys that it does not name are dropped. Raises SkippedBattle, which names the field.
+def typed(data: bytes | str | msgspec.Raw, decoder: Decoder[T], path: str) -> T:
+    """JSON as what a decoder expects; keys that are not named there are dropped. Raises SkippedBattle.
 
-    >>> typed({"id": 3}, MoveRow, "moves[1]")
+    >>> typed('{"id": 3}', Decoder(MoveRow), "moves[1]")
     Traceback (most recent call last):
     poke_bc.showdown.record.SkippedBattle: malformed requests: moves[1].id: expected str, got int
     """
     try:
-        return msgspec.convert(value, kind)
+        return decoder.decode(data)
     except msgspec.ValidationError as error:
         what, _, where = str(error).replace("`", "").partition(" - at $")
         raise malformed(f"{path}{where}", f"{what[0].lower()}{what[1:]}") from None
@@ -120,9 +121,11 @@ def malformed(path: str, what: str) -> SkippedBattle:
     return SkippedBattle("malformed requests", f"{path}: {what}")
 
 
-def read_request(value: Any, path: str) -> Request:
-    """Check a request; `path` names it in the reason. PP that is not known (null) is left out. Raises SkippedBattle."""
-    request = typed(value, Request, path)
+def check_request(request: Request, path: str) -> Request:
+    """Check that the parts of a request fit each other, and leave out PP that is not known (null).
+
+    Raises SkippedBattle, where `path` names the request.
+    """
     active = request.get("active", ())
     for row in active if len(active) == 1 else ():  # not singles: refused by its log, unless the options exclude it
         if row is None:

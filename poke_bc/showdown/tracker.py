@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.lines import boosts, effects, entry, field, health, moves, reveals
+from poke_bc.showdown.lines import boosts, effects, entry, field, health, hidden_power, moves, reveals
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
 
 IGNORED = frozenset("""
-    -block -candynamax -center -combine -hint -hitcount -message -nothing -ohko -resisted
-    -supereffective -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
+    -block -candynamax -center -combine -hint -hitcount -message -nothing -ohko
+    -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
     chatmsg chatmsg-raw choice clearpoke controlshtml customgroups debug deinit error expire fieldhtml formats
     gen hidelines html inactive inactiveoff init j join l leave message n name nametaken noinit notify pagehtml
     pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split
@@ -45,9 +45,11 @@ HANDLERS: dict[str, Callable[[Battle, list[str]], None] | None] = dict.fromkeys(
     "-cureteam": health.cure_team, "-fail": moves.failed,
     "-fieldactivate": field.field_activate, "-fieldend": field.field_end,
     "-fieldstart": field.field_start, "-immune": moves.failed, "-invertboost": boosts.clear_boosts,
-    "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed, "-restoreboost": boosts.clear_boosts,
+    "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed,
+    "-resisted": hidden_power.effective, "-restoreboost": boosts.clear_boosts,
     "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
-    "-swapsideconditions": field.swap_sides, "-terastallize": effects.terastallize, "-weather": field.weather,
+    "-supereffective": hidden_power.effective, "-swapsideconditions": field.swap_sides,
+    "-terastallize": effects.terastallize, "-weather": field.weather,
     "-zpower": effects.zpower, "cant": moves.cant, "drag": entry.switch, "faint": health.faint,
     "gametype": field.game_type, "move": moves.move, "player": field.player, "poke": entry.poke,
     "replace": entry.replace, "rule": field.rule, "start": field.start, "switch": entry.switch,

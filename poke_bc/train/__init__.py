@@ -18,8 +18,11 @@
 
 from __future__ import annotations
 
+from poke_bc.callable_module import callable_as
 from poke_bc.train.config import TrainConfig, resolve
 from poke_bc.train.loop import Interrupted, train
 from poke_bc.train.result import TrainResult
 
 __all__ = ["Interrupted", "TrainConfig", "TrainResult", "resolve", "train"]
+
+callable_as(train, __name__)
