@@ -26,7 +26,7 @@ from trajectories import make_trajectories, write_raw
 from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import ATTEMPTS, LocalProcesses
 from pipelines.preprocess import preprocess
-from poke_bc.contract.errors import InputError
+from poke_bc.contract.errors import InputError, UsageError
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -327,3 +327,9 @@ def test_limits_hold_whatever_comes_later(tmp_path: Path) -> None:
                           block_bytes=20_000)
         digests.add(tuple(shard.rows.xxh3 for shard in done.manifest.shards))
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("count", [10_000, 10**30])
+def test_a_number_of_workers_that_no_machine_can_start_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"--workers {count}: this machine has"):
+        LocalProcesses(count)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import run_cli
 from safetensors.torch import load_file
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
@@ -175,6 +176,16 @@ def test_a_run_that_diverged_before_its_first_checkpoint_says_what_to_do_and_its
     assert f"{run} can be used again" in error.hint
     train(small_config(shards, run, steps=2), progress=False)
     assert not verify(run).differences
+
+
+def test_a_training_that_fails_ends_with_4_and_resumed_it_fails_alike(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    command = ["train", "--run", tmp_path / "run", "--quiet"]
+    for more in (["--shards", shards, "--lr", "1e8", "--steps", "9", "--device", "cpu", "--set", "batch_size=64",
+                  "--set", "precision=float32"], ["--resume"]):
+        done = run_cli(*command, *more)
+        assert done.code == 4, done.stderr
+        assert done.stderr.splitlines()[-2].startswith("error: loss, gradient, weights or evaluation are not finite")
+        assert "can be used again" in done.stderr.splitlines()[-1]
 
 
 def test_finite_weights_that_evaluate_to_nan_are_no_checkpoint(shards: Path, tmp_path: Path,  # noqa: F811

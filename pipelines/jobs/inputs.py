@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) 
     for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
         if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
+            if given != STDIN and not (path.is_file() or path.is_fifo()):
+                raise UsageError(f"{given}: neither a file nor a pipe", hint=kind.hint)
             found.append(given)
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
@@ -83,8 +86,12 @@ def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) 
 
 def _matched(path: Path, kind: InputKind) -> Iterator[str]:
     """The files of one match of a glob."""
-    if not any(_is_store(part) for part in path.parts):
-        yield from _inside(path, kind) if path.is_dir() else (str(path),)
+    if any(_is_store(part) for part in path.parts):
+        return
+    if path.is_dir():
+        yield from _inside(path, kind)
+    elif _is_regular(path):
+        yield str(path)
 
 
 def _inside(folder: Path, kind: InputKind) -> list[str]:
@@ -93,9 +100,18 @@ def _inside(folder: Path, kind: InputKind) -> list[str]:
         entries = list(folder.rglob("*") if kind.recursive else folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
-    return sorted(str(entry) for entry in entries
-                  if entry.name.lower().endswith(kind.endings) and not entry.name.endswith(_OUTPUTS) and entry.is_file()
-                  and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
+    named = sorted(entry for entry in entries
+                   if entry.name.lower().endswith(kind.endings) and not entry.name.endswith(_OUTPUTS)
+                   and not entry.is_dir()
+                   and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
+    return [str(entry) for entry in named if _is_regular(entry)]
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a path that was found, not given, is a file: a pipe may have no writer, and then never ends."""
+    if not path.is_file():
+        print(f"{path}: skipped, not a regular file", file=sys.stderr)
+    return path.is_file()
 
 
 def _is_store(name: str) -> bool:

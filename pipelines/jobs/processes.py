@@ -25,7 +25,7 @@ from typing import Any, Generic, Self, TypeVar
 import pyarrow as pa
 
 from pipelines.jobs.interrupts import interrupts_blocked, unblock_interrupts
-from poke_bc.contract.errors import InputError
+from poke_bc.contract.errors import InputError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +36,7 @@ PATIENCE = 30.0
 """Seconds without a result after which a process that was stopped is told of."""
 _DELAY = 1.0
 _UNDERWAY = 2  # tasks per process: one running, one queued; with more, one process may finish long after the others
+_MOST_PROCESSES = 16  # for each processor
 _MOST_RESULTS = 4  # per worker, waiting for the result of an earlier task
 
 
@@ -137,9 +138,14 @@ class LocalProcesses:
         count: number of processes, which start immediately. None: one for each processor, the others starting after a
             second of work: a small input is done before another process is ready.
         load: called by each other process before its first task.
+
+    Raises UsageError for many more processes than processors: each takes a second to start, and memory.
     """
 
     def __init__(self, count: int | None, load: Callable[[], object] = nothing) -> None:
+        if count is not None and count > _MOST_PROCESSES * _processors():
+            raise UsageError(f"--workers {count}: this machine has {_processors()} processors",
+                             hint=f"at most {_MOST_PROCESSES} for each; by default one")
         _use_one_thread()
         self.count = count or _processors()
         self._load, self._delay = load, 0.0 if count else _DELAY

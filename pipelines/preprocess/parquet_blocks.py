@@ -19,6 +19,7 @@ import xxhash
 
 from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
 from pipelines.preprocess.battles_given import hint
+from pipelines.preprocess.parquet_footers import is_deadly
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
@@ -42,6 +43,8 @@ def is_parquet(name: str) -> bool:
 
 def check_parquet(name: str) -> None:
     """Raises InputError if a file's footer does not describe trajectories, at the start rather than hours later."""
+    if is_deadly(name):
+        raise _unreadable(name, ValueError("its footer is damaged"))
     columns = _open(name).schema_arrow
     if twice := _name_twice(columns):
         raise InputError(f"{name}: two columns are named {twice}", hint="rename or drop one of them")
@@ -54,7 +57,8 @@ def check_parquet(name: str) -> None:
 
 def _open(name: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=_CHUNK)
+        return pq.ParquetFile(pa.OSFile(os.fsencode(name)), page_checksum_verification=True, pre_buffer=False,
+                              buffer_size=_CHUNK)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
 

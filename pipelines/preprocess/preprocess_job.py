@@ -26,6 +26,7 @@ from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
 from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.own_files import QUARANTINE, OwnFiles
 from pipelines.preprocess.parquet_blocks import is_parquet
@@ -117,7 +118,8 @@ def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str |
         own.sweep()
         try:
             with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
-                table, tasks = choose_schema(schema, all_tasks)
+                keys, tasks = observation_keys(names, all_tasks)
+                table = choose_schema(schema, keys)
                 store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
                               "inputs": names})
                 executor = LocalProcesses(workers)
@@ -186,7 +188,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
                     place = {"file": totals.inputs[part.source], "line": part.first_line + line.line}
                     byte = {} if line.byte is None else {"byte": line.byte}
                     entry = {**place, **byte, "path": line.path, "reason": line.reason}
-                    file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+                    file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
     else:
         path.unlink(missing_ok=True)
     if bad > max_bad * (good + bad) or not good:

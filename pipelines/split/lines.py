@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.jobs.inputs import check_readable
 from pipelines.jobs.streams import BOM, Stream, open_stream
+from pipelines.preprocess.beginnings import head_of, refuse_other_texts
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.split.assign import VIEWS, SplitDone, Way, split_views
 from pipelines.split.parts import Parts
@@ -29,6 +30,7 @@ MAX_BAD = 0.001
 def split_lines(path: Path, way: Way) -> SplitDone:
     """Write the parts next to the file. Raises InputError, UsageError."""
     check_readable(str(path))
+    refuse_other_texts(str(path), head_of(str(path)))
     wanted = [TRAIN, *(split for split, ratio in way.ratios.items() if ratio > 0)]
     parts = Parts(path)
     with parts.locked():

@@ -55,6 +55,9 @@ def inspect_any(path: Path, schema: str = "auto", progress: Progress = lambda *_
         return inspect_run(path)
     if (path / "digests.json").exists():
         raise UsageError(f"{path}: a checkpoint or a policy, not a run", hint="give the folder of the run")
+    if path.exists() and not (path.is_dir() or path.is_file()):
+        raise UsageError(f"{path}: not a regular file, so reading it may never end",
+                         hint=f"write it to a file first; poke-bc preprocess {path} reads pipes")
     from pipelines.preprocess import preprocess
 
     with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-", ignore_cleanup_errors=True) as folder:

@@ -52,6 +52,11 @@ class Source:
     """Text: size after decompression; Parquet: size of its row groups in the file."""
     lines: int
     """Lines of text, or rows of the table."""
+    trajectories: int
+    decisions: int
+    quarantined: int
+    fields: int
+    """Fields of the schema that had a value in it; the others took their default."""
     xxh3: str
 
 
