@@ -90,6 +90,8 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         raise SkippedBattle("no decision")
     battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
                     first.returning_hp, tier_of(record.format))
+    for player, rating in record.ratings.items():
+        battle.sides[player].rating = rating
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])
