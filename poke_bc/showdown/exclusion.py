@@ -31,7 +31,7 @@ class Exclusion:
 
     def abilities(self, mon: Mon, abilities: Set[str]) -> None:
         """It was not brought with any of these abilities, unless it has another now, or none works."""
-        if (mon.ability == UNKNOWN and mon.brought_ability == UNKNOWN and mon.copied is None
+        if (mon.ability == mon.brought_ability == UNKNOWN and not mon.ability_changed and mon.copied is None
                 and mon.forme == mon.details.species and not abilities <= mon.absent
                 and "gastroacid" not in mon.volatiles and not self._is_gas_out()):
             mon.absent |= abilities

@@ -161,11 +161,10 @@ class Mon:
         """Reset what ends when it leaves the field."""
         self.boosts = [0] * 7
         self.last_move, self.protect_streak, self.repeats = NONE, 0, 0
-        self.disguise = None
+        self.disguise, self.boosted_stat = None, NONE
         self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
         self.substitute_hits = self.fallen = 0
-        self.boosted_stat = NONE
         self.change_back()
         if self.status == "tox":
             self.status_turns = 0
