@@ -162,7 +162,6 @@ def test_abilities_that_announce_themselves_are_not_filled_after_a_silent_entry(
         |turn|2
         """
     assert "intimidate" not in absent(substitute, 1)
-    assert "pressure" in absent(substitute, 1)
 
 
 def test_weather_that_was_there_already_says_nothing_about_its_setters() -> None:
