@@ -730,7 +730,7 @@ def test_of_two_replacements_at_once_neither_knows_the_other() -> None:
 def test_what_is_no_singles_battle_or_not_understood_is_left_out() -> None:
     start = ["|switch|p1a: A|Pikachu|100/100", "|switch|p2a: B|Eevee|100/100", "|turn|1"]
     for lines, reason in (
-        ([*start, "|-mystery|p1a: A"], "unknown line"),
+        ([*start, "|mystery|p1a: A"], "unknown line"),
         (["|switch|p1a: A|Pikachu|100/100", "|switch|p1b: C|Eevee|100/100"], "not singles"),
         ([*start, "|player|p3|Oak|3|"], "not singles"),
         ([*start, "|turn|two"], "damaged line"),

@@ -12,7 +12,7 @@ player in the same turn. The label is the first action of the Pokémon that was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.arrivals import Arrivals
@@ -55,9 +55,11 @@ class LogReader:
         arrivals: who came in, with what Illusion and Regenerator tell about earlier lines.
     """
 
-    def __init__(self, lines: Sequence[str], gen: int) -> None:
+    def __init__(
+        self, lines: Sequence[str], gen: int, illusions: Mapping[int, tuple[str, str]] | None = None
+    ) -> None:
         self.lines = lines
-        self.battle = Battle(gen)
+        self.battle = Battle(gen, illusions=illusions)
         self.decisions: list[OpenDecision] = []
         self.arrivals = Arrivals(self.battle)
         self._open: dict[str, OpenDecision | None] = dict.fromkeys(PLAYERS)

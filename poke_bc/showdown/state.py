@@ -134,6 +134,8 @@ class Mon:
     """Moves it used only in disguise."""
     credited: dict[str, int] = field(default_factory=dict)
     """Moves used by another Pokémon disguised as this one, in an Illusion that never ended."""
+    impostor: Mon | None = None
+    """The Pokémon that last left, or fainted, disguised as this one."""
     believed: ShownState | None = None
     """What the opponent thinks of it, where Illusion makes that wrong."""
     charging: str = ""
@@ -279,6 +281,7 @@ class Side:
     """How many team preview lists; 0 without one."""
     fallen: int = 0
     """Pokémon that fainted and were not revived."""
+    revived: bool = False
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)
