@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
+FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING, OTHER_DATE, NO_DATE, OTHER_PLAYER = (
+    "other format", "rating below", "rating unknown", "other date", "date unknown", "other players")
 """Reasons for which the options exclude battles."""
 DUPLICATE = "duplicate battle"
 _EXAMPLES = 3
@@ -32,6 +33,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     """Trajectories made from the player's own requests: nothing in them is inferred."""
     left_out: dict[str, int] = {}
     """Battles excluded by the options: reason -> count, most frequent first."""
+    other_formats: dict[str, int] = {}
+    """Formats of the battles excluded because of it."""
     skipped: dict[str, int] = {}
     """Battles that could not be converted: reason -> count, most frequent first."""
     examples: dict[str, list[str]] = {}
@@ -51,6 +54,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
         """Count a battle that is not converted; the first few skipped ones become examples."""
         if reason in FILTERED:
             self.left_out[reason] = self.left_out.get(reason, 0) + 1
+            if reason == OTHER_FORMAT:
+                self.other_formats[detail] = self.other_formats.get(detail, 0) + 1
             return
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         examples = self.examples.setdefault(reason, [])

@@ -113,9 +113,14 @@ def open_stream(name: str) -> Iterator[tuple[Stream, Source]]:
     """
     with contextlib.ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb", buffering=0))
-        source = Source(file)
-        raw = source if source.compression is None else _Unpacking(source, source.compression)
-        yield io.BufferedReader(raw, _BUFFER), source
+        yield unpacked(file)
+
+
+def unpacked(file: Any) -> tuple[Stream, Source]:
+    """The same of an open file."""
+    source = Source(file)
+    raw = source if source.compression is None else _Unpacking(source, source.compression)
+    return io.BufferedReader(raw, _BUFFER), source
 
 
 def compression_of(name: str) -> str | None:

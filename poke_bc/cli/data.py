@@ -14,12 +14,20 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; b
 
 
 def convert(
-    paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files or battle records (also "
-                                                    ".gz, .zst); files, folders, globs, or - for stdin.")],
+    paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files, battle records, or "
+                                                    "archives of them (also .gz, .zst); files, folders, globs, or - "
+                                                    "for stdin.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
     min_rating: Annotated[int | None, typer.Option(help="Only battles in which both players have at least this "
                                                         "rating.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only battles from this day, month or year on, such "
+                                                                   "as 2024-05.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Only battles up to this day, month or "
+                                                                   "year.")] = None,
+    players: Annotated[list[str] | None, typer.Option("--player", metavar="NAME",
+                                                      help="Only battles of this player; repeatable.")] = None,
+    winner: Annotated[str | None, typer.Option(metavar="NAME", help="Only battles that this player won.")] = None,
     workers: Workers = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep user names instead of replacing them with "
                                                                   "pseudonyms.")] = False,
@@ -36,8 +44,9 @@ def convert(
     if to_stdout:  # which then carries the trajectories, and whatever is printed goes to stderr
         sys.stdout = sys.stderr
     with progress_bar("battles", quiet=quiet) as progress:
-        result = convert_battles(paths, out, formats=formats or (), min_rating=min_rating, workers=workers,
-                                 keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
+        result = convert_battles(
+            paths, out, formats=formats or (), min_rating=min_rating, since=since, until=until, players=players or (),
+            winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
     if as_json:
         return print_json(result)
     print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
@@ -102,12 +111,14 @@ def split(
     test_ratio: Annotated[float, typer.Option(help="Fraction of the battles for test.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the hash that assigns battles to splits.")] = 42,
     by: Annotated[str, typer.Option(help="Split by battle, player or date.")] = "battle",
+    where: Annotated[str, typer.Option(metavar="CONDITION", help="Only trajectories for which this holds, such as "
+                                       "\"rating >= 1500 and format == 'gen9ou'\"; the others are left out.")] = "",
     as_json: Json = False,
 ) -> None:
     """Assign battles to train, val and test; a battle never spans two splits."""
     from pipelines.split import split as run
 
-    done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by, where=where)
     if as_json:
         return print_json(done.to_dict())
     show_table(["split", "battles", "trajectories", "decisions"],
