@@ -11,32 +11,52 @@ from typing import TYPE_CHECKING, Any
 from poke_bc.version import __version__
 
 if TYPE_CHECKING:
-    from poke_bc.contract.errors import PokeBCError as PokeBCError
-    from poke_bc.contract.manifest import Manifest as Manifest
-    from poke_bc.contract.schema import Schema as Schema
-    from poke_bc.contract.schema import load_schema as load_schema
-    from poke_bc.data.batch import Batch as Batch
-    from poke_bc.data.dataset import ShardDataset as ShardDataset
-    from poke_bc.data.feed import BatchFeeder as BatchFeeder
-    from poke_bc.policy import create_policy as create_policy
-    from poke_bc.policy import load_policy as load_policy
+    from pipelines.convert import convert_battles as convert
+    from pipelines.preprocess import preprocess
+    from pipelines.split import split
+    from poke_bc.contract.errors import PokeBCError
+    from poke_bc.contract.manifest import Manifest
+    from poke_bc.contract.schema import Schema, load_schema
+    from poke_bc.data.batch import Batch
+    from poke_bc.data.dataset import ShardDataset
+    from poke_bc.data.feed import BatchFeeder
+    from poke_bc.evaluate import evaluate
+    from poke_bc.policy import Policy, create_policy, load_policy
+    from poke_bc.train import TrainConfig, train
 
-
+__all__ = [
+    "Batch", "BatchFeeder", "Manifest", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig",
+    "__version__", "convert", "create_policy", "evaluate", "load_policy", "load_schema", "preprocess", "split", "train",
+]
 _HOMES = {
-    "PokeBCError": "poke_bc.contract.errors",
-    "Manifest": "poke_bc.contract.manifest",
-    "Schema": "poke_bc.contract.schema",
-    "load_schema": "poke_bc.contract.schema",
     "Batch": "poke_bc.data.batch",
-    "ShardDataset": "poke_bc.data.dataset",
     "BatchFeeder": "poke_bc.data.feed",
+    "Manifest": "poke_bc.contract.manifest",
+    "PokeBCError": "poke_bc.contract.errors",
+    "Policy": "poke_bc.policy",
+    "Schema": "poke_bc.contract.schema",
+    "ShardDataset": "poke_bc.data.dataset",
+    "TrainConfig": "poke_bc.train",
+    "convert": "pipelines.convert",
     "create_policy": "poke_bc.policy",
+    "evaluate": "poke_bc.evaluate",
     "load_policy": "poke_bc.policy",
+    "load_schema": "poke_bc.contract.schema",
+    "preprocess": "pipelines.preprocess",
+    "split": "pipelines.split",
+    "train": "poke_bc.train",
 }
-__all__ = ["__version__", *_HOMES]
+_NAMED_THERE = {"convert": "convert_battles"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'poke_bc' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'poke_bc' has no attribute {name!r}")
+    home = import_module(_HOMES[name])
+    if _HOMES[name] != f"{__name__}.{name}":  # else it is a module that can be called
+        globals()[name] = getattr(home, _NAMED_THERE.get(name, name))
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__", "__file__", "__name__", "__path__"]

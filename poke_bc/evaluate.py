@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.text import Text
 
-from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NUM_ACTIONS, unpack_actions
+from poke_bc.callable_module import callable_as
+from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, unpack_actions
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import read_split
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.metrics import EVAL_BATCH, rank_and_score, score_policy
+from poke_bc.metrics import EVAL_BATCH, Scores, rank_and_score, score_policy, switch_labels
 from poke_bc.policy import TrainedOn, check_fits, load_policy
 from poke_bc.policy.store import policy_folder
-from poke_bc.train.config import CONFIG_FILE, TrainConfig
+from poke_bc.tables import make_table
+from poke_bc.train.config import TrainConfig, is_ours
 from poke_bc.train.setup import pick_device
 
 TURN_BUCKETS = (0, 6, 11, 21, 41)
@@ -43,38 +45,71 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
         batch_size: affects the speed only.
         checkpoint: "best", "last" or "step-00000500" of a run.
 
-    Returns nll (natural log), top1, top3, ece, decisions; slices (by action, kind, legal_actions, turn) and no-learning
-    baselines, each with nll, top1, top3, decisions. Raises UsageError, RunError and ShardError.
+    Returns nll (natural log), top1, top3, ece, decisions; judged (what was); interval (95%, over battles); switches
+    (shares predicted and chosen, without and with censored choices); slices (by action, kind, legal_actions, turn) and
+    no-learning baselines, each with nll, top1, top3, decisions; and remarks.
+
+    Raises UsageError, RunError and ShardError.
     """
     where = pick_device(device)
     policy = load_policy(run, device=where, checkpoint=checkpoint)
-    folder = Path(shards) if shards is not None else _run_shards(run, checkpoint)
+    place = policy_folder(run, checkpoint).resolve()
+    own = next(filter(is_ours, place.parents), None)
+    if shards is None:
+        if own is None:
+            raise UsageError(f"{run}: a policy outside its run; its shards are not known",
+                             hint="add --shards data/shards")
+        shards = TrainConfig.read(own).shards
+    folder = Path(shards)
     data = ShardDataset(folder, None if split == "all" else split)
     check_fits(policy, data.manifest)
     trained_on = policy.trained_on
-    if trained_on is not None and split != "train":
-        _check_unseen(trained_on, data)
+    earlier = trained_on if split != "train" else None
+    while earlier is not None:
+        _check_unseen(earlier, data)
+        earlier = earlier.after
     if not len(data):
         again = f"split with a ratio for it, then train on that split: poke-bc split {folder} --{split}-ratio 0.1"
         raise ShardError(f"{folder}: no decision in split {split} to evaluate on",
                          hint=again if split in ("val", "test") else f"see what it contains: poke-bc inspect {folder}")
-    scores = score_policy(policy, data, device=where, batch_size=batch_size)
-    action_N, legal_N = data.column("action"), data.column("legal")
+    every = ShardDataset(data.shards, data.split, censored=True)
+    of_every = score_policy(policy, every, device=where, batch_size=batch_size)
+    scores = of_every.at(every.column("action") != NO_LABEL)
+    action_N, legal_N, battle_N = data.column("action"), data.column("legal"), data.column("battle")
     counts_A = np.array([0] * NUM_ACTIONS if trained_on is None else trained_on.actions)
+    figures, compared = scores.figures(), baselines(action_N, legal_N, counts_A)
     return {
-        **scores.figures(),
+        **figures,
+        "judged": {"run": str(own or place), "checkpoint": place.parent.name if own else "", "split": split,
+                   "shards": str(folder.resolve()), "data": data.manifest.identity,
+                   "battles": len(np.unique(battle_N))},
+        "interval": scores.intervals(battle_N),
+        "switches": _switches(every, of_every),
         "slices": {kind: {name: scores.at(keep_N).summary() for name, keep_N in groups.items() if keep_N.any()}
                    for kind, groups in _slices(data, action_N, legal_N).items()},
-        "baselines": baselines(action_N, legal_N, counts_A),
+        "baselines": compared,
+        "remarks": [*_worse(figures, compared)],
     }
 
 
-def _run_shards(run: str | Path, checkpoint: str) -> Path:
-    """The shards of the run that a policy belongs to. Raises UsageError for a policy outside a run."""
-    for folder in policy_folder(run, checkpoint).resolve().parents:
-        if (folder / CONFIG_FILE).is_file():
-            return TrainConfig.read(folder).shards
-    raise UsageError(f"{run}: a policy outside its run; its shards are not known", hint="add --shards data/shards")
+def _switches(every: ShardDataset, scores: Scores) -> Figures:
+    """Share of switches among choices between moves and switches, as people chose and as the policy predicts."""
+    action_N = every.column("action")
+    label_N = switch_labels(action_N, every.column("candidates"), every.column("legal"))
+    known_N = ~np.isnan(label_N)
+    return {name: {"decisions": int(keep_N.sum()), "chosen": float(label_N[keep_N].mean()),
+                   "predicted": float(scores.switch_N[keep_N].mean(dtype=np.float64))}
+            for name, keep_N in (("observed", known_N & (action_N != NO_LABEL)), ("with_censored", known_N))
+            if keep_N.any()}
+
+
+def _worse(figures: Figures, compared: Mapping[str, Figures]) -> Iterator[str]:
+    """Plain words about each baseline that is better."""
+    for name, baseline in compared.items():
+        worse = [f"NLL {figures['nll']:.4f} against {baseline['nll']:.4f}"] * (figures["nll"] > baseline["nll"])
+        worse += [f"top-1 {figures['top1']:.1%} against {baseline['top1']:.1%}"] * (figures["top1"] < baseline["top1"])
+        if worse:
+            yield f"the policy is worse than the baseline {name.replace('_', ' ')}: {', '.join(worse)}"
 
 
 def _check_unseen(trained_on: TrainedOn, data: ShardDataset) -> None:
@@ -133,7 +168,7 @@ def baselines(action_N: NDArray[np.int8], legal_N: NDArray[np.uint16],
 
 def _score(log_probs_UA: NDArray[np.float64], action_U: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
     """nll, top1 and top3, each [U]."""
-    nll_U, rank_U, _ = rank_and_score(torch.tensor(log_probs_UA), torch.tensor(action_U))
+    nll_U, rank_U, *_ = rank_and_score(torch.tensor(log_probs_UA), torch.tensor(action_U))
     return nll_U.numpy(), rank_U.numpy() == 0, rank_U.numpy() < 3
 
 
@@ -144,21 +179,34 @@ def _weighted(counts_U: NDArray[np.int64], nll_U: NDArray[Any], top1_U: NDArray[
 
 
 def render(result: Figures) -> RenderableType:
-    """The result of `evaluate` as tables."""
-    overall = {f"policy (calibration error {result['ece']:.1%})": result, **{
-        f"baseline: {name.replace('_', ' ')}": figures for name, figures in result["baselines"].items()}}
-    tables = [_table("decisions with a choice", overall)]
+    """The result of `evaluate` as tables, followed by the remarks."""
+    judged, interval = result["judged"], result["interval"]
+    facts = [(("run", judged["run"]), False), (("checkpoint", judged["checkpoint"]), False),
+             (("split", f"{judged['split']} of {judged['shards']}, {judged['battles']:,} battles"), False)]
+    policy = {f"policy (calibration error {result['ece']:.1%})": result}
+    overall = [*_rows(policy), (
+        ("  95% interval over battles", "", *(f"{low:.4f}-{high:.4f}" for low, high in [interval["nll"]]),
+         *(f"{low:.1%}-{high:.1%}" for low, high in (interval["top1"], interval["top3"]))), False)]
+    for name, figures in result["baselines"].items():
+        overall += _rows({f"baseline: {name.replace('_', ' ')}": figures})
+    tables = [make_table(["", ""], facts, text=(0, 1)),
+              make_table(["", *_HEADS], overall, title="decisions with a choice"),
+              make_table(["", "decisions", "chosen", "predicted"], [
+                  ((name.replace("_", " "), f"{each['decisions']:,}", f"{each['chosen']:.1%}",
+                    f"{each['predicted']:.1%}"), False) for name, each in result["switches"].items()],
+                  title="share of switches, where moves and switches were open")]
     for kind, groups in result["slices"].items():
         named = {ACTION_NAMES[int(name)]: figures for name, figures in groups.items()} if kind == "action" else groups
-        tables.append(_table(f"by {kind.replace('_', ' ')}", named))
-    return Group(*tables)
+        tables.append(make_table(["", *_HEADS], _rows(named), title=f"by {kind.replace('_', ' ')}"))
+    return Group(*tables, *(Text(f"! {remark}", style="yellow") for remark in result["remarks"]))
 
 
-def _table(title: str, rows: Mapping[str, Figures]) -> Table:
-    table = Table(title, title_justify="left")
-    for column in ("decisions", "NLL", "top-1", "top-3"):
-        table.add_column(column, justify="right")
-    for name, figures in rows.items():
-        table.add_row(name, f"{figures['decisions']:,}", f"{figures['nll']:.4f}", f"{figures['top1']:.1%}",
-                      f"{figures['top3']:.1%}")
-    return table
+_HEADS = ("decisions", "NLL", "top-1", "top-3")
+
+
+def _rows(named: Mapping[str, Figures]) -> list[tuple[tuple[str, ...], bool]]:
+    return [((name, f"{figures['decisions']:,}", f"{figures['nll']:.4f}", f"{figures['top1']:.1%}",
+              f"{figures['top3']:.1%}"), False) for name, figures in named.items()]
+
+
+callable_as(evaluate, __name__)

@@ -15,12 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from poke_bc.contract.actions import ALL_ACTIONS, MOVE_SLOTS, NO_LABEL
+from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
 from poke_bc.policy.base import Policy
+from poke_bc.policy.masks import action_set
 
 ECE_BINS = 15
 EVAL_BATCH = 4096
+RESAMPLES = 1000
+MOVES = (1 << MOVE_SLOTS) - 1
+SWITCHES = ALL_ACTIONS ^ MOVES
 
 
 @dataclass(frozen=True)
@@ -28,18 +34,20 @@ class Scores:
     """A policy's scores on each decision."""
 
     nll_N: NDArray[np.float32]
-    """-log of the probability of the action taken."""
+    """-log of the probability of the action taken; where that is not known, of the candidates together."""
     rank_N: NDArray[np.int64]
-    """Number of actions more likely than the one taken; ties go to the lower action."""
+    """Number of actions more likely than the one taken; ties go to the lower action. Without an action: meaningless."""
     confidence_N: NDArray[np.float32]
     """Probability of the most likely action."""
+    switch_N: NDArray[np.float32]
+    """Probability that the action is a switch."""
 
     def __len__(self) -> int:
         return len(self.nll_N)
 
     def at(self, keep_N: NDArray[np.bool_]) -> Scores:
         """The scores of the decisions in a mask."""
-        return Scores(self.nll_N[keep_N], self.rank_N[keep_N], self.confidence_N[keep_N])
+        return Scores(self.nll_N[keep_N], self.rank_N[keep_N], self.confidence_N[keep_N], self.switch_N[keep_N])
 
     def summary(self) -> dict[str, Any]:
         """nll (natural log), top1, top3 and decisions; needs at least one decision."""
@@ -57,15 +65,50 @@ class Scores:
         confidence = np.bincount(bins_N, weights=self.confidence_N, minlength=ECE_BINS)
         return float(np.abs(hits - confidence).sum() / len(self))
 
+    def intervals(self, battle_N: NDArray[Any]) -> dict[str, list[float]]:
+        """nll, top1 and top3 -> [low, high] that hold them with 95% if other battles of this kind had been drawn.
 
-def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(nll, rank, confidence), each [B], as in Scores. Logits may be -inf; actions lie in [0, 10)."""
+        A bootstrap: battles [N], not decisions, are drawn with replacement, since decisions of one battle are alike.
+        """
+        _, of_N = np.unique(battle_N, return_inverse=True)
+        sums = np.stack([np.bincount(of_N, weights) for weights in (
+            np.ones(len(self)), self.nll_N, self.rank_N == 0, self.rank_N < 3)], axis=1)
+        random, battles = np.random.default_rng(0), len(sums)
+        drawn = np.stack([np.bincount(random.integers(0, battles, battles), minlength=battles) @ sums
+                          for _ in range(RESAMPLES)])
+        bounds = np.percentile(drawn[:, 1:] / drawn[:, :1], [2.5, 97.5], axis=0)
+        return {name: [float(low), float(high)]
+                for name, low, high in zip(("nll", "top1", "top3"), *bounds, strict=True)}
+
+
+def switch_labels(action_N: NDArray[Any], candidates_N: NDArray[Any], legal_N: NDArray[Any]) -> NDArray[np.float64]:
+    """1 for a switch, 0 for a move, nan where that is not known or there was no choice between the two, each [N].
+
+    Censored choices count where all candidates are of one kind.
+    """
+    may_N = np.where(action_N != NO_LABEL, 1 << np.maximum(action_N, 0).astype(np.int64), candidates_N.astype(np.int64))
+    legal_N = np.where(legal_N == 0, ALL_ACTIONS, legal_N)
+    move_N, switch_N = (may_N & MOVES) != 0, (may_N & SWITCHES) != 0
+    known_N = (move_N != switch_N) & ((legal_N & MOVES) != 0) & ((legal_N & SWITCHES) != 0)
+    return np.where(known_N, switch_N, np.nan)
+
+
+def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(nll, rank, confidence, switch), each [B], as in Scores. Logits may be -inf; actions lie in [0, 10)."""
     action_B1 = action_B.to(torch.int64)[:, None]
     log_probs_BA = logits_BA.log_softmax(dim=1)
     taken_B1 = log_probs_BA.gather(1, action_B1)
     earlier_BA = torch.arange(logits_BA.shape[1], device=logits_BA.device) < action_B1
     rank_B = ((log_probs_BA > taken_B1) | ((log_probs_BA == taken_B1) & earlier_BA)).sum(dim=1)
-    return -taken_B1[:, 0], rank_B, log_probs_BA.amax(dim=1).exp()
+    switch_B = log_probs_BA[:, MOVE_SLOTS:].exp().sum(dim=1)
+    return -taken_B1[:, 0], rank_B, log_probs_BA.amax(dim=1).exp(), switch_B
+
+
+def _score(logits_BA: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    nll_B, rank_B, confidence_B, switch_B = rank_and_score(logits_BA, batch.action.clamp_min(0))
+    hidden_BA = logits_BA.log_softmax(dim=1).masked_fill(~action_set(batch.candidates), -torch.inf)
+    nll_B = torch.where(batch.action == NO_LABEL, -hidden_BA.logsumexp(dim=1), nll_B)
+    return nll_B, rank_B, confidence_B, switch_B
 
 
 @torch.inference_mode()
@@ -75,7 +118,7 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 
     Args:
         policy: on `device`; left in the mode it was in.
-        dataset: single rows, all with an observed label; at least one.
+        dataset: single rows, at least one.
         device: where the policy is.
         batch_size: affects the speed, and the scores by rounding only.
     """
@@ -83,11 +126,10 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
     policy.eval()
     try:
         with BatchFeeder(dataset, batch_size, shuffle=False, device=device) as feeder:
-            batches = [rank_and_score(policy(batch).logits, batch.action) for batch in feeder]
+            batches = [_score(policy(batch).logits, batch) for batch in feeder]
     finally:
         policy.train(training)
-    nll, rank, confidence = (torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True))
-    return Scores(nll, rank, confidence)
+    return Scores(*(torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True)))
 
 
 @torch.inference_mode()

@@ -6,11 +6,12 @@ import gzip
 import json
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,23 @@ def packed(data: bytes, ending: str) -> bytes:
     return bytes(pa.compress(data, "zstd", asbytes=True)) if ending == ".zst" else data
 
 
+def bots_log(battle: dict[str, Any], player: str) -> bytes:
+    """What a player's bot receives and sends: requests, choices, and the own HP in points."""
+    def in_points(line: str) -> str:
+        fields = line.split("|")
+        own = len(fields) > 2 and fields[2].startswith(f"{player}a: ")
+        return re.sub(r"\|(\d+)/100(?!\d)", lambda found: f"|{341 * int(found[1]) // 100}/341", line) if own else line
+
+    asked: dict[int, list[str]] = {}
+    for each in battle[player]:
+        asked.setdefault(each["after_line"], []).extend(
+            [f"|request|{json.dumps(each['request'])}", *([f"/choose {each['choice']}"] if each["choice"] else [])])
+    lines = [f">battle-{battle['id']}", *asked.get(0, ())]
+    for number, line in enumerate(battle["spectator"], 1):
+        lines += [in_points(line), *asked.get(number, ())]
+    return "\n".join(lines).encode()
+
+
 class FakeCorpus:
     """How often each species was shown."""
 
@@ -122,6 +140,7 @@ class FakeCorpus:
 @dataclass(frozen=True)
 class FakeFirstPass:
     revealed: list[str]
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 def fake_first_pass(record: BattleRecord) -> FakeFirstPass:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,13 @@ settings.register_profile("poke-bc", deadline=None)  # other processes share the
 settings.load_profile("poke-bc")
 
 TESTS = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests remember of their files is not kept, but the compiled scanner is."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

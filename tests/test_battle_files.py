@@ -189,7 +189,8 @@ def bot_log(*, first: bool) -> list[str]:
     """What a bot receives and sends, with requests before or after the update they follow from."""
 
     def asks(number: int, **request: Any) -> str:
-        side = {"name": NAMES[0], "id": "p1", "pokemon": [{"ident": "p1: A", "active": True}]}
+        row = {"ident": "p1: A", "details": "A", "condition": "100/100", "active": True, "moves": ["splash"]}
+        side = {"name": NAMES[0], "id": "p1", "pokemon": [row]}
         return "|request|" + json.dumps(request | {"rqid": number, "side": side})
 
     head = make_log(turns=0)[:-6]

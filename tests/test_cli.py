@@ -97,6 +97,7 @@ def test_split_tells_its_result_as_json(raw: Path, shards: Path, tmp_path: Path)
         assert sum(part["battles"] for part in done.json.values()) == 30
     assert sorted(each.name for each in tmp_path.iterdir()) == [
         "raw.jsonl",
+        "raw.split.json",
         "raw.test.jsonl",
         "raw.train.jsonl",
         "raw.val.jsonl",

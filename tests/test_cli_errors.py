@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bad_lines import BAD
 from command_line import Finished, assert_told_in_two_lines, run_cli
@@ -15,6 +17,7 @@ from trajectories import make_trajectories, make_trajectory, to_text, write_raw
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
+from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import checksummed
 from poke_bc.contract.manifest import MANIFEST
 
@@ -297,5 +300,55 @@ def test_a_device_without_lines_is_empty_input(tmp_path: Path) -> None:
 
 def test_the_commonest_reason_says_which_key(tmp_path: Path) -> None:
     raw = tmp_path / "other.jsonl"
-    raw.write_text('{"id": "gen8ou-1", "log": "|turn|1"}\n' * 3)
+    raw.write_text('{"id": "gen8ou-1", "moves": "tackle"}\n' * 3)
     assert_told_in_two_lines(run_cli("preprocess", raw, "--out", tmp_path / "out"), "3 of 3", "$.replay_id: missing")
+
+
+LOG = "|j|☆ann\n|player|p1|ann\n|start\n|turn|1\n"
+PAGE = f'<!DOCTYPE html>\n<script type="text/plain" class="battle-log-data">{LOG}</script>'
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("replay.json", json.dumps({"id": "gen9ou-1", "log": LOG})),
+    ("pretty.json", json.dumps({"id": "gen9ou-1", "log": LOG}, indent=1)),
+    ("record.jsonl", json.dumps({"id": "gen9ou-1", "spectator": LOG.split("\n"), "p1": []})),
+    ("list.json", json.dumps([{"id": "gen9ou-1", "log": LOG}])), ("battle.log", LOG), ("page.html", PAGE),
+    ("rows.jsonl", json.dumps({"battle_id": "1", "text": LOG, "month_year": "2024-05"})),
+])
+def test_battles_are_for_convert_first(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / "replays").mkdir()
+    path = tmp_path / "replays" / name
+    path.write_text(content)
+    for given in (path, path.parent):
+        with pytest.raises((InputError, UsageError), match=r"these are battles|in this folder") as caught:
+            preprocess([given], tmp_path / "out", workers=1)
+        named = given if "in this folder" in str(caught.value) else path
+        assert caught.value.hint.startswith(f"poke-bc convert {named} -o raw")
+    assert everything(tmp_path) == ["replays", f"replays/{name}"]
+
+
+def test_inspect_and_preprocess_say_that_battles_are_for_convert_first(tmp_path: Path) -> None:
+    (tmp_path / "replays").mkdir()
+    (tmp_path / "replays" / "a.json").write_text(json.dumps({"id": "gen9ou-1", "log": LOG}))
+    for command in (["preprocess", "replays", "--out", "out"], ["inspect", "replays/a.json"]):
+        done = run_cli(*command, cwd=tmp_path)
+        assert_told_in_two_lines(done, "replays/a.json: these are battles", code=3)
+        assert "hint: poke-bc convert replays/a.json -o raw" in done.stderr
+
+
+def test_battles_in_parquet_are_for_convert_first(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["gen9ou-1"], "log": [LOG]}), tmp_path / "replays.parquet")
+    with pytest.raises(InputError, match="no column `steps`") as caught:
+        preprocess([tmp_path / "replays.parquet"], tmp_path / "out", workers=1)
+    assert f"poke-bc convert {tmp_path / 'replays.parquet'} " in caught.value.hint
+
+
+def test_a_hint_names_only_files_that_are_there(raw: Path, tmp_path: Path) -> None:
+    """Without a good line the store is removed, and quarantine.jsonl with it where a data set is there already."""
+    (tmp_path / "bad.jsonl").write_bytes(BAD["garbage"].line)
+    for _ in range(2):
+        done = run_cli("preprocess", tmp_path / "bad.jsonl", "--out", tmp_path / "out")
+        assert_told_in_two_lines(done, "1 of 1 lines are not trajectories", code=3)
+        for word in done.stderr.splitlines()[1].split():
+            assert not word.startswith(str(tmp_path)) or Path(word.strip(";,()")).exists(), done.stderr
+        preprocess([raw], tmp_path / "out", workers=1, limit=4)

@@ -71,10 +71,12 @@ def test_a_write_that_fails_leaves_the_file_before_and_no_other(tmp_path: Path) 
 
 
 def test_leftovers_of_killed_writers_can_be_removed(tmp_path: Path) -> None:
-    (tmp_path / f"{TEMPORARY}12-file").write_bytes(b"")
-    (tmp_path / "file").write_bytes(b"")
+    for name in (f"{TEMPORARY}0123abcd-file", f"{TEMPORARY}0123abcd-other", f"{TEMPORARY}notes", "file"):
+        (tmp_path / name).write_bytes(b"")
+    remove_temporaries(tmp_path, "file")
+    assert {each.name for each in tmp_path.iterdir()} == {f"{TEMPORARY}0123abcd-other", f"{TEMPORARY}notes", "file"}
     remove_temporaries(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert {each.name for each in tmp_path.iterdir()} == {f"{TEMPORARY}notes", "file"}
 
 
 json_values = st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.text()),

@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
+from broken_logs import LOG_CHANGES, PICK, Change, change_log, pick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.convert import convert_battles
+from pipelines.convert import ConvertSummary, convert_battles
+from pipelines.preprocess import preprocess
 from poke_bc.contract.schema import load_schema
 from poke_bc.contract.trajectory import read_trajectory
 from poke_bc.showdown import convert as conversion
@@ -26,7 +28,6 @@ from poke_bc.showdown.record import PLAYERS, BattleRecord, RecordedRequest, Skip
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
 SINGLES = load_schema("singles")
-ODD = ["", "p1a: X", "p3a: Q", "p2: ", "[from] item: Leftovers", "[of] p9a: Z", "99999999999", "-5", "x", "é", "0 fnt"]
 
 
 def to_record(value: dict[str, Any], *, exact: bool) -> BattleRecord:
@@ -91,37 +92,34 @@ def test_an_observation_made_from_the_one_before_is_the_same_as_one_made_afresh(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
+@given(number=PICK, changes=LOG_CHANGES, exact=st.booleans())
 def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
-    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+    battles: list[dict[str, Any]], corpus: Corpus, number: int, changes: list[Change], exact: bool
 ) -> None:
-    battle = data.draw(st.sampled_from(battles))
-    lines = list(battle["spectator"])
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, max(len(lines) - 1, 0)))
-        match data.draw(st.sampled_from(["drop", "repeat", "swap", "cut", "field", "end", "player"])):
-            case "drop":
-                del lines[place]
-            case "repeat":
-                lines.insert(place, data.draw(st.sampled_from(lines)))
-            case "swap":
-                second = data.draw(st.integers(0, len(lines) - 1))
-                lines[place], lines[second] = lines[second], lines[place]
-            case "cut":
-                lines[place] = lines[place][: data.draw(st.integers(0, len(lines[place])))]
-            case "field":
-                parts = lines[place].split("|")
-                parts[data.draw(st.integers(0, len(parts) - 1))] = data.draw(st.sampled_from(ODD))
-                lines[place] = "|".join(parts)
-            case "end":
-                del lines[place + 1:]
-            case "player":
-                lines[place] = lines[place].replace("p1", "p2")
-        if not lines:
-            break
-    record = to_record(battle | {"spectator": lines}, exact=data.draw(st.booleans()))
+    battle = pick(battles, number)
+    record = to_record(battle | {"spectator": change_log(battle["spectator"], changes)}, exact=exact)
     with contextlib.suppress(SkippedBattle):
         assert_good(convert(record, corpus))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(changed=st.lists(st.tuples(PICK, LOG_CHANGES, st.booleans()), min_size=8, max_size=8))
+def test_preprocess_takes_everything_that_convert_writes_of_damaged_logs(
+    battles: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory,
+    changed: list[tuple[int, list[Change], bool]]
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    lines = []
+    for number, changes, exact in changed:
+        battle = pick(battles, number)
+        lines.append(json.dumps({key: value for key, value in battle.items() if exact or key not in PLAYERS} | {
+            "spectator": change_log(battle["spectator"], changes)}) + "\n")
+    (folder / "battles.jsonl").write_text("".join([*lines, json.dumps(battles[0]) + "\n"]))
+    done = convert_battles([folder / "battles.jsonl"], folder / "raw.jsonl", workers=1, keep_names=True)
+    assert not [reason for reason in done.skipped if reason.startswith("internal error")], done.examples
+    summary = preprocess([folder / "raw.jsonl"], folder / "shards", workers=1, max_bad=0)
+    assert summary.manifest.counts.quarantined == {}
+    assert summary.manifest.counts.trajectories == done.trajectories
 
 
 def test_a_battle_fills_none_of_its_own_gaps(battles: list[dict[str, Any]]) -> None:
@@ -176,15 +174,14 @@ def test_a_log_that_breaks_off_does_not_end_the_battle(battles: list[dict[str, A
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
+@given(number=PICK, turn=PICK)
 def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
-    battles: list[dict[str, Any]], corpus: Corpus, data: st.DataObject
+    battles: list[dict[str, Any]], corpus: Corpus, number: int, turn: int
 ) -> None:
     """Cut the log anywhere: all that was seen of the opponent before stays as it was, to the last value."""
-    battle = data.draw(st.sampled_from(battles))
+    battle = pick(battles, number)
     lines = battle["spectator"]
-    turns = [place for place, line in enumerate(lines) if line.startswith("|turn|")]
-    cut = data.draw(st.sampled_from(turns)) + 1
+    cut = pick([place for place, line in enumerate(lines) if line.startswith("|turn|")], turn) + 1
     whole = convert(to_record(battle, exact=False), corpus)
     short = convert(to_record(battle | {"spectator": lines[:cut]}, exact=False), corpus)
     shown = [field.name for field in SINGLES.fields
@@ -198,12 +195,36 @@ def test_an_observation_of_the_opponent_knows_nothing_of_what_comes(
             assert {key: before[key] for key in shown} == {key: after[key] for key in shown}
 
 
-def test_a_log_whose_turns_run_backwards_has_no_wish_of_a_turn_to_come(battles: list[dict[str, Any]],
-                                                                       corpus: Corpus) -> None:
-    battle = next(each for each in battles if each["format"].startswith("gen4"))
-    lines = list(battle["spectator"])
-    at = next(place for place, line in enumerate(lines) if line == "|turn|7")
-    lines[at:at + 1] = ["|turn|7", "|move|p2a: Anybody|Wish|p2a: Anybody", "|move|p1a: Anybody|Wish|p1a: Anybody",
-                        "|turn|3"]
-    with contextlib.suppress(SkippedBattle):
-        assert_good(convert(to_record(battle | {"spectator": lines}, exact=False), corpus))
+@pytest.mark.parametrize(("turns", "said"), [
+    ((1, 2, 4, 5), "4 after 2"), ((1, 2, 2, 3), "2 after 2"), ((1, 2, 3, 2), "2 after 3"), ((-1, 0, 1), "-1 after 0"),
+    ((1, 2, 10**12), "1000000000000 after 2"),
+])
+def test_turns_in_an_impossible_order_are_refused_by_name(battles: list[dict[str, Any]], turns: tuple[int, ...],
+                                                          said: str) -> None:
+    shown = iter(turns)
+    lines = [f"|turn|{next(shown, 9)}" if line.startswith("|turn|") else line for line in battles[0]["spectator"]]
+    with pytest.raises(SkippedBattle) as caught:
+        first_pass(to_record(battles[0] | {"spectator": lines}, exact=False))
+    assert (caught.value.reason, caught.value.detail) == ("impossible order of turns", said)
+
+
+def test_minor_lines_of_an_unknown_kind_are_passed_over_and_counted(battles: list[dict[str, Any]],
+                                                                    tmp_path: Path) -> None:
+    """And those of an unknown major kind still skip the battle."""
+    def with_lines(battle: dict[str, Any], *new: str) -> dict[str, Any]:
+        return battle | {"spectator": [each for line in battle["spectator"]
+                                       for each in ([*new, line] if line == "|turn|2" else [line])]}
+
+    def convert_all(name: str, *given: dict[str, Any]) -> tuple[ConvertSummary, str]:
+        (tmp_path / name).write_text("".join(json.dumps({**battle, "p1": [], "p2": []}) + "\n" for battle in given))
+        done = convert_battles([tmp_path / name], tmp_path / f"{name}.raw.jsonl", workers=1, keep_names=True)
+        return done, (tmp_path / f"{name}.raw.jsonl").read_text()
+
+    _, expected = convert_all("a.jsonl", *battles[:2])
+    done, text = convert_all("b.jsonl", with_lines(battles[0], "|-newthing|p1a: X|[of] p2a: Y", "|-other", "|-other|"),
+                             with_lines(battles[1], "|-newthing"), with_lines(battles[2], "|newthing|p1a: X"))
+    assert text == expected
+    assert done.passed_over == {"-newthing": 2, "-other": 2}
+    assert done.to_dict()["passed_over"] == done.passed_over
+    assert (done.converted, done.skipped) == (2, {"unknown line": 1})
+    assert done.examples["unknown line"] == [f"{tmp_path / 'b.jsonl'}:3: newthing"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from battle_shapes import FAKE, jsonl, make_log, replay
+from battle_shapes import FAKE, bots_log, jsonl, make_log, replay
 
 from pipelines.convert import ConvertSummary, convert_battles
 
@@ -37,23 +37,6 @@ def convert(folder: Path, *files: bytes, **options: Any) -> tuple[ConvertSummary
 
 def of_log(battle: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in battle.items() if key not in ("p1", "p2")}
-
-
-def bots_log(battle: dict[str, Any], player: str) -> bytes:
-    """What a player's bot receives and sends: requests, choices, and the own HP in points."""
-    def in_points(line: str) -> str:
-        fields = line.split("|")
-        own = len(fields) > 2 and fields[2].startswith(f"{player}a: ")
-        return re.sub(r"\|(\d+)/100(?!\d)", lambda found: f"|{341 * int(found[1]) // 100}/341", line) if own else line
-
-    asked: dict[int, list[str]] = {}
-    for each in battle[player]:
-        asked.setdefault(each["after_line"], []).extend(
-            [f"|request|{json.dumps(each['request'])}", *([f"/choose {each['choice']}"] if each["choice"] else [])])
-    lines = [f">battle-{battle['id']}", *asked.get(0, ())]
-    for number, line in enumerate(battle["spectator"], 1):
-        lines += [in_points(line), *asked.get(number, ())]
-    return "\n".join(lines).encode()
 
 
 def spoilt(battle: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,9 +19,11 @@ from trajectories import make_trajectories, write_raw
 from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.files import digest_file
 from poke_bc.contract.manifest import Manifest
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.shards import Shards
+from poke_bc.inspect import inspect_shards
 from poke_bc.verify import verify
 
 
@@ -43,7 +52,108 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(damaged: Path) -> None:
 def test_a_file_of_the_right_size_that_is_no_shard_is_named(damaged: Path) -> None:
     path = rows_file(damaged)
     path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(ShardError, match="not a shard of this schema"):
+    with pytest.raises(ShardError, match="damaged, its digest does not match"):
+        Shards(damaged)
+
+
+def rewritten(folder: Path, column: str, row: int, value: float) -> Path:
+    """A shard with one value changed, and its manifest, as if another program had written both."""
+    manifest = Manifest.read(folder)
+    entry = manifest.shards[0]
+    path = folder / entry.rows.name
+    content = path.read_bytes()
+    reader = pa.ipc.open_file(content)
+    batch = reader.get_batch(0)
+    place = batch.schema.get_field_index(column)
+    array = batch.column(place)
+    flat = (array.values if pa.types.is_fixed_size_list(array.type) else array).to_numpy().copy()
+    flat[row * (len(flat) // len(batch))] = value
+    values = pa.array(flat)
+    if pa.types.is_fixed_size_list(array.type):
+        values = pa.FixedSizeListArray.from_arrays(values, type=array.type)
+    batch = pa.RecordBatch.from_arrays([values if at == place else batch.column(at)
+                                        for at in range(batch.num_columns)], schema=batch.schema)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    rows = dataclasses.replace(entry.rows, bytes=path.stat().st_size, xxh3=digest_file(path))
+    shards = (dataclasses.replace(entry, rows=rows), *manifest.shards[1:])
+    dataclasses.replace(manifest, shards=shards).write(folder)
+    return path
+
+
+@pytest.mark.parametrize(("column", "value", "words"), [
+    ("action", 10, "action is outside"), ("action", -2, "action is outside"), ("trajectory", 99, "trajectory is not"),
+    ("step", 9, "step is not"), ("legal", 1 << 10, "legal has bits"), ("candidates", 1 << 12, "candidates has bits"),
+    ("weight", -0.5, "weight is not"), ("weight", float("nan"), "weight is not"), ("gimmick", 9, "gimmick is unknown"),
+    ("done", 2, "done is neither"), ("category", 65535, "an id is beyond"),
+    ("number", float("inf"), "a number is not finite"),
+])
+def test_a_value_that_the_contract_does_not_allow_is_named(damaged: Path, column: str, value: float,
+                                                          words: str) -> None:
+    path = rewritten(damaged, column, 3, value)
+    with pytest.raises(ShardError, match=rf"{path.name}: row 3: {words}"):
+        Shards(damaged)
+
+
+def test_a_label_that_its_mask_forbids_is_named(damaged: Path) -> None:
+    columns = next(Shards(damaged).each())
+    row = int(np.flatnonzero((columns["action"] >= 0) & (columns["legal"] != 0))[0])
+    rewritten(damaged, "legal", row, 1 << ((int(columns["action"][row]) + 1) % 10))
+    with pytest.raises(ShardError, match=rf"row {row}: the action is not legal"):
+        Shards(damaged)
+
+
+@settings(max_examples=60)
+@given(place=st.integers(0, 10**9), bit=st.integers(0, 7), name=st.sampled_from(["rows", "trajectories"]))
+def test_a_flipped_bit_is_never_used(folders: dict[str, Path], place: int, bit: int, name: str) -> None:
+    folder = folders["several"]
+    path = folder / getattr(Manifest.read(folder).shards[place % 5], name).name
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[place % len(flipped)] ^= 1 << bit
+    try:
+        path.write_bytes(flipped)
+        users: list[Callable[[], object]] = [lambda: ShardDataset(folder, "train"), lambda: inspect_shards(folder)]
+        for use in [*users, *([lambda: split(folder)] if name == "trajectories" else [])]:
+            with pytest.raises(ShardError, match=path.name):
+                use()
+    finally:
+        path.write_bytes(content)
+
+
+def test_a_file_is_hashed_once_and_again_when_it_has_changed(damaged: Path) -> None:
+    def hashed() -> int:
+        with mock.patch("poke_bc.contract.intact.digest_file", side_effect=digest_file) as hashes:
+            Shards(damaged)
+        return hashes.call_count
+
+    assert hashed() == hashed() == 2, "just written, so they may yet change within the time's resolution"
+    path = rows_file(damaged)
+    with mock.patch("poke_bc.contract.intact.time.time_ns", return_value=time.time_ns() + 10**10):
+        assert [hashed(), hashed()] == [2, 0]
+        path.write_bytes(path.read_bytes())
+        assert [hashed(), hashed()] == [1, 0]
+        shutil.copytree(damaged, damaged.with_name("copied"))
+        damaged.rename(damaged.with_name("moved"))
+        for name in ("copied", "moved"):
+            damaged = damaged.with_name(name)
+            assert [hashed(), hashed()] == [2, 0]
+        flipped = bytearray((damaged / path.name).read_bytes())
+        flipped[500] ^= 1
+        (damaged / path.name).write_bytes(flipped)
+        with pytest.raises(ShardError, match="damaged"):
+            Shards(damaged)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff"])
+def test_what_was_remembered_may_be_lost(damaged: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(damaged.parent / "cache"))
+    with mock.patch("poke_bc.contract.intact.time.time_ns", return_value=time.time_ns() + 10**10):
+        Shards(damaged)
+        cache, = (damaged.parent / "cache" / "poke-bc" / "intact").iterdir()
+        cache.write_bytes(content)
+        Shards(damaged)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(rows_file(damaged)))
         Shards(damaged)
 
 

@@ -11,10 +11,11 @@ from command_line import assert_told_in_two_lines, run_cli
 from rich.console import Console
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
-from pipelines.split import split_shards
+from pipelines.split import split
 from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import baselines, evaluate, render
+from poke_bc.inspect import inspect_shards
 from poke_bc.policy import load_policy
 from poke_bc.train import TrainConfig, TrainResult, train
 
@@ -24,7 +25,7 @@ Run = tuple[Path, TrainResult]
 @pytest.fixture(scope="module")
 def trained(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:  # noqa: F811
     run = tmp_path_factory.mktemp("trained") / "run"
-    return run, train(small_config(shards, run, epochs=12, policy={"dropout": 0.0}), progress=False)
+    return run, train(small_config(shards, run, epochs=25, policy={"dropout": 0.0}), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,9 @@ def test_a_policy_can_be_judged_apart_from_its_run(trained: Run, result: dict[st
     try:
         with pytest.raises(UsageError, match="outside its run"):
             evaluate(copied)
-        assert evaluate(copied, shards, device="cpu") == result
+        of_copy = evaluate(copied, shards, device="cpu")
+        assert of_copy.pop("judged") == result["judged"] | {"run": str(copied), "checkpoint": ""}
+        assert of_copy.items() <= result.items()
     finally:
         copied.rename((trained[0] / "best").resolve() / "policy")
 
@@ -119,11 +122,60 @@ def test_the_tables_name_the_policy_and_its_baselines(result: dict[str, Any]) ->
         assert words in text
 
 
+def test_it_says_what_it_judged_and_how_sure_it_is(
+        trained: Run, result: dict[str, Any], shards: Path) -> None:  # noqa: F811
+    val = ShardDataset(shards, "val")
+    battles = len(np.unique(val.column("battle")))
+    assert result["judged"] == {
+        "run": str(trained[0]), "checkpoint": (trained[0] / "best").readlink().name, "split": "val",
+        "shards": str(shards), "data": val.manifest.identity, "battles": battles}
+    for name, (low, high) in result["interval"].items():
+        assert low < result[name] < high
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(render(result))
+    text = console.export_text()
+    for words in (str(trained[0]), result["judged"]["checkpoint"], f"val of {shards}, {battles} battles", "interval"):
+        assert words in text
+    assert result["remarks"] == []
+
+
+def test_a_policy_worse_than_a_baseline_is_told_so(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    train(small_config(shards, tmp_path / "run", steps=40, lr=0.5, label_smoothing=0.0), progress=False)
+    result = evaluate(tmp_path / "run", checkpoint="last", device="cpu")
+    assert result["nll"] > result["baselines"]["uniform_legal"]["nll"]
+    told = next(each for each in result["remarks"] if "worse than the baseline uniform legal" in each)
+    assert f"NLL {result['nll']:.4f} against {result['baselines']['uniform_legal']['nll']:.4f}" in told
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(render(result))
+    assert told in console.export_text()
+
+
+def test_the_share_of_switches_is_told_without_and_with_censored_choices(
+        trained: Run, result: dict[str, Any], shards: Path) -> None:  # noqa: F811
+    every, policy = ShardDataset(shards, "val", censored=True), load_policy(trained[0])
+    chosen, predicted = [], []
+    for place in range(len(every)):
+        row = every.batch(np.array([place]))
+        legal, action = int(row.legal) or 1023, int(row.action)
+        bits = 1 << action if action >= 0 else int(row.candidates)
+        if legal & 15 and legal >> 4 and bool(bits & 15) != bool(bits >> 4):
+            chosen.append(bool(bits >> 4))
+            predicted.append(policy(row).logits.softmax(dim=1)[0, 4:].sum().item())
+    found = result["switches"]["with_censored"]
+    assert found["decisions"] == len(chosen)
+    assert found["chosen"] == pytest.approx(np.mean(chosen))
+    assert found["predicted"] == pytest.approx(np.mean(predicted), rel=1e-4)
+    assert result["switches"]["observed"]["decisions"] < len(chosen)
+    shown = inspect_shards(shards).facts["switch_share"]
+    assert set(shown) == {"observed", "with_censored"}
+    assert 0.3 < shown["observed"] < 0.9
+
+
 def test_battles_of_another_split_are_not_judged_as_unseen(tmp_path: Path) -> None:
     folder = make_shards(tmp_path / "shards")
     train(small_config(folder, tmp_path / "run", steps=5), progress=False)
     evaluate(tmp_path / "run")
-    split_shards(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
+    split(folder, val_ratio=0.2, test_ratio=0.2, seed=99, by="battle")
     with pytest.raises(RunError, match="split again since the policy was trained"):
         evaluate(tmp_path / "run")
     evaluate(tmp_path / "run", split="train")
@@ -131,6 +183,7 @@ def test_battles_of_another_split_are_not_judged_as_unseen(tmp_path: Path) -> No
 
 def test_other_shards_are_judged_with_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(small_config(make_shards(tmp_path / "one"), tmp_path / "run", steps=5), progress=False)
+    capsys.readouterr()
     evaluate(tmp_path / "run")
     assert "warning" not in capsys.readouterr().err
     evaluate(tmp_path / "run", make_shards(tmp_path / "other", seed=5))

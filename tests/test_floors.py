@@ -11,6 +11,7 @@ from command_line import REPOSITORY, run_python
 
 FLOORS = {
     "poke_bc.version": 0,
+    "poke_bc.callable_module": 0,
     "poke_bc.contract": 0,
     "poke_bc.dex": 0,
     "poke_bc.data": 1,
@@ -213,5 +214,7 @@ def test_what_must_not_be_loaded_is_not(packages: str, never: list[str]) -> None
 
 def test_the_package_offers_the_names_in_all_and_loads_each_on_first_use() -> None:
     done = run_python("import poke_bc\nfor name in poke_bc.__all__: getattr(poke_bc, name)\n"
-                      "try: poke_bc.nothing\nexcept AttributeError as error: print(error)")
-    assert done.stdout == "module 'poke_bc' has no attribute 'nothing'\n", done.stderr
+                      "try: poke_bc.nothing\nexcept AttributeError as error: print(error)\n"
+                      "print({*poke_bc.__all__} - {*dir(poke_bc)}, {*dir(poke_bc)} & {'Any', 'import_module'})\n"
+                      "print({*poke_bc.__all__} ^ {*poke_bc._HOMES, '__version__'})")
+    assert done.stdout == "module 'poke_bc' has no attribute 'nothing'\nset() set()\nset()\n", done.stderr

@@ -26,6 +26,10 @@ from trajectories import make_trajectories, make_trajectory, to_text, write_raw
 
 from pipelines.convert import convert_battles
 from pipelines.preprocess import preprocess
+from pipelines.split import split
+from poke_bc.contract.errors import UsageError
+from poke_bc.contract.manifest import Manifest
+from poke_bc.contract.split import read_split
 
 GROUPS = 6
 """The kills of one job are spread over so many tests, which run side by side."""
@@ -42,6 +46,12 @@ from pipelines.convert import convert_battles
 if __name__ == "__main__":
     convert_battles([sys.argv[1]], sys.argv[2] + "/raw.jsonl.zst", workers=int(sys.argv[3]), salt="s")
 """
+SPLIT = """
+import sys
+from pipelines.split import split
+if __name__ == "__main__":
+    split(sys.argv[2] + "/{}", val_ratio=0.4, seed=5)
+"""
 
 
 @dataclass
@@ -57,6 +67,8 @@ class Job:
     old: Path
     """A folder with an earlier result, which is there before the script runs."""
     counted: dict[int, list[str]] = field(default_factory=dict)
+    read: Callable[[Path], Any] | None = None
+    """What readers see of a result; None: its files."""
 
     @cached_property
     def reference(self) -> dict[str, bytes]:
@@ -89,6 +101,9 @@ class Job:
 
     def check_what_is_left(self, out: Path, where: str) -> None:
         """The earlier result is there and whole, or the new one is; whatever else there is."""
+        if self.read is not None:
+            assert self.read(out) in (self.read(self.old), self.read(self.folder / "reference" / "out")), where
+            return
         now = files(out)
         whole = [all(now.get(name) == data for name, data in result.items() if name != "quarantine.jsonl")
                  for result in (files(self.old), self.reference)]
@@ -169,6 +184,30 @@ def converting(tmp_path_factory: pytest.TempPathFactory) -> Job:
                folder / "old")
 
 
+@pytest.fixture(scope="module")
+def splitting_shards(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """Shards with an earlier split."""
+    folder = tmp_path_factory.mktemp("splitting shards")
+    preprocess([write_raw(folder / "raw.jsonl", make_trajectories(12))], folder / "old", workers=1, shard_bytes=3000)
+    split(folder / "old", val_ratio=0.3, test_ratio=0.3, seed=1)
+
+    def read(out: Path) -> bytes:
+        return read_split(out, Manifest.read(out).identity)[1].tobytes()
+
+    return Job(folder, SPLIT.format(""), lambda out: split(out, val_ratio=0.4, seed=5), folder, folder / "old",
+               read=read)
+
+
+@pytest.fixture(scope="module")
+def splitting_lines(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A file with the three parts of an earlier split."""
+    folder = tmp_path_factory.mktemp("splitting lines")
+    (folder / "old").mkdir()
+    split(write_raw(folder / "old" / "raw.jsonl", make_trajectories(12)), val_ratio=0.3, test_ratio=0.3, seed=1)
+    return Job(folder, SPLIT.format("raw.jsonl"), lambda out: split(out / "raw.jsonl", val_ratio=0.4, seed=5), folder,
+               folder / "old")
+
+
 def kill_at_each(job: Job, group: int, *, workers: int = 1, most: int, groups: int = GROUPS, **how: Any) -> None:
     """Kill at every place of this group, each time from the start, look at what is left, and run again."""
     places = spread(places_to_kill(job.calls(workers)), most)[group::groups]
@@ -194,6 +233,30 @@ def test_preprocess_killed_at_any_call(group: int, preprocessing: Job) -> None:
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_convert_killed_at_any_call(group: int, converting: Job) -> None:
     kill_at_each(converting, group, most=60)
+
+
+def test_a_split_of_shards_killed_at_any_call_is_the_old_one_or_the_new_one(splitting_shards: Job) -> None:
+    kill_at_each(splitting_shards, 0, most=60, groups=1)
+
+
+def test_a_split_of_lines_killed_at_any_call_never_leaves_parts_of_two(splitting_lines: Job) -> None:
+    """While they are exchanged some are missing, and the next split of the file finishes that first."""
+    job = splitting_lines
+    places = places_to_kill(job.calls(1))
+    kept = [{name: data for name, data in found.items() if name.startswith("raw.") and "split" not in name}
+            for found in (files(job.old), job.reference)]
+    for place in places:
+        out = job.fresh(f"killed-{place}")
+        assert job.run(out, 1, kill_at=place).killed
+        parts = {name: data for name, data in files(out).items() if name.startswith("raw.") and "split" not in name}
+        assert any(parts.items() <= whole.items() for whole in kept), f"killed at call {place}"
+        assert parts in kept or json.loads((out / "raw.split.json").read_bytes())["unfinished"] is not None
+        with pytest.raises(UsageError, match="would be empty"):
+            split(out / "raw.jsonl", val_ratio=1e-9)
+        left = files(out)
+        assert {name: left[name] for name in left if name.startswith("raw.") and "split" not in name} in kept
+        assert not [name for name in left if name.startswith(".")]
+        job.check_rerun(out, f"killed at call {place}")
 
 
 @pytest.mark.parametrize("alone", [False, True], ids=["all processes", "one process"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from battles_at import View, by_hand, convert_record
+from battles_at import Row, View, by_hand, convert_record
 
 from poke_bc.showdown.record import SkippedBattle
 
@@ -191,6 +191,11 @@ def shown_six(sizes: str, lines: list[str]) -> dict[str, View]:
     return convert_record(replace(record, lines=(*head, "|clearpoke", *PREVIEW, *SIZES[sizes], *lines)))
 
 
+def left_home(row: Row, side: str) -> set[str]:
+    return {species for species, is_home in zip(row.seen[f"{side}_species"], row.seen[f"{side}_left_home"], strict=True)
+            if is_home}
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 def test_all_six_are_seen_in_preview_and_three_fight(sizes: str) -> None:
     for view in shown_six(sizes, [*BOTH_LEAD, *ALL_COME]).values():
@@ -201,6 +206,10 @@ def test_all_six_are_seen_in_preview_and_three_fight(sizes: str) -> None:
         assert first.opponent("species") == "gengar"
         assert (first.open_switches, view.at(2).open_switches) == ({"mew", "lucario"}, {"gengar", "lucario"})
         assert view.trajectory["imputed"].count(".brought") == 0
+        home = {"garchomp", "snorlax", "blissey"}
+        assert [left_home(row, "own") for row in (preview, first, view.at(3))] == [set(), home, home]
+        assert [left_home(row, "opp") for row in (preview, first, view.at(2), view.at(3))] == [
+            set(), set(), set(), home]
 
 
 def test_who_never_came_in_is_drawn_for_those_that_fight_and_said_so() -> None:
@@ -227,3 +236,15 @@ def test_two_battles_in_one_log_are_refused_by_name() -> None:
     with pytest.raises(SkippedBattle) as skipped:
         convert_record(replace(by_hand([]), lines=(*lines, *lines)))
     assert skipped.value.reason == "more than one battle in one log"
+
+
+@pytest.mark.parametrize(("format_", "is_open"), [("gen9purehackmons", True), ("gen9almostanyability", True),
+                                                  ("gen9customgame", True), ("gen9ou", False)])
+def test_only_where_abilities_are_those_of_the_species_does_a_species_prove_that_it_traps(
+    format_: str, is_open: bool
+) -> None:
+    lines = ["|switch|p1a: Onix|Onix, M|100/100", "|switch|p2a: Gothitelle|Gengar-Mega, M|100/100", "|turn|1",
+             "|move|p1a: Onix|Rest|p1a: Onix", "|", "|upkeep", "|turn|2", "|switch|p2a: Weavile|Weavile, M|100/100",
+             "|move|p1a: Onix|Rest|p1a: Onix", "|", "|upkeep", "|turn|3", AGAIN[0], "|", "|upkeep", "|turn|4"]
+    row = convert_record(replace(by_hand(lines), format=format_))["p1"].at(1)
+    assert bool(row.open_switches) == is_open

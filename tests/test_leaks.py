@@ -16,7 +16,7 @@ from rich.console import Console
 from training_fixtures import make_shards
 
 from pipelines.preprocess import preprocess
-from pipelines.split import split_shards
+from pipelines.split import split as split_shards
 from poke_bc.contract.errors import UsageError
 from poke_bc.leaks import LeakReport, check_leaks, render
 from poke_bc.leaks.check import Check

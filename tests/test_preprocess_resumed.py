@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import multiprocessing
+import re
 import subprocess
 import sys
 import time
@@ -24,7 +26,7 @@ from pipelines.preprocess import preprocess
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.preprocess_job import STORE
 from poke_bc.contract.errors import InputError, ShardError, UsageError
-from poke_bc.contract.files import TEMPORARY
+from poke_bc.contract.files import TEMPORARY, checksummed
 from poke_bc.contract.manifest import MANIFEST, Manifest
 from poke_bc.contract.rows import row_bytes
 from poke_bc.contract.schema import load_schema
@@ -185,14 +187,53 @@ def test_leftovers_of_killed_runs_are_swept_away(raw: Path, reference: dict[str,
     out = tmp_path / "out"
     out.mkdir()
     for name in (
-        f"{TEMPORARY}shard-00000.arrow",
+        f"{TEMPORARY}01234567-shard-00000.arrow",
+        f"{TEMPORARY}01234567-manifest.json",
+        f"{STORE}/lock",
+        f"{STORE}/shards.job",
         "shard-00009-deadbeef.arrow",
         "shard-00009-deadbeef.trajectories.arrow",
     ):
+        (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_bytes(b"half")
+    (out / STORE / "shards.job").write_text(
+        "shard-00009-deadbeef.arrow\nshard-00009-deadbeef.trajectories.arrow\n../raw.jsonl\nshard-000")
     (out / "notes.txt").write_text("mine")
     preprocess([raw], out, workers=1, **OPTIONS)
     assert files(out) == reference | {"notes.txt": b"mine"}
+
+
+def test_files_that_no_run_recorded_are_left_alone(raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    foreign = {"shard-00000-01234567.arrow": b"mine", "shard-best.arrow": b"mine", ".tmp-notes": b"mine",
+               ".tmp-01234567-split.json": b"of a split at work"}
+    for name, content in foreign.items():
+        (tmp_path / name).write_bytes(content)
+    preprocess([raw], tmp_path, workers=1, limit=3, **OPTIONS)
+    preprocess([raw], tmp_path, workers=1, **OPTIONS)
+    assert files(tmp_path) == reference | foreign
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "quarantine.jsonl", "a shard", f"{STORE}/notes"])
+def test_files_that_no_run_recorded_are_never_overwritten(
+        name: str, raw: Path, reference: dict[str, bytes], tmp_path: Path) -> None:
+    name = next(name for name in reference if name.startswith("shard-")) if name == "a shard" else name
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"format": "of something else"}')
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "out"))) as caught:
+        preprocess([raw], tmp_path / "out", workers=1, **OPTIONS)
+    assert "move it away" in caught.value.hint
+    assert {each: data for each, data in files(tmp_path).items() if data == before.get(each)} == before
+
+
+def test_a_data_set_of_another_version_is_replaced_as_one_of_this(raw: Path, reference: dict[str, bytes],
+                                                                  tmp_path: Path) -> None:
+    with_old_data(tmp_path)
+    value = json.loads((tmp_path / MANIFEST).read_bytes())
+    (tmp_path / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 99})))
+    preprocess([raw], tmp_path, workers=1, **OPTIONS)
+    assert files(tmp_path) == reference
 
 
 def test_two_runs_never_write_to_one_folder(raw: Path, tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import itertools
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,9 +23,10 @@ import pytest
 from command_line import environment
 from trajectories import make_trajectories, write_raw
 
-from pipelines.jobs.processes import ATTEMPTS, LocalProcesses, interrupts_deferred
+from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.processes import ATTEMPTS, LocalProcesses
 from pipelines.preprocess import preprocess
-from poke_bc.contract.errors import InputError
+from poke_bc.contract.errors import InputError, UsageError
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -148,22 +151,65 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
 
 
 ORPHANS = """
-import os, signal, time
+import os, signal, sys
 from pipelines.jobs.processes import LocalProcesses
+sys.path.insert(0, TESTS)
+from test_processes import quickly
 
-def wait_a_little(number, task):
-    time.sleep(0.002)
-    return os.getpid()
-
-if __name__ == "__main__":
-    with LocalProcesses(3) as processes:
-        seen = set()
-        for process in processes.run_in_order(wait_a_little, range(10**9)):
-            seen.add(process)
-            if len(seen) == 3:
-                print(*(seen - {os.getpid()}), flush=True)
-                os.kill(os.getpid(), signal.SIGKILL)
+with LocalProcesses(3) as processes:
+    seen = set()
+    for process in processes.run_in_order(quickly, range(10**9)):
+        seen.add(process)
+        if len(seen) == 3:
+            print(*(seen - {os.getpid()}), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+WITHOUT_A_GUARD = """
+import sys
+from pipelines.convert import convert_battles
+from pipelines.preprocess import preprocess
+print("once")
+battles, out = sys.argv[1:]
+done = convert_battles([battles], out + "/raw.jsonl", workers=2, salt="s", limit=30)
+preprocess([out + "/raw.jsonl"], out + "/shards", workers=2)
+print(done.converted)
+"""
+
+
+def test_a_plain_script_needs_no_guard_around_what_takes_processes(tmp_path: Path) -> None:
+    """Which would otherwise start processes of its own in each of them, and so on."""
+    script = tmp_path / "script.py"
+    script.write_text(WITHOUT_A_GUARD)
+    battles = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
+    done = subprocess.run([sys.executable, script, battles, tmp_path], env=environment(), capture_output=True,
+                          text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["once", "30"]
+
+
+class Resuming(io.StringIO):
+    """A stderr that lets a process go on once it is told to be stopped."""
+
+    def write(self, text: str) -> int:
+        for child in multiprocessing.active_children():
+            if child.pid is not None and f"process {child.pid}," in text:
+                os.kill(child.pid, signal.SIGCONT)
+        return super().write(text)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_a_stopped_process_is_told_with_what_it_works_on() -> None:
+    with (mock.patch("pipelines.jobs.processes.PATIENCE", 0.05), mock.patch("sys.stderr", Resuming()) as told,
+          LocalProcesses(2) as processes):
+        assert list(processes.run_in_order(failing, range(7))) == list(range(7))
+        (child,) = multiprocessing.active_children()
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGSTOP)
+        assert list(processes.run_in_order(quickly, map(Named, range(8, 20))))
+        assert re.fullmatch(rf"waiting for process {child.pid}, which was stopped while it works on raw.jsonl, bytes 8 "
+                            rf"to 9: `kill -CONT {child.pid}` lets it go on\n", told.getvalue())
 
 
 def is_there(process: int) -> bool:
@@ -176,7 +222,7 @@ def is_there(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 def test_processes_end_when_the_one_that_started_them_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text(ORPHANS)
+    script.write_text(ORPHANS.replace("TESTS", repr(str(Path(__file__).parent))))
     done = subprocess.run([sys.executable, script], env=environment(), stdout=subprocess.PIPE, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     others = [int(process) for process in done.stdout.split()]
@@ -281,3 +327,9 @@ def test_limits_hold_whatever_comes_later(tmp_path: Path) -> None:
                           block_bytes=20_000)
         digests.add(tuple(shard.rows.xxh3 for shard in done.manifest.shards))
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("count", [10_000, 10**30])
+def test_a_number_of_workers_that_no_machine_can_start_is_refused(count: int) -> None:
+    with pytest.raises(UsageError, match=f"--workers {count}: this machine has"):
+        LocalProcesses(count)

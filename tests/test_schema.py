@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import FULL
 
+from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
-from pipelines.preprocess.tasks import Task
-from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.bits import pack_bits, unpack_bits
 from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import Field, FieldValueError
@@ -263,11 +262,41 @@ def test_generations_of_a_field_are_for_people_and_stay_with_it(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_schema_is_chosen_by_the_keys_of_the_data(name: str, tmp_path: Path) -> None:
-    observation = dict.fromkeys(sorted(load_schema(name).field_names), 0)
-    line = json.dumps({"replay_id": "a", "player": "p1", "steps": [{"observation": observation}]}).encode()
-    (tmp_path / "raw.jsonl").write_bytes(line)
-    tasks = [Task(0, (block,)) for block in text_blocks(str(tmp_path / "raw.jsonl"))]
-    assert choose_schema("auto", iter(tasks))[0].name == name
+    raw = observing(tmp_path / "raw.jsonl", *load_schema(name).field_names)
+    assert choose_schema("auto", observation_keys([raw], iter(()))[0]).name == name
+
+
+def test_a_key_that_the_schema_lacks_is_an_error_of_its_own_name() -> None:
+    with pytest.raises(FieldValueError, match=r"own_hpp: not a field of schema 'basic'"):
+        load_schema("basic").pack({"turn": 1, "own_hpp": 0.5})
+
+
+def observing(path: Path, *keys: str) -> str:
+    """A file of one observation with these keys."""
+    steps = [{"observation": dict.fromkeys(sorted(keys), 0)}]
+    path.write_text(json.dumps({"replay_id": "a", "player": "p1", "steps": steps}) + "\n")
+    return str(path)
+
+
+def test_a_schema_that_has_few_of_the_keys_is_refused_unless_it_is_asked_for(tmp_path: Path) -> None:
+    raw = observing(tmp_path / "raw.jsonl", "turn", "mood", "luck", "skill")
+    keys, _ = observation_keys([raw], iter(()))
+    with pytest.raises(SchemaError, match=r"raw\.jsonl: .* only 1 of the 4 keys.* turn, and not luck, mood") as found:
+        choose_schema("auto", keys)
+    assert "--schema FILE.toml" in found.value.hint
+    assert choose_schema("basic", keys).name == "basic"
+    keys, _ = observation_keys([observing(tmp_path / "raw.jsonl", "turn", "active_hp", "mood", "luck")], iter(()))
+    assert choose_schema("auto", keys).name == "basic"
+
+
+@pytest.mark.parametrize("wanted", ["auto", "basic", "singles"])
+def test_files_that_differ_in_kind_are_refused_whatever_their_order(wanted: str, tmp_path: Path) -> None:
+    raws = [observing(tmp_path / f"{name}.jsonl", *load_schema(name).field_names) for name in SHIPPED]
+    for names in (raws, raws[::-1], [raws[0], *raws]):
+        keys, _ = observation_keys(names, iter(()))
+        with pytest.raises(SchemaError, match=r"differ in kind") as caught:
+            choose_schema(wanted, keys)
+        assert all(name in caught.value.what for name in raws)
 
 
 def test_minus_zero_in_a_schema_is_zero() -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import re
+import shutil
+import tracemalloc
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
 import pytest
+from file_trees import files
 from hypothesis import given
 from hypothesis import strategies as st
 from trajectories import Raw, make_trajectories, to_line, write_raw
 
 from pipelines.preprocess import preprocess
-from pipelines.split import assign, split, split_file
+from pipelines.split import assign, split
+from pipelines.split.assign import split_views
 from poke_bc.contract.errors import InputError, PokeBCError, ShardError, UsageError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.split import LEFT_OUT, SPLIT_NAMES, TEST, TRAIN, VAL, place_by_hash, read_split
@@ -138,7 +146,7 @@ def test_lines_are_copied_byte_for_byte_whatever_their_style(tmp_path: Path) -> 
     lines = [b'{ "replay_id":"b%d" ,\t"player":"p1", "steps":[1,2] , "x": 1e0}  \r' % battle for battle in range(30)]
     path = tmp_path / "odd.name.jsonl.gz"
     path.write_bytes(gzip.compress(b"\n\n".join(lines)))
-    done = split_file(path, val_ratio=0.3)
+    done = split(path, val_ratio=0.3)
     assert [each.name for each in done.files] == ["odd.name.train.jsonl", "odd.name.val.jsonl"]
     parts = [each.read_bytes().split(b"\n")[:-1] for each in done.files]
     assert [line for line in lines if line in parts[0]] + [line for line in lines if line in parts[1]] == parts[
@@ -239,7 +247,119 @@ def test_a_file_split_anew_leaves_no_part_of_the_old_split(tmp_path: Path) -> No
     split(raw, val_ratio=0.2, test_ratio=0.2)
     assert (tmp_path / "raw.test.jsonl").exists()
     split(raw, val_ratio=0.2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.jsonl", "raw.train.jsonl", "raw.val.jsonl"]
+    assert set(files(tmp_path)) == {"raw.jsonl", "raw.split.json", "raw.train.jsonl", "raw.val.jsonl"}
+
+
+@pytest.mark.parametrize("name", ["raw.val.jsonl", "raw.train.jsonl", "raw.split.json"])
+def test_a_file_that_split_did_not_write_is_never_overwritten(name: str, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(40))
+    (tmp_path / name).write_bytes(b"mine")
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(f"{tmp_path / name}: ")) as caught:
+        split(raw, val_ratio=0.2)
+    assert "move it away" in caught.value.hint
+    assert files(tmp_path) == before
+
+
+def test_a_test_part_that_split_did_not_write_is_not_removed(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(40))
+    (tmp_path / "raw.test.jsonl").write_bytes(b"mine")
+    split(raw, val_ratio=0.2)
+    split(raw, val_ratio=0.2, seed=1)
+    assert (tmp_path / "raw.test.jsonl").read_bytes() == b"mine"
+
+
+def test_a_part_that_was_changed_since_is_not_overwritten(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(40))
+    split(raw, val_ratio=0.2)
+    with (tmp_path / "raw.val.jsonl").open("ab") as file:
+        file.write(to_line(make_trajectories(41)[-1]) + b"\n")
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match="changed since"):
+        split(raw, val_ratio=0.2)
+    assert files(tmp_path) == before
+
+
+def test_two_files_never_share_parts(tmp_path: Path) -> None:
+    split(write_raw(tmp_path / "raw.jsonl", make_trajectories(40)), val_ratio=0.2)
+    before = files(tmp_path)
+    other = tmp_path / "raw.jsonl.gz"
+    other.write_bytes(gzip.compress((tmp_path / "raw.jsonl").read_bytes()))
+    with pytest.raises(UsageError, match=r"the parts of raw\.jsonl"):
+        split(other, val_ratio=0.2)
+    assert {name: data for name, data in files(tmp_path).items() if name != other.name} == before
+
+
+@pytest.mark.parametrize("name", ["split.json", "split.bin"])
+def test_files_beside_shards_that_split_did_not_write_are_never_overwritten(
+        name: str, raws: list[Raw], tmp_path: Path) -> None:
+    preprocess([write_raw(tmp_path / "raw.jsonl", raws)], tmp_path / "shards", workers=1)
+    (tmp_path / "shards" / name).write_bytes(b"mine")
+    before = files(tmp_path)
+    with pytest.raises(UsageError, match=name):
+        split(tmp_path / "shards")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("of_shards", [True, False], ids=["shards", "lines"])
+def test_two_splits_at_once_are_refused(of_shards: bool, shards: Path, raws: list[Raw], tmp_path: Path) -> None:
+    path = shards if of_shards else write_raw(tmp_path / "raw.jsonl", raws)
+    inside = "pipelines.split.shards.split_views" if of_shards else "pipelines.split.lines.split_views"
+
+    def another(*arguments: Any) -> Any:
+        with pytest.raises(UsageError, match="another poke-bc split"):
+            split(path, val_ratio=0.2)
+        return split_views(*arguments)
+
+    with mock.patch(inside, another):
+        split(path, val_ratio=0.3)
+    assert not [name for name in files(path if of_shards else tmp_path) if "lock" in name or ".tmp" in name]
+
+
+@pytest.mark.parametrize("by_digest", [True, False], ids=["swapped", "zeroed"])
+def test_a_split_is_not_made_of_damaged_tables(by_digest: bool, raws: list[Raw], tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    preprocess([write_raw(tmp_path / "raw.jsonl", raws)], out, workers=1, shard_bytes=4000)
+    split(out, val_ratio=0.3)
+    one, other = (out / shard.trajectories.name for shard in Manifest.read(out).shards[:2])
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes() if by_digest else bytes(len(content)))
+    with pytest.raises(ShardError, match=one.name):
+        split(out, val_ratio=0.3)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", b"\xff\xe9"])
+def test_any_name_of_a_folder_or_a_file_does(name: str | bytes, raws: list[Raw], tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    raw = write_raw(folder / f"{folder.name}.jsonl", raws)
+    preprocess([raw], folder / "shards", workers=1)
+    assert split(folder / "shards", val_ratio=0.3).counts == split(raw, val_ratio=0.3).counts
+    assert len(inspect_shards(folder / "shards").fields) > 5
+    assert verify(folder / "shards").differences == []
+
+
+def test_a_line_of_any_length_costs_no_more_memory_than_a_block(tmp_path: Path) -> None:
+    raw = tmp_path / "raw.jsonl"
+    raw.write_bytes(b"".join([*(to_line(raw) + b"\n" for raw in make_trajectories(700, most_steps=1)),
+                              to_line(make_trajectories(1)[0]), b" " * (40 << 20), b"\n"]))
+    tracemalloc.start()
+    done = split(raw, val_ratio=0.3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (done.unreadable, sum(each["trajectories"] for each in done.counts.values())) == (1, 1400)
+    assert peak < 32 << 20
+
+
+def test_moved_and_linked_data_can_be_split(raws: list[Raw], tmp_path: Path) -> None:
+    preprocess([write_raw(tmp_path / "raw.jsonl", raws)], tmp_path / "shards", workers=1)
+    shutil.copytree(tmp_path / "shards", tmp_path / "copied")
+    (tmp_path / "linked").symlink_to("copied")
+    assert split(tmp_path / "linked", val_ratio=0.3).counts == split(tmp_path / "shards", val_ratio=0.3).counts
+    (tmp_path / "linked.jsonl").symlink_to("raw.jsonl")
+    split(tmp_path / "linked.jsonl", val_ratio=0.3)
+    split(tmp_path / "raw.jsonl", val_ratio=0.3)
+    assert (tmp_path / "linked.val.jsonl").read_bytes() == (tmp_path / "raw.val.jsonl").read_bytes()
 
 
 def test_a_test_part_added_later_takes_no_battle_from_val() -> None:

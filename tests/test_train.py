@@ -240,7 +240,7 @@ def test_a_run_is_never_overwritten(shards: Path, whole: Path) -> None:  # noqa:
 ])
 def test_a_run_goes_on_only_as_what_it_was(shards: Path, whole: Path, change: dict[str, int],  # noqa: F811
                                            words: str) -> None:
-    with pytest.raises(RunError, match=words):
+    with pytest.raises(UsageError, match=words):
         train(small_config(shards, whole, **change), resume=True, progress=False)
 
 
@@ -292,7 +292,7 @@ def score_in_turn(monkeypatch: pytest.MonkeyPatch, nlls: list[float]) -> None:
     """Let the evaluations find these losses, one after the other."""
     left = iter(nlls)
     monkeypatch.setattr(loop, "score_policy", lambda *_, **__: Scores(
-        np.array([next(left)], np.float32), np.array([0]), np.array([0.5], np.float32)))
+        np.array([next(left)], np.float32), np.array([0]), *np.full((2, 1), 0.5, np.float32)))
 
 
 def test_early_stopping_waits_for_its_patience(shards: Path, tmp_path: Path,  # noqa: F811
@@ -384,7 +384,7 @@ def test_a_failing_tracker_warns_once_and_the_run_goes_on(shards: Path, tmp_path
     monkeypatch.setattr(MetricsFile, "log", fail)
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert train(small_config(shards, tmp_path / "run", wandb=True), progress=False).val is not None
-    warnings = capsys.readouterr().err.splitlines()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "switched off" in line]
     assert len(warnings) == 2
     assert "the disk is full" in warnings[1]
     assert "poke-bc[wandb]" in warnings[0]
@@ -442,14 +442,23 @@ def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, sha
     ('lr = "fast"', "lr = 'fast': expected float, got str", "docs/settings.md"),
     ("steps = 1.5", r"steps = 1\.5: expected int \| null, got float", "docs/settings.md"),
     ("epochs = 0", "epochs = 0: expected float > 0", "docs/settings.md"),
-    ("epochs = inf", "epochs = inf: expected float < 10", "docs/settings.md"),
+    ("epochs = inf", "epochs = inf: expected float <= 1000000", "docs/settings.md"),
+    ("epochs = 1e18", "epochs = 1e\\+18: expected float <= 1000000", "docs/settings.md"),
+    ("steps = 1e21", "steps = 1e\\+21: ", "docs/settings.md"),
+    ("warmup = inf", "warmup = inf: expected float < ", "docs/settings.md"),
+    ("seed = 18446744073709551616", "seed = 18446744073709551616: ", "docs/settings.md"),
+    ("batch_size = 1e12", "batch_size = 1000000000000.0: ", "docs/settings.md"),
+    ("keep = 99999999999999999999", "keep = 99999999999999999999: ", "docs/settings.md"),
+    ("[policy]\nwidth = 1e9", r"policy\.width = 1000000000\.0: ", "docs/settings.md"),
+    ("[policy]\nblocks = 1000000", r"policy\.blocks = 1000000: expected int <= 1000", "docs/settings.md"),
+    ("[policy]\nembedding = 1000000", r"policy\.embedding = 1000000: expected int <= 4096", "docs/settings.md"),
     ("label_smoothing = 1.0", r"label_smoothing = 1\.0: expected float < 1", "docs/settings.md"),
     ("lr = nan", "lr = nan: expected float > 0", "docs/settings.md"),
     ("value_weight = 1.0", "no value head", "policy.value_head = true"),
     ('censored = "guess"', "expected one of skip, marginal", "docs/settings.md"),
     ('precision = "float16"', "expected one of auto, float32, bfloat16", "docs/settings.md"),
     ("shards = 3", "shards = 3: expected Path, got int", "docs/settings.md"),
-    ("window = 1023", "window = 1023: expected at least 1024", "order"),
+    ("window = 1023", "window = 1023: expected int >= 1024", "docs/settings.md"),
     ("lr = ", "not a readable TOML file", "lr"),
 ])
 def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:
@@ -475,9 +484,9 @@ def test_an_invalid_assignment_is_refused(text: str, words: str, hint: str) -> N
 
 
 @given(settings=st.fixed_dictionaries({}, optional={
-    "lr": st.floats(1e-9, 1e8), "steps": st.integers(1, 2**62), "run": st.text().map(Path), "wandb_project": st.text(),
+    "lr": st.floats(1e-9, 1e8), "steps": st.integers(1, 10**9), "run": st.text().map(Path), "wandb_project": st.text(),
     "wandb": st.booleans(), "order": st.sampled_from(["global", "window"]), "policy": st.builds(
-        MLPOptions, width=st.integers(1, 10**6), dropout=st.floats(0, 0.99), value_head=st.booleans())}))
+        MLPOptions, width=st.integers(1, 1 << 16), dropout=st.floats(0, 0.99), value_head=st.booleans())}))
 def test_a_configuration_comes_back_from_its_toml(settings: dict[str, Any]) -> None:
     config = TrainConfig(**settings)
     assert TrainConfig.of(tomllib.loads(config.to_toml())) == config
@@ -498,7 +507,7 @@ def test_two_trainings_cannot_write_to_one_run(shards: Path, tmp_path: Path) -> 
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(ShardError):
+    with pytest.raises(UsageError, match="no shards here"):
         train(small_config(tmp_path / "nothing", tmp_path / "runs" / "run"), progress=False)
     assert not (tmp_path / "runs" / "run").exists()
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipelines.preprocess import preprocess
-from pipelines.split import split_shards
+from pipelines.split import split
 from poke_bc.policy.mlp import MLPOptions
 from poke_bc.train import TrainConfig
 
@@ -47,8 +47,8 @@ def _step(random: np.random.Generator, turn: int, species: int, forced: bool) ->
         step["legal"] = [place == action for place in range(10)]
     elif kind < 0.1:
         del step["legal"]
-    elif kind < 0.2:  # nobody saw it
-        step |= {"label": "censored", "candidates": legal.tolist()}
+    elif kind < 0.2:  # nobody saw it, but moves are known to be moves
+        step |= {"label": "censored", "candidates": (legal & ((np.arange(10) < 4) | (action >= 4))).tolist()}
     return step
 
 
@@ -60,7 +60,7 @@ def make_shards(folder: Path, *, battles: int = 40, steps: int = 12, seed: int =
     lines = battle_lines(battles, steps, seed, species, forced)
     raw.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     preprocess([raw], folder, workers=1)
-    split_shards(folder, val_ratio=val_ratio, test_ratio=0.0, seed=seed, by="battle")
+    split(folder, val_ratio=val_ratio, test_ratio=0.0, seed=seed, by="battle")
     return folder
 
 

@@ -6,20 +6,22 @@ end the run: it yields a "problem", which counts like any other battle that cann
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
+from pipelines.convert.archives import DAMAGE, cut_members, is_tar, is_zip, tar_members, unread_kind, zip_members
 from pipelines.convert.raw_battles import RawBattle, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
 from pipelines.jobs.inputs import InputKind
 from pipelines.jobs.streams import Source, Stream, open_stream
 
-BATTLE_FILES = InputKind("battle", (".json", ".jsonl", ".ndjson", ".log", ".txt", ".html", ".htm", ".parquet"),
-                         recursive=True)
+BATTLES = InputKind("battle", (".json", ".jsonl", ".ndjson", ".log", ".txt", ".html", ".htm", ".parquet"))
+"""Which members of an archive are read."""
+BATTLE_FILES = InputKind("battle", (*BATTLES.compressible, ".tar"), (".zip", ".tgz"), recursive=True)
 
 
 def read_raw_battles(name: str) -> Iterator[RawBattle]:
@@ -30,7 +32,7 @@ def read_raw_battles(name: str) -> Iterator[RawBattle]:
             for raw in _cut(stream, source, name):
                 battles, consumed = battles + 1, raw.consumed
                 yield raw
-    except (OSError, EOFError, pa.ArrowException, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "damaged file"
         yield problem(reason, name, consumed=consumed, detail=f"{error}; {battles:,} battles could be read before")
     else:
@@ -38,12 +40,19 @@ def read_raw_battles(name: str) -> Iterator[RawBattle]:
             yield problem("empty file", name)
 
 
-def _cut(stream: Stream[Any], source: Source, name: str) -> Iterator[RawBattle]:
+def _cut(stream: Stream[Any], source: Source, name: str, *, inside: bool = False) -> Iterator[RawBattle]:
     def consumed() -> int:
         return source.consumed
 
     head = stream.peek(1)[:4096]
-    if head.startswith(b"PAR1") and source.compression is None and Path(name).is_file():
+    if is_zip(head) or (head and is_tar(head, name)):
+        if inside:
+            yield problem("an archive within an archive", name)
+        else:
+            yield from _cut_archive(stream, source, name, head)
+    elif kind := unread_kind(head):
+        yield problem("unknown compression or archive", name, detail=f"{kind}: unpack it first")
+    elif head.startswith(b"PAR1") and source.compression is None and Path(name).is_file():
         with open(name, "rb") as file:
             yield from cut_parquet(file, name, file.tell)
     elif head.startswith(b"PAR1"):
@@ -54,8 +63,27 @@ def _cut(stream: Stream[Any], source: Source, name: str) -> Iterator[RawBattle]:
         yield from _cutter(head, name)(stream, name, consumed)
 
 
+def _cut_archive(stream: Stream[Any], source: Source, name: str, head: bytes) -> Iterator[RawBattle]:
+    def consumed() -> int:
+        return source.consumed
+
+    with contextlib.ExitStack() as stack:
+        if is_tar(head, name):
+            members = tar_members(stream)
+        elif source.compression is None and Path(name).is_file():
+            file = stack.enter_context(open(name, "rb"))
+            consumed, members = file.tell, zip_members(file)
+        else:
+            whole = stack.enter_context(tempfile.TemporaryFile())  # its table of contents is at its end
+            shutil.copyfileobj(stream, whole, 1 << 20)
+            members = zip_members(whole)
+        yield from cut_members(members, name, BATTLES.endings, partial(_cut, inside=True), consumed)
+
+
 def _cutter(head: bytes, name: str) -> Callable[[Stream[Any], str, Callable[[], int]], Iterator[RawBattle]]:
     """How to cut a text that begins with `head`."""
+    if b"\0" in head:
+        return _cut_nothing
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start.startswith(b"{"):
         return cut_json

@@ -24,18 +24,18 @@ import pyarrow as pa
 
 from pipelines.convert.battle_files import BATTLE_FILES
 from pipelines.convert.copies import Copies, Copy
+from pipelines.convert.filters import Filters
 from pipelines.convert.passes import CHOSEN, RENAMED, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
-from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary, most_frequent
+from pipelines.convert.summary import FILTERED, ConvertSummary, most_frequent
 from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.inputs import STDIN, find_inputs, is_same_file, stored_bytes, total_bytes
+from pipelines.jobs.inputs import STDIN, Inputs, find_inputs, is_same_file, stored_bytes, total_bytes
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import atomic_write, digest_file, fsync_folder
-from poke_bc.dex import to_id
 from poke_bc.showdown.convert import convert, first_pass
 from poke_bc.showdown.corpus import Corpus
 
@@ -48,9 +48,11 @@ ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, bytes of input done, total bytes (None: unknown), and battles so far."""
 
 
-def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: Sequence[str] = (),
-                    min_rating: int | None = None, workers: int | None = None, keep_names: bool = False,
-                    salt: str | None = None, limit: int | None = None, conversion: Conversion | None = None,
+def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] = (),
+                    min_rating: int | None = None, since: str | None = None, until: str | None = None,
+                    players: Sequence[str] = (), winner: str | None = None, workers: int | None = None,
+                    keep_names: bool = False, salt: str | None = None, limit: int | None = None,
+                    conversion: Conversion | None = None,
                     progress: ProgressCallback = lambda *_: None) -> ConvertSummary:
     """Convert Showdown battles to raw trajectories: p1's and p2's of each battle, in the order of the input.
 
@@ -59,6 +61,9 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
         out: JSONL file, compressed according to its ending (.zst, .gz), or "-" for standard output.
         formats: only battles of these formats ("gen9ou"); empty: all.
         min_rating: only battles in which both players have at least this rating; excludes unknown ratings.
+        since, until: only battles from this day, month or year on, and up to it ("2024-05-31", "2024-05").
+        players: only battles of one of these.
+        winner: only battles that this player won.
         workers: number of processes; None: one for each processor, once there is enough to do.
         keep_names: do not replace user names.
         salt: salt of the pseudonyms; None: see pseudonyms.find_salt.
@@ -78,10 +83,12 @@ def convert_battles(inputs: Sequence[str | Path], out: str | Path, *, formats: S
     if clash := next((name for name in names if is_same_file(name, target)), None):
         raise UsageError(f"{clash}: is both input and output", hint="choose another --out")
     pseudonyms = Pseudonyms(None if keep_names else find_salt(salt))
-    conversion, wanted = conversion or SHOWDOWN, frozenset(map(to_id, formats))
+    filters = Filters.of(pseudonyms, formats=formats, min_rating=min_rating, since=since, until=until, players=players,
+                         winner=winner)
+    conversion = conversion or SHOWDOWN
     with _store(target) as store:
         compression = (by_ending(target) if target is not None else None) or "zstd"
-        job = ConvertJob(store, compression, pseudonyms, wanted, min_rating, conversion)
+        job = ConvertJob(store, compression, pseudonyms, filters, conversion)
         store.follow(_plan(job))
         run = _Run(job, names, limit, progress)
         with LocalProcesses(workers, conversion.corpus) as executor:
@@ -111,11 +118,9 @@ def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) 
     none = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: none of {summary.battles:,} battles"
     reasons = most_frequent(summary.skipped, summary.left_out)
     reason = next(iter(reasons), "")
-    filters = {OTHER_FORMAT: (f"of format {', '.join(sorted(job.formats))}", "see their formatid"),
-               LOW_RATING: (f"rated {job.min_rating} or more", "lower --min-rating"),
-               NO_RATING: ("known to be rated", "omit --min-rating")}
-    if reason in filters and not summary.skipped:
-        return InputError(f"{none} is {filters[reason][0]}", hint=filters[reason][1])
+    if reason in FILTERED and not summary.skipped:
+        what, hint = job.filters.none_left(reason, summary.other_formats)
+        return InputError(f"{none} is {what}", hint=hint)
     example = next(iter(summary.examples.get(reason, ())), "")
     return InputError(f"{none} could be converted; most often ({reasons[reason]:,}): {reason}"
                       + (f" ({example})" if example else ""),
@@ -135,8 +140,8 @@ def _store(target: Path | None) -> Iterator[PartStore[ConvertReceipt]]:
 
 def _plan(job: ConvertJob) -> dict[str, object]:
     steps = job.conversion.first_pass, job.conversion.convert, job.conversion.corpus
-    return {"code": code_digest(*CODE), "compression": job.compression, "formats": sorted(job.formats),
-            "min_rating": job.min_rating, "names": job.pseudonyms.fingerprint,
+    return {"code": code_digest(*CODE), "compression": job.compression,
+            "filters": job.filters.to_dict(), "names": job.pseudonyms.fingerprint,
             "steps": [f"{step.__module__}.{step.__qualname__}" for step in steps]}
 
 

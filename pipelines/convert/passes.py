@@ -23,18 +23,18 @@ import xxhash
 
 from pipelines.convert.battle_files import read_raw_battles
 from pipelines.convert.copies import Copy, Identity
+from pipelines.convert.filters import Filters
 from pipelines.convert.kept import KeptBattles, keep, kept_path
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
-from pipelines.convert.summary import LOW_RATING, NO_RATING, OTHER_FORMAT, ConvertSummary
+from pipelines.convert.summary import ConvertSummary
 from pipelines.convert.trajectories import Conversion, attempts, trajectory_lines, why
 from pipelines.jobs.store import PartStore
 from pipelines.jobs.streams import Packer
 from pipelines.jobs.task_size import units_per_task
 from poke_bc.contract.actions import LABELS
 from poke_bc.contract.files import digest
-from poke_bc.showdown.record import BattleRecord
 
 UNIT_BATTLES = 16
 """Battles in the smallest task, which take a fifth of a second, both passes together."""
@@ -151,8 +151,7 @@ class ConvertJob:
     compression: str
     """Compression of the parts: "zstd" or "gzip"."""
     pseudonyms: Pseudonyms
-    formats: frozenset[str]
-    min_rating: int | None
+    filters: Filters
     conversion: Conversion
 
     @property
@@ -171,8 +170,9 @@ class ConvertJob:
         """The report on a battle, and what the second pass needs of it, pickled; empty if it is excluded."""
         try:
             record = read_battle(raw, self.pseudonyms)
-            if reason := self._excluded(record):
-                return BattleReport(raw.place, reason=reason), b""
+            reason, detail = self.filters.excluded(record)
+            if reason:
+                return BattleReport(raw.place, reason=reason, detail=detail), b""
             first = self.conversion.first_pass(record)
             report = BattleReport(raw.place, Identity.of(record), frozenset(record.requests), revealed=first.revealed)
             return report, pickle.dumps((record, first), protocol=5)
@@ -181,14 +181,6 @@ class ConvertJob:
         except Exception as error:  # one odd battle must not end the run: it is counted and reported
             reason, detail = why(error)
             return BattleReport(raw.place, reason=reason, detail=detail), b""
-
-    def _excluded(self, record: BattleRecord) -> str:
-        if self.formats and record.format not in self.formats:
-            return OTHER_FORMAT
-        if self.min_rating is None:
-            return ""
-        rating = _lower_rating(record)
-        return NO_RATING if rating is None else LOW_RATING if rating < self.min_rating else ""
 
     def second_pass(self, _number: int, task: ConvertTask) -> tuple[ConvertReceipt, int]:
         """The receipt of a task's part, made now or by an earlier run, and the progress after it."""
@@ -226,19 +218,6 @@ class ConvertJob:
             receipt = ConvertReceipt(xxh3=task.xxh3, chosen=task.choice, corpus=task.corpus, summary=summary)
             part.commit(receipt)
         return receipt
-
-
-def _lower_rating(record: BattleRecord) -> int | None:
-    """The lower of the two players' ratings; the record's own rating if the log does not give both."""
-    found: dict[str, int] = {}
-    for line in record.lines:
-        if line.startswith("|player|"):
-            fields = line.split("|")
-            if len(fields) > 5 and fields[2] not in found and fields[5].strip().isdecimal():
-                found[fields[2]] = int(fields[5])
-        elif line.startswith("|turn|"):
-            break
-    return min(found["p1"], found["p2"]) if {"p1", "p2"} <= found.keys() else record.rating
 
 
 @lru_cache(maxsize=1)

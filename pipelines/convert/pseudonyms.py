@@ -11,14 +11,14 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 from poke_bc.contract.errors import UsageError
 from poke_bc.dex import to_id
+from poke_bc.showdown.request_types import Request
 
 SALT_VARIABLE = "POKE_BC_SALT"
 _SIDE = re.compile(r"(p[1-4]): .*", re.DOTALL)
@@ -103,12 +103,11 @@ class Pseudonyms:
                 lines[at] = players.replace(kind, line)
         return lines
 
-    def request(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    def request(self, request: Request) -> Request:
         """A request with the user's name replaced; nicknames of Pokémon stay."""
-        side = request.get("side")
-        if self.salt is None or not isinstance(side, dict) or not isinstance(side.get("name"), str):
-            return request
-        return {**request, "side": {**side, "name": self.name(side["name"])}}
+        if name := request.get("side", {}).get("name"):
+            request["side"]["name"] = self.name(name)
+        return request
 
 
 _NAMING = {"player", "win", "message", "-message", "-hint", *_SIDE_ARGUMENT}

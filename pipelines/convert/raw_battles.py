@@ -11,11 +11,13 @@ from typing import IO, Any, Literal
 
 import pyarrow.parquet as pq
 
+from pipelines.convert import public_rows
 from pipelines.jobs.streams import Stream
 
 LONGEST = 64 << 20
 """Maximum bytes of a battle. Longer ones are skipped, so that memory stays bounded."""
-_COLUMNS = ("id", "log", "format", "formatid", "uploadtime", "rating", "players", "p1", "p2")
+_COLUMNS = ("id", "log", "format", "formatid", "uploadtime", "rating", "players", "p1", "p2", "month_year",
+            *public_rows.NAMES)
 _BATCH = 64
 _BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
 _ROOM = re.compile(rb">(?P<room>[a-z][a-z0-9-]*)")
@@ -179,9 +181,9 @@ class _Room:
 
 def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:
     """One replay per row; the columns have the names that the site and published data sets use."""
-    table = pq.ParquetFile(file, pre_buffer=False)
+    table = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
-    if "log" not in columns:
+    if not {"log", "text"} & {*columns}:
         yield problem("not a battle", source, detail="Parquet without a log column", consumed=consumed())
         return
     number = 0

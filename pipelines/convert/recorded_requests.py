@@ -11,15 +11,17 @@ all of them are ignored, and the battle is read like a plain replay.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from pipelines.convert.clean_log import Event
 from pipelines.convert.pseudonyms import Pseudonyms
 from poke_bc.showdown.record import Player, RecordedRequest
+from poke_bc.showdown.request_types import Request, check_request, typed
 
+_DECODER = msgspec.json.Decoder(Request)
 _SIDES: tuple[Player, ...] = ("p1", "p2")
 _ENDINGS = ("|turn|", "|teampreview", "|win|")
 _ACTIONS = ("|move|", "|switch|", "|drag|", "|cant|", "|upkeep", "|start", "|win|")
@@ -31,8 +33,9 @@ def read_requests(lines: Sequence[str], events: Sequence[Event],
     requests: dict[Player, list[RecordedRequest]] = {player: [] for player in _SIDES}
     rqids: dict[Player, object] = {}
     last: Player | None = None
-    parsed = {number: request for number, event in enumerate(events)
-              if event.kind == "request" and (request := _parse(event.text)) is not None}
+    asked = (number for number, event in enumerate(events) if event.kind == "request")
+    parsed = {number: request for place, number in enumerate(asked)
+              if (request := _parse(events[number].text, f"requests[{place}].request")) is not None}
     first = _requests_first(lines, [(events[number].after_line, request) for number, request in parsed.items()])
     for number, event in enumerate(events):
         if number in parsed and (player := _player(parsed[number])):
@@ -44,7 +47,9 @@ def read_requests(lines: Sequence[str], events: Sequence[Event],
             again = bool(requests[player]) and requests[player][-1].rejected  # without an update in between
             place = _end_of_update(lines, events, number) if first and not again else event.after_line
             requests[player].append(RecordedRequest(place, pseudonyms.request(parsed[number])))
-        elif event.kind != "request" and (player := next((each for each in _SIDES if each == event.side), last)):
+        elif event.kind == "request":
+            last = None  # cut off: what is sent now answers no request that is known
+        elif (player := next((each for each in _SIDES if each == event.side), last)):
             _answer(requests[player], event)
     fits = all(_fits(lines, each) for own in requests.values() for each in own)
     return {player: tuple(own) for player, own in requests.items() if own} if fits else {}
@@ -62,20 +67,19 @@ def _answer(requests: list[RecordedRequest], event: Event) -> None:
         requests[-1] = replace(requests[-1], rejected=True)
 
 
-def _parse(text: str) -> dict[str, Any] | None:
+def _parse(text: str, path: str) -> Request | None:
+    """A request; None where its line was cut off. Raises SkippedBattle."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        return check_request(typed(text, _DECODER, path), path)
+    except (msgspec.DecodeError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
 
 
-def _player(request: Mapping[str, Any]) -> Player | None:
-    side = request.get("side")
-    return next((player for player in _SIDES if isinstance(side, dict) and side.get("id") == player), None)
+def _player(request: Request) -> Player | None:
+    return next((player for player in _SIDES if request.get("side", {}).get("id") == player), None)
 
 
-def _requests_first(lines: Sequence[str], requests: Sequence[tuple[int, dict[str, Any]]]) -> bool:
+def _requests_first(lines: Sequence[str], requests: Sequence[tuple[int, Request]]) -> bool:
     """Whether this log has each request before the update that caused it."""
     for key, marker in (("active", "|turn|"), ("teamPreview", "|teampreview")):
         shown = next((at for at, line in enumerate(lines) if line.startswith(marker)), None)

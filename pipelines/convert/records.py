@@ -1,6 +1,7 @@
 """A raw battle -> a battle record, from replay JSON, battle records, protocol text or saved HTML.
 
-    replay          {"id", "format" or "formatid", "log": text or list of lines, "uploadtime", "rating", "players"}
+    replay          {"id", "format" or "formatid", "log": text or list of lines, "uploadtime", "rating", "players"}, or
+                    a row of a public data set (public_rows.py)
     battle record   {"id", "format" or "formatid", "spectator": lines, "p1": [...], "p2": [...]}; the lists hold
                     {"after_line" or "spec_lines", "request", "choice", "rejected"}; "u" entries are ignored
     protocol text   one battle; its id comes from its room (`>battle-gen9ou-1`), or from the file's name if that is one
@@ -17,14 +18,18 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
+import msgspec
+
 from pipelines.convert.clean_log import CleanLog, clean
 from pipelines.convert.copies import as_played
 from pipelines.convert.pseudonyms import Pseudonyms
+from pipelines.convert.public_rows import as_replay, first_of_month
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.recorded_requests import read_requests
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
-from poke_bc.showdown.record import BattleRecord, Player, RecordedRequest, SkippedBattle
+from poke_bc.showdown.record import PLAYERS, BattleRecord, Player, RecordedRequest, SkippedBattle
+from poke_bc.showdown.request_types import Request, check_request, malformed, typed
 
 NOT_A_BATTLE = "not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
@@ -39,6 +44,9 @@ _LOG_IN_PAGE = re.compile(r"<script[^>]*class=[\"']?battle-log-data[^>]*>(?P<log
 _ID_IN_PAGE = re.compile(r"<input[^>]*name=[\"']?replayid[^>]*>", re.IGNORECASE)
 _VALUE = re.compile(r"value=[\"']?(?P<id>[\w-]+)", re.IGNORECASE)
 _BARE_MARKUP = re.compile(r"<|&(?!#?\w{1,31};)")
+_OF_RECORDS = frozenset({"id", "format", "formatid", "spectator", "uploadtime", "rating", "players", "p1", "p2",
+                         "winner"})
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MILLISECONDS = 100_000_000_000  # seconds reach this in the year 5138
 
 
@@ -54,10 +62,9 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
         return _from_text(text, raw, pseudonyms)
     if raw.form == "html":
         return _from_page(text, raw, pseudonyms)
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise SkippedBattle("not JSON", str(error)) from None
+    value = _values(raw.data, text)
+    if isinstance(value, dict):
+        value = as_replay(value)
     if isinstance(value, dict) and isinstance(value.get("spectator"), list):
         return _from_record(value, raw, pseudonyms)
     if isinstance(value, dict) and isinstance(value.get("log"), str | list):
@@ -65,6 +72,24 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     if isinstance(value, dict) and "steps" in value:
         raise SkippedBattle("a trajectory, not a battle", "poke-bc preprocess reads it")
     raise SkippedBattle(NOT_A_BATTLE, "JSON without a log")
+
+
+def _values(data: bytes, text: str) -> Any:
+    """The value of a JSON text: of a battle record only what is read, and the requests as they are written."""
+    try:
+        keys = _KEYS.decode(data)
+        if not bytes(keys.get("spectator", b"")).startswith(b"["):
+            return msgspec.json.decode(data)
+        return {key: raw if key in PLAYERS else msgspec.json.decode(raw) for key, raw in keys.items()
+                if key in _OF_RECORDS}
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        try:  # what is not quite JSON, but written: NaN, lone surrogates
+            data = msgspec.json.encode(_encodable(json.loads(text)))
+            return _values(data, data.decode())
+        except (ValueError, RecursionError) as error:
+            raise SkippedBattle("not JSON", str(error)) from None
 
 
 def _from_replay(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
@@ -96,28 +121,36 @@ def _from_record(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonym
     requests: dict[Player, tuple[RecordedRequest, ...]] = {}
     sides: tuple[Player, ...] = ("p1", "p2")
     for player in sides:
-        entries = value.get(player) or []
-        if not isinstance(entries, list):
-            raise SkippedBattle("malformed requests", player)
-        if own := tuple(_request(entry, log, pseudonyms) for entry in entries if _is_request(entry)):
+        entries = typed(value.get(player, b"null"), _ENTRIES, f"requests.{player}") or []
+        if own := tuple(_request(entry, f"requests.{player}[{number}]", log, pseudonyms)
+                        for number, entry in enumerate(entries) if entry.k == "r"):
             requests[player] = own
-    return _finish(value, lines, raw, pseudonyms, log, requests)
+    return _finish({**value, "p1": None, "p2": None}, lines, raw, pseudonyms, log, requests)
 
 
-def _is_request(entry: object) -> bool:
-    return not (isinstance(entry, dict) and entry.get("k", "r") != "r")
+class _Entry(msgspec.Struct):
+    """A request as battle records hold it."""
+
+    k: Any = "r"
+    request: Request | None = None
+    after_line: int | None = None
+    spec_lines: int | None = None
+    choice: str | None = None
+    rejected: bool | str | None = None
 
 
-def _request(entry: object, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
-    if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
-        raise SkippedBattle("malformed requests", "an entry without a request")
-    place = entry.get("after_line", entry.get("spec_lines"))
-    choice = entry.get("choice")
-    if not isinstance(place, int) or not 0 <= place < len(log.before) or not isinstance(choice, str | None):
-        raise SkippedBattle("malformed requests", f"after_line {place!r}, choice {choice!r}")
-    choice = re.sub(r"^>p[12] ", "", choice.strip()) if choice else None
-    return RecordedRequest(log.before[place], pseudonyms.request(entry["request"]), choice or None,
-                           bool(entry.get("rejected")))
+_ENTRIES = msgspec.json.Decoder(list[_Entry] | None)
+
+
+def _request(entry: _Entry, path: str, log: CleanLog, pseudonyms: Pseudonyms) -> RecordedRequest:
+    place = entry.spec_lines if entry.after_line is None else entry.after_line
+    if place is None or not 0 <= place < len(log.before):
+        raise malformed(f"{path}.after_line", f"expected 0 to {len(log.before) - 1}, the number of lines")
+    if entry.request is None:
+        raise malformed(f"{path}.request", "missing")
+    choice = re.sub(r"^>p[12] ", "", (entry.choice or "").strip())
+    request = check_request(entry.request, f"{path}.request")
+    return RecordedRequest(log.before[place], pseudonyms.request(request), choice or None, bool(entry.rejected))
 
 
 def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, pseudonyms: Pseudonyms,
@@ -134,8 +167,9 @@ def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, 
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(as_played(lines).encode())}"
-    return BattleRecord(id=_encodable(id_), format=format_, lines=lines, requests=requests,
-                        date=_date(value.get("uploadtime"), lines), rating=_number(value.get("rating")),
+    return BattleRecord(id=id_, format=format_, lines=lines, requests=requests,
+                        date=_date(value.get("uploadtime"), lines) or first_of_month(value.get("month_year")),
+                        rating=_number(value.get("rating")),
                         source=raw.place)
 
 
@@ -190,6 +224,8 @@ def _number(value: object) -> int | None:
 def _users(value: Mapping[str, Any]) -> list[str]:
     """User names in the record itself, which may be missing in the `player` lines."""
     players = value.get("players")
+    if isinstance(players, str):  # a list that a table holds as text
+        players = [name.strip(" '\"") for name in players.strip("[]").split(",")]
     given = [*(players if isinstance(players, list) else ()), value.get("p1"), value.get("p2"), value.get("winner")]
     return [name for name in given if isinstance(name, str)]
 
@@ -197,13 +233,13 @@ def _users(value: Mapping[str, Any]) -> list[str]:
 def _strings(lines: Sequence[object]) -> list[str]:
     if not all(isinstance(line, str) for line in lines):
         raise SkippedBattle(NOT_A_BATTLE, "a log that is not text")
-    return [_encodable(str(line)) for line in lines]
+    return [str(line) for line in lines]
 
 
-def _encodable(text: str) -> str:
+def _encodable(value: Any) -> Any:
     """Replace lone surrogates, which JSON can contain but UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="replace").decode()
-    return text
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_encodable(each) for each in value]
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value

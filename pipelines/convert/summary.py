@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING = "other format", "rating below", "rating unknown"
+FILTERED = OTHER_FORMAT, LOW_RATING, NO_RATING, OTHER_DATE, NO_DATE, OTHER_PLAYER = (
+    "other format", "rating below", "rating unknown", "other date", "date unknown", "other players")
 """Reasons for which the options exclude battles."""
 DUPLICATE = "duplicate battle"
 _EXAMPLES = 3
@@ -32,10 +33,14 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     """Trajectories made from the player's own requests: nothing in them is inferred."""
     left_out: dict[str, int] = {}
     """Battles excluded by the options: reason -> count, most frequent first."""
+    other_formats: dict[str, int] = {}
+    """Formats of the battles excluded because of it."""
     skipped: dict[str, int] = {}
     """Battles that could not be converted: reason -> count, most frequent first."""
     examples: dict[str, list[str]] = {}
     """Reason -> the first few battles."""
+    passed_over: dict[str, int] = {}
+    """Lines of converted battles of a minor kind that is not known yet: kind -> count, most frequent first."""
     bytes: int = 0
     """Size of the output before compression."""
     seconds: float = 0.0
@@ -49,6 +54,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
         """Count a battle that is not converted; the first few skipped ones become examples."""
         if reason in FILTERED:
             self.left_out[reason] = self.left_out.get(reason, 0) + 1
+            if reason == OTHER_FORMAT:
+                self.other_formats[detail] = self.other_formats.get(detail, 0) + 1
             return
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         examples = self.examples.setdefault(reason, [])
@@ -61,8 +68,8 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
             mine, others = getattr(self, name), getattr(other, name)
             if not isinstance(mine, dict):
                 setattr(self, name, mine + others)
-        self.left_out = most_frequent(self.left_out, other.left_out)
-        self.skipped = most_frequent(self.skipped, other.skipped)
+        for name in ("left_out", "skipped", "passed_over"):
+            setattr(self, name, most_frequent(getattr(self, name), getattr(other, name)))
         for reason, examples in other.examples.items():
             self.examples[reason] = [*self.examples.get(reason, ()), *examples][:_EXAMPLES]
 

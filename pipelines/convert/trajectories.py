@@ -14,7 +14,7 @@ import msgspec
 
 from pipelines.convert.copies import Copy, join
 from pipelines.convert.kept import KeptBattles
-from pipelines.convert.summary import DUPLICATE, ConvertSummary
+from pipelines.convert.summary import DUPLICATE, ConvertSummary, most_frequent
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 INTERNAL = "internal error"
@@ -27,7 +27,7 @@ class Conversion:
     """The steps from a record to trajectories; their names must be importable in other processes."""
 
     first_pass: Callable[[BattleRecord], Any]
-    """Its result is small and picklable, and has `revealed`."""
+    """Its result is small and picklable, and has `revealed` and `passed_over`."""
     convert: Callable[[BattleRecord, Any, Any], list[dict[str, Any]]]
     """Takes a record, the corpus, and the result of the first pass."""
     corpus: type[Any]
@@ -76,7 +76,8 @@ def trajectory_lines(conversion: Conversion, ways: Iterator[Attempt], copies: Se
     lines: list[bytes] = []
     for sources, record, first in ways:
         try:
-            views = conversion.convert(record, corpus, first or conversion.first_pass(record))
+            found = first or conversion.first_pass(record)
+            views = conversion.convert(record, corpus, found)
             lines = [_ENCODE(view) + b"\n" for view in views]
             counted = Counter(step.get("label", "observed") for view in views for step in view["steps"])
         except MemoryError:
@@ -89,6 +90,7 @@ def trajectory_lines(conversion: Conversion, ways: Iterator[Attempt], copies: Se
         summary.converted += 1
         summary.joined += len(used) - 1
         summary.trajectories += len(lines)
+        summary.passed_over = most_frequent(summary.passed_over, found.passed_over)
         summary.exact_views += sum(bool(record.requests.get(view["player"])) for view in views)
         break
     for source in dict.fromkeys([*failed, *(copy.source for copy in copies)]):

@@ -6,5 +6,6 @@
     task_size.py    the size of a task
     executor.py     the interface of what runs tasks, where an engine for many machines plugs in
     processes.py    the executor for one machine
+    interrupts.py   Ctrl-C and SIGTERM at moments in which they would do harm
     store.py        finished parts with their receipts, so that an interrupted job can resume
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
 from poke_bc.contract.errors import InputError, UsageError
 
+Inputs = str | Path | Sequence[str | Path]
+"""One file, folder or glob, or several."""
 STDIN = "-"
-_OUTPUTS = ("manifest.json", "split.json", "quarantine.jsonl")
-"""JSON that preprocess and split write, which is never an input even in a folder of inputs."""
+_OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
+"""Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ class InputKind:
     """Other file endings."""
     recursive: bool = False
     """Whether folders within a folder are searched too."""
+    instead: tuple[str, ...] = ()
+    """Endings of files that belong to another command."""
+    instead_hint: str = ""
+    """A hint for a folder that holds such files alone; "{}" stands for the folder."""
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -40,7 +47,7 @@ class InputKind:
         return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
 
 
-def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path | None = None) -> list[str]:
+def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) -> list[str]:
     """File names in the order given; what a folder or a glob finds is sorted by name.
 
     Args:
@@ -51,14 +58,18 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
     Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
-    for given in map(str, inputs):
+    for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
         if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
+            if given != STDIN and not (path.is_file() or path.is_fifo()):
+                raise UsageError(f"{given}: neither a file nor a pipe", hint=kind.hint)
             found.append(given)
         elif path.is_dir():
             inside = [name for name in _inside(path, kind) if not is_same_file(name, output)]
             if not inside:
-                raise UsageError(f"{given}: no {kind.name} file in this folder", hint=kind.hint)
+                others = any(each.name.lower().endswith(kind.instead) for each in path.iterdir())
+                raise UsageError(f"{given}: no {kind.name} file in this folder",
+                                 hint=kind.instead_hint.format(given) if others else kind.hint)
             found += inside
         elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
             found += (name for match in matches for name in _matched(Path(match), kind)
@@ -75,8 +86,12 @@ def find_inputs(inputs: Sequence[str | Path], kind: InputKind, *, output: Path |
 
 def _matched(path: Path, kind: InputKind) -> Iterator[str]:
     """The files of one match of a glob."""
-    if not any(_is_store(part) for part in path.parts):
-        yield from _inside(path, kind) if path.is_dir() else (str(path),)
+    if any(_is_store(part) for part in path.parts):
+        return
+    if path.is_dir():
+        yield from _inside(path, kind)
+    elif _is_regular(path):
+        yield str(path)
 
 
 def _inside(folder: Path, kind: InputKind) -> list[str]:
@@ -85,9 +100,18 @@ def _inside(folder: Path, kind: InputKind) -> list[str]:
         entries = list(folder.rglob("*") if kind.recursive else folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder}: cannot be listed ({error.strerror})", hint="check its permissions") from None
-    return sorted(str(entry) for entry in entries
-                  if entry.name.lower().endswith(kind.endings) and entry.name not in _OUTPUTS and entry.is_file()
-                  and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
+    named = sorted(entry for entry in entries
+                   if entry.name.lower().endswith(kind.endings) and not entry.name.endswith(_OUTPUTS)
+                   and not entry.is_dir()
+                   and not any(part.startswith(".") or _is_store(part) for part in entry.relative_to(folder).parts))
+    return [str(entry) for entry in named if _is_regular(entry)]
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether a path that was found, not given, is a file: a pipe may have no writer, and then never ends."""
+    if not path.is_file():
+        print(f"{path}: skipped, not a regular file", file=sys.stderr)
+    return path.is_file()
 
 
 def _is_store(name: str) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -17,19 +18,25 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, Self, TypeVar
 
 import pyarrow as pa
 
-from poke_bc.contract.errors import InputError
+from pipelines.jobs.interrupts import interrupts_blocked, unblock_interrupts
+from poke_bc.contract.errors import InputError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ATTEMPTS = 3
 """A task whose process dies this many times is an error."""
+PATIENCE = 30.0
+"""Seconds without a result after which a process that was stopped is told of."""
 _DELAY = 1.0
 _UNDERWAY = 2  # tasks per process: one running, one queued; with more, one process may finish long after the others
+_MOST_PROCESSES = 16  # for each processor
 _MOST_RESULTS = 4  # per worker, waiting for the result of an earlier task
 
 
@@ -57,19 +64,17 @@ class _Process:
     def __init__(self, load: Callable[[], object]) -> None:
         self._load = load
         self._underway: deque[tuple[_Attempt[Any], Callable[[int, Any], Any]]] = deque()
+        self._told = False
         self._start()
 
     def _start(self) -> None:
-        """Start the process with Ctrl-C blocked from the first moment: its parent handles it."""
-        resource_tracker.ensure_running()  # starting it later would unblock the signal
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        """Start the process with interrupts blocked from the first moment: its parent handles Ctrl-C."""
+        resource_tracker.ensure_running()  # starting it later would unblock the signals
+        with interrupts_blocked(), _without_main():
             before_it = multiprocessing.active_children()
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
             self.started = self._pool.submit(nothing)
             self._children = [child for child in multiprocessing.active_children() if child not in before_it]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def has_room(self) -> bool:
         """Whether it should be given another task."""
@@ -106,6 +111,15 @@ class _Process:
                 f"{attempt.task}: its worker process died {ATTEMPTS} times (killed, or out of memory)",
                 hint="run the same command again, with fewer --workers if memory is short: finished tasks are kept"))
 
+    def say_if_stopped(self) -> None:
+        """Say on stderr if the process was stopped (SIGSTOP): everything waits for it then, without end."""
+        task = next((attempt.task for attempt, _ in self._underway if not attempt.future.done()), None)
+        for child in self._children:
+            if task is not None and not self._told and _is_stopped(child.pid):
+                self._told = True
+                print(f"waiting for process {child.pid}, which was stopped while it works on {task}: "
+                      f"`kill -CONT {child.pid}` lets it go on", file=sys.stderr, flush=True)
+
     def forget(self) -> None:
         """Drop the tasks of a run that is over, so that they are not tried again."""
         self._underway.clear()
@@ -124,9 +138,14 @@ class LocalProcesses:
         count: number of processes, which start immediately. None: one for each processor, the others starting after a
             second of work: a small input is done before another process is ready.
         load: called by each other process before its first task.
+
+    Raises UsageError for many more processes than processors: each takes a second to start, and memory.
     """
 
     def __init__(self, count: int | None, load: Callable[[], object] = nothing) -> None:
+        if count is not None and count > _MOST_PROCESSES * _processors():
+            raise UsageError(f"--workers {count}: this machine has {_processors()} processors",
+                             hint=f"at most {_MOST_PROCESSES} for each; by default one")
         _use_one_thread()
         self.count = count or _processors()
         self._load, self._delay = load, 0.0 if count else _DELAY
@@ -170,7 +189,9 @@ class LocalProcesses:
             while attempts:
                 yield _result(attempts.popleft())
         finally:
-            wait([each.future for each in attempts if not each.future.cancel()])
+            for attempt in attempts:
+                if not attempt.future.cancel():
+                    _wait(attempt)
             for process in self._others:
                 process.forget()
 
@@ -193,9 +214,39 @@ def _is_done(attempt: _Attempt[R]) -> bool:
 
 
 def _result(attempt: _Attempt[R]) -> R:
-    while wait([attempt.future]) and not _is_done(attempt):
-        pass
+    _wait(attempt)
+    while not _is_done(attempt):
+        _wait(attempt)
     return attempt.future.result()
+
+
+def _wait(attempt: _Attempt[R]) -> None:
+    while not wait([attempt.future], PATIENCE).done:
+        if attempt.process is not None:
+            attempt.process.say_if_stopped()
+
+
+def _is_stopped(process: int | None) -> bool:
+    """Whether a process is stopped; False where the system does not tell (no /proc)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "tT"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Context in which a process that is started does not run the main script again.
+
+    A script without `if __name__ == "__main__":` would start processes of its own in each of them. Tasks therefore come
+    from modules that can be imported.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _run(job: Callable[[int, T], R], attempt: _Attempt[R]) -> None:
@@ -219,6 +270,7 @@ def _until_one_fails(tasks: Iterable[T], attempts: deque[_Attempt[R]]) -> Iterat
 def _begin(load: Callable[[], object]) -> None:
     """Initialize a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    unblock_interrupts()
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     atexit.register(os._exit, 0)  # nothing is left to do, and tearing down what Numba loaded takes 0.25 s
     _use_one_thread()
@@ -231,22 +283,6 @@ def _end_with_the_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@contextlib.contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Context in which Ctrl-C is deferred until the end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is interrupted
-        return
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if received:
-        signal.raise_signal(signal.SIGINT)
 
 
 def _processors() -> int:

@@ -154,9 +154,10 @@ class PartStore(Generic[R]):
             self.folder.rmdir()
 
     def _clear(self, keep: Callable[[str], bool]) -> None:
-        for entry in self.folder.iterdir():
+        for entry in sorted(self.folder.iterdir(), key=lambda each: each.name == _LOCK):  # the lock last: it says whose
             if _OURS.fullmatch(entry.name) and entry.is_file() and not keep(entry.name):
-                entry.unlink(missing_ok=True)
+                with contextlib.suppress(*[PermissionError] * (entry.name == _LOCK)):  # on Windows it is in use
+                    entry.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -176,6 +177,9 @@ def open_store(folder: Path, receipt_type: type[R], output: Path, failed: type[P
     store = PartStore(folder, receipt_type)
     try:
         is_new = not folder.parent.exists()
+        if folder.is_dir() and not (folder / _LOCK).exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: needed for finished tasks, but holds files of something else",
+                             hint="move it away, or choose another output")
         folder.mkdir(parents=True, exist_ok=True)
         busy = UsageError(f"{output}: another run is writing it", hint="wait for it, or choose another --out")
         with exclusively(folder / _LOCK, busy):

@@ -19,6 +19,8 @@ import xxhash
 
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that some editors write at the beginning of a file, which is not part of its text."""
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 """Frames of zstd that hold no text: a file may begin with one."""
 _BUFFER = 1 << 20
@@ -111,9 +113,14 @@ def open_stream(name: str) -> Iterator[tuple[Stream, Source]]:
     """
     with contextlib.ExitStack() as stack:
         file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb", buffering=0))
-        source = Source(file)
-        raw = source if source.compression is None else _Unpacking(source, source.compression)
-        yield io.BufferedReader(raw, _BUFFER), source
+        yield unpacked(file)
+
+
+def unpacked(file: Any) -> tuple[Stream, Source]:
+    """The same of an open file."""
+    source = Source(file)
+    raw = source if source.compression is None else _Unpacking(source, source.compression)
+    return io.BufferedReader(raw, _BUFFER), source
 
 
 def compression_of(name: str) -> str | None:

@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
+from pipelines.preprocess.battles_given import hint
+from pipelines.preprocess.parquet_footers import is_deadly
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.files import digest
@@ -41,20 +43,22 @@ def is_parquet(name: str) -> bool:
 
 def check_parquet(name: str) -> None:
     """Raises InputError if a file's footer does not describe trajectories, at the start rather than hours later."""
+    if is_deadly(name):
+        raise _unreadable(name, ValueError("its footer is damaged"))
     columns = _open(name).schema_arrow
     if twice := _name_twice(columns):
         raise InputError(f"{name}: two columns are named {twice}", hint="rename or drop one of them")
     if "steps" not in columns.names:
         found = ", ".join(columns.names[:8]) + (", ..." if len(columns) > 8 else "")
         raise InputError(f"{name}: no column `steps`, so its rows are not trajectories (columns: {found})",
-                         hint=f"poke-bc convert {name} -o raw.jsonl converts its battles to trajectories"
-                         if "log" in columns.names else
+                         hint=hint(name) if {"log", "text"} & {*columns.names} else
                          "each row must be a trajectory, and `steps` a list of structs: docs/format.md")
 
 
 def _open(name: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(name, page_checksum_verification=True, pre_buffer=False, buffer_size=_CHUNK)
+        return pq.ParquetFile(pa.OSFile(os.fsencode(name)), page_checksum_verification=True, pre_buffer=False,
+                              buffer_size=_CHUNK)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
 

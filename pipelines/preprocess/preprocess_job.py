@@ -22,10 +22,13 @@ from typing import Any
 
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
-from pipelines.jobs.inputs import find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.processes import LocalProcesses, interrupts_deferred
+from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
+from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.own_files import QUARANTINE, OwnFiles
 from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.shard_writer import ShardWriter
@@ -34,14 +37,13 @@ from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, exp
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.preprocess.totals import Totals
 from poke_bc.contract.errors import InputError, ShardError, UsageError
-from poke_bc.contract.files import atomic_write, remove_temporaries
+from poke_bc.contract.files import atomic_write
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
 from poke_bc.contract.rows import row_bytes
 from poke_bc.version import __version__
 
 STORE = STORE_SUFFIX
 """Name of the store's folder inside the data set's."""
-QUARANTINE = "quarantine.jsonl"
 SHARD_BYTES = 256 << 20
 CODE = ("poke_bc.contract", "pipelines.decode", "pipelines.preprocess")
 """Code that determines the rows: a change discards the parts of earlier runs."""
@@ -82,7 +84,7 @@ class Preprocessed:
         }
 
 
-def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *, schema: str | Path = "auto",
+def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str | Path = "auto",
                workers: int | None = None, max_bad: float = 0.001, limit: int | None = None,
                shard_bytes: int = SHARD_BYTES, block_bytes: int = BLOCK_BYTES,
                progress: ProgressCallback = lambda *_: None) -> Preprocessed:
@@ -111,10 +113,13 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
     names = find_inputs(inputs, TRAJECTORY_FILES)
     check_tables(names)
     with open_store(out / STORE, PreprocessReceipt, out, ShardError) as store:
-        _sweep(out)
+        own = OwnFiles(out, store.job_file("shards"))
+        own.check()
+        own.sweep()
         try:
             with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
-                table, tasks = choose_schema(schema, all_tasks)
+                keys, tasks = observation_keys(names, all_tasks)
+                table = choose_schema(schema, keys)
                 store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
                               "inputs": names})
                 executor = LocalProcesses(workers)
@@ -122,29 +127,14 @@ def preprocess(inputs: Sequence[str | Path], out: str | Path = "data/shards", *,
                 decoder = stack.enter_context(Decoder(expected_bytes(texts), executor.count))
                 job = DecodeJob(store, table, decoder)
                 threads = executor.count if executor.count > 1 else 0
-                with ShardWriter(out, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
+                with ShardWriter(own, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
                     with executor:
                         totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
                     _quarantine(out, job, totals, max_bad)
-                    manifest = _commit(out, job, totals, limit, shards, progress)
+                    manifest = _commit(own, job, totals, limit, shards, progress)
         finally:
-            _sweep(out)
+            own.sweep()
     return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice)
-
-
-def _sweep(out: Path) -> None:
-    """Remove temporary files, and shards that the manifest does not name: left by a killed run, or by older data."""
-    named: set[str] = set()
-    if (out / MANIFEST).exists():
-        try:
-            entries = Manifest.read(out).shards
-        except ShardError:
-            return  # another version, or damaged: leave it alone
-        named = {file.name for entry in entries for file in (entry.rows, entry.trajectories)}
-    remove_temporaries(out)
-    for path in out.glob("shard-*.arrow"):
-        if path.name not in named:
-            path.unlink()
 
 
 def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
@@ -198,7 +188,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
                     place = {"file": totals.inputs[part.source], "line": part.first_line + line.line}
                     byte = {} if line.byte is None else {"byte": line.byte}
                     entry = {**place, **byte, "path": line.path, "reason": line.reason}
-                    file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+                    file.write(json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
     else:
         path.unlink(missing_ok=True)
     if bad > max_bad * (good + bad) or not good:
@@ -206,15 +196,23 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
         limit = f", more than --max-bad {max_bad:g}" if good else ""
         raise InputError(f"{names}: {bad:,} of {good + bad:,} lines are not trajectories{limit}; "
                          f"most often ({count:,}): {reason}",
-                         hint=f"see {path} for each line, then fix them or raise --max-bad (finished tasks are kept in "
-                              f"{job.store.folder} for the next run)")
+                         hint=_what_to_do(path, job.store.folder, good))
+
+
+def _what_to_do(quarantine: Path, store: Path, good: int) -> str:
+    """A hint that names only what stays: the store is removed if no line is good."""
+    if not good:
+        kept = f"{quarantine} names each line; " if quarantine.parent != store else ""
+        return f"{kept}expected is one trajectory a line, as poke-bc convert writes it (docs/format.md)"
+    return (f"see {quarantine} for each line, then fix them or raise --max-bad (finished tasks are kept in {store} for "
+            "the next run)")
 
 
 def _pending_quarantine(store: PartStore[PreprocessReceipt]) -> Path:
     return store.job_file("quarantine")
 
 
-def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards: ShardWriter,
+def _commit(own: OwnFiles, job: DecodeJob, totals: Totals, limit: int | None, shards: ShardWriter,
             progress: ProgressCallback) -> Manifest:
     written = 0
 
@@ -232,9 +230,10 @@ def _commit(out: Path, job: DecodeJob, totals: Totals, limit: int | None, shards
             observed=labels["observed"], censored=labels["censored"], unlabelled=labels["unlabelled"],
             with_legal=labels["with_legal"], quarantined=most_common(tally.reasons),
             unknown_keys=most_common(tally.unknown), present=dict(sorted(tally.present.items()))))
-    manifest.write(out)
+    own.replace_data_set()
+    manifest.write(own.folder)
     if not tally.bad:
-        (out / QUARANTINE).unlink(missing_ok=True)
+        (own.folder / QUARANTINE).unlink(missing_ok=True)
     elif (pending := _pending_quarantine(job.store)).exists():
-        pending.replace(out / QUARANTINE)
+        pending.replace(own.folder / QUARANTINE)
     return manifest

@@ -19,9 +19,10 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
+from pipelines.preprocess.own_files import OwnFiles
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.totals import PartPlace
-from poke_bc.contract.files import TEMPORARY, fsync_folder
+from poke_bc.contract.files import fsync_folder, temporary_name
 from poke_bc.contract.manifest import FileEntry, ShardEntry
 from poke_bc.contract.rows import arrow_schema, row_dtypes
 from poke_bc.contract.schema import Schema
@@ -56,15 +57,15 @@ class ShardWriter:
     A shard ends with the first battle that fills it: consecutive views of one battle stay together.
 
     Args:
-        folder: folder of the data set.
+        own: the files of the data set's folder.
         job: the job that made the parts.
         shard_rows: number of rows that fill a shard.
         threads: number of threads that write shards while more parts are made: copying, hashing and fsync release the
             interpreter lock. 0: the calling thread writes them.
     """
 
-    def __init__(self, folder: Path, job: DecodeJob, shard_rows: int, threads: int) -> None:
-        self._folder, self._job, self._shard_rows = folder, job, shard_rows
+    def __init__(self, own: OwnFiles, job: DecodeJob, shard_rows: int, threads: int) -> None:
+        self._own, self._job, self._shard_rows = own, job, shard_rows
         self._pool = ThreadPoolExecutor(threads) if threads else None
         self._most_underway = 2 * threads
         self._battles: list[NDArray[np.uint64]] = []  # with _views, 16 bytes per trajectory, kept until the end
@@ -117,7 +118,7 @@ class ShardWriter:
 
     def _write(self) -> None:
         """Write the current shard and begin another."""
-        arguments = self._folder, self._job.schema, self._shards, self._slices, self._trajectories
+        arguments = self._own, self._job.schema, self._shards, self._slices, self._trajectories
         if self._pool is not None:
             self._underway.append(self._pool.submit(_write_shard, *arguments))
         else:
@@ -140,7 +141,7 @@ class ShardWriter:
         while self._underway:
             self._entries.append(self._underway.popleft().result())
             written(self._entries[-1].row_count)
-        fsync_folder(self._folder)
+        fsync_folder(self._own.folder)
         battle_T, view_T = np.concatenate(self._battles), np.concatenate(self._views)
         return tuple(self._entries), len(np.unique(battle_T)), len(view_T) - len(np.unique(view_T))
 
@@ -149,17 +150,17 @@ def _hashes(names: list[str]) -> NDArray[np.uint64]:
     return np.array([battle_hash(name) for name in names], np.uint64)
 
 
-def _write_shard(folder: Path, schema: Schema, number: int, slices: Sequence[Slice],
+def _write_shard(own: OwnFiles, schema: Schema, number: int, slices: Sequence[Slice],
                  first_trajectory: int) -> ShardEntry:
     """The two files of a shard, under their final names."""
     stem = f"shard-{number:05d}"
     rows = sum(piece.row_stop - piece.row_start for piece in slices)
-    return ShardEntry(rows=_write_rows(folder, stem, schema, slices, rows, first_trajectory),
-                      trajectories=_write_trajectories(folder, stem, slices),
+    return ShardEntry(rows=_write_rows(own, stem, schema, slices, rows, first_trajectory),
+                      trajectories=_write_trajectories(own, stem, slices),
                       row_count=rows, trajectory_count=sum(piece.table.num_rows for piece in slices))
 
 
-def _write_rows(folder: Path, stem: str, schema: Schema, slices: Sequence[Slice], rows: int,
+def _write_rows(own: OwnFiles, stem: str, schema: Schema, slices: Sequence[Slice], rows: int,
                 first_trajectory: int) -> FileEntry:
     """One record batch. Arrow gets columns of zeros, which cost no memory, and _HashedFile writes the rows instead."""
     arrow, layout = arrow_schema(schema), row_dtypes(schema)
@@ -171,7 +172,7 @@ def _write_rows(folder: Path, stem: str, schema: Schema, slices: Sequence[Slice]
         values = pa.Array.from_buffers(pa.from_numpy_dtype(dtype), rows * int(np.prod(shape, dtype=int)), [None, zeros])
         arrays.append(pa.FixedSizeListArray.from_arrays(values, type=field.type) if shape else values)
     batch = pa.RecordBatch.from_arrays(arrays, schema=arrow)
-    return _save(folder, stem, "arrow", [pa.Table.from_batches([batch])], columns)
+    return _save(own, stem, "arrow", [pa.Table.from_batches([batch])], columns)
 
 
 def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory: int) -> Iterator[memoryview]:
@@ -185,7 +186,8 @@ def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory
     for piece in slices:
         with open(piece.path, "rb", buffering=0) as file:
             wanted = (piece.row_stop - piece.row_start) * width
-            data = os.pread(file.fileno(), wanted, piece.offset + piece.rows * before + piece.row_start * width)
+            file.seek(piece.offset + piece.rows * before + piece.row_start * width)
+            data = file.read(wanted)
         if len(data) < wanted:
             raise OSError(None, "damaged during this run", str(piece.path))
         if name == "trajectory":
@@ -196,7 +198,7 @@ def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory
         first_trajectory += piece.table.num_rows
 
 
-def _write_trajectories(folder: Path, stem: str, slices: Sequence[Slice]) -> FileEntry:
+def _write_trajectories(own: OwnFiles, stem: str, slices: Sequence[Slice]) -> FileEntry:
     """The table of a shard's trajectories: the keys of contract 1, rows, line and source."""
     def table(piece: Slice) -> pa.Table:
         lines = piece.table["line"].to_numpy() + piece.first_line
@@ -204,18 +206,18 @@ def _write_trajectories(folder: Path, stem: str, slices: Sequence[Slice]) -> Fil
         table = piece.table.set_column(piece.table.column_names.index("line"), "line", pa.array(lines))
         return table.append_column("source", pa.array(sources)).combine_chunks()
 
-    return _save(folder, stem, "trajectories.arrow", [table(piece) for piece in slices], {})
+    return _save(own, stem, "trajectories.arrow", [table(piece) for piece in slices], {})
 
 
-def _save(folder: Path, stem: str, ending: str, tables: Sequence[pa.Table], columns: Columns) -> FileEntry:
+def _save(own: OwnFiles, stem: str, ending: str, tables: Sequence[pa.Table], columns: Columns) -> FileEntry:
     """An Arrow file, written under a temporary name, fsynced and named after its digest.
 
     Args:
-        folder, stem, ending: folder, and beginning and ending of the name.
+        own, stem, ending: files of the folder, and beginning and ending of the name.
         tables: tables of one schema.
         columns: address and size of a buffer in the tables -> the data to write in its place.
     """
-    temporary = folder / f"{TEMPORARY}{stem}.{ending}"
+    temporary = temporary_name(own.folder / f"{stem}.{ending}")
     with open(temporary, "wb") as file:
         sink = _HashedFile(file, columns)
         with pa.ipc.new_file(pa.PythonFile(sink, mode="w"), tables[0].schema) as writer:
@@ -226,7 +228,7 @@ def _save(folder: Path, stem: str, ending: str, tables: Sequence[pa.Table], colu
         os.fsync(file.fileno())
         size, xxh3 = file.tell(), sink.xxh3.hexdigest()
     name = f"{stem}-{xxh3[:8]}.{ending}"
-    temporary.replace(folder / name)
+    temporary.replace(own.claim(name, xxh3))
     return FileEntry(name=name, bytes=size, xxh3=xxh3)
 
 

@@ -10,11 +10,13 @@ from pipelines.jobs.inputs import InputKind, stored_bytes
 from pipelines.jobs.prefetch import prefetch
 from pipelines.jobs.streams import COMPRESSION
 from pipelines.jobs.task_size import units_per_task
+from pipelines.preprocess.battles_given import ENDINGS, hint
 from pipelines.preprocess.parquet_blocks import TableBlock, TableRows, check_parquet, is_parquet, parquet_blocks
 from pipelines.preprocess.text_blocks import TextBlock, is_plain, text_blocks
 from poke_bc.contract.errors import InputError
 
-TRAJECTORY_FILES = InputKind("JSONL or Parquet", (".jsonl", ".ndjson", ".json"), (".parquet",))
+TRAJECTORY_FILES = InputKind("JSONL or Parquet", (".jsonl", ".ndjson", ".json"), (".parquet",),
+                             instead=ENDINGS, instead_hint=hint("{}"))
 BLOCKS_PER_TASK = 16
 """Maximum: 128 MiB of text take the scanner a third of a second, and Arrow one and a half seconds."""
 _COMPRESSION_RATIO = 25

@@ -1,4 +1,5 @@
-"""Newline-aligned blocks of text: block k holds the lines that start in bytes [k, k + 1) times 8 MiB.
+"""Newline-aligned blocks of text: block k holds the lines that start in bytes [k, k + 1) times 8 MiB. A byte order mark
+at the beginning is passed over.
 
 This is a pure function of the text: plain files are cut without reading what comes before, workers need nothing from
 each other, and the same input gives the same blocks whatever the number of processes.
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from pipelines.decode.text import Text
 from pipelines.jobs.inputs import stored_bytes
-from pipelines.jobs.streams import compression_of, open_stream
+from pipelines.jobs.streams import BOM, compression_of, open_stream
 from poke_bc.contract.errors import InputError
 
 BLOCK_BYTES = 8 << 20
@@ -49,6 +50,8 @@ class TextBlock:
             begin = _line_start(file, self.index * size, border)
             if begin is None:
                 return Text(b"", self.index * size)
+            if begin == 0:
+                begin = len(BOM) * (file.read(len(BOM)) == BOM)
             end = _line_start(file, border, border + size + 1)
             if end is None and file.seek(0, os.SEEK_END) <= border + size:
                 end = file.tell()
@@ -110,6 +113,8 @@ def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> Pa
     begin = 0 if index == 0 else window.find(b"\n", 0, border) + 1
     if index > 0 and begin == 0:
         return PackedText(b"", 0, index * size, None)
+    if index == 0 and window.startswith(BOM):
+        begin = len(BOM)
     newline = window.find(b"\n", border)
     cut_off = newline < 0 and not at_end
     end = border + 1 if cut_off else len(window) if newline < 0 else newline + 1

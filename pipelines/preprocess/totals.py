@@ -30,6 +30,8 @@ class Totals:
         self.parts: list[PartPlace] = []
         self.tally = Tally()
         self._bytes, self._lines = [0] * len(inputs), [0] * len(inputs)
+        self._trajectories, self._decisions, self._bad = [0] * len(inputs), [0] * len(inputs), [0] * len(inputs)
+        self._present: list[set[str]] = [set() for _ in inputs]
         self._xxh3 = [xxhash.xxh3_64() for _ in inputs]
 
     def add(self, receipt: PreprocessReceipt) -> PartPlace:
@@ -38,6 +40,10 @@ class Totals:
         place = PartPlace(source, 1 + self._lines[source], receipt.tally.bad)
         self.parts.append(place)
         self.tally.add(receipt.tally)
+        self._trajectories[source] += receipt.tally.trajectories
+        self._decisions[source] += receipt.tally.rows
+        self._bad[source] += receipt.tally.bad
+        self._present[source] |= {name for name, count in receipt.tally.present.items() if count}
         for block in receipt.blocks:
             self._bytes[source] += block.size
             self._lines[source] += block.lines
@@ -46,8 +52,10 @@ class Totals:
 
     def sources(self) -> tuple[Source, ...]:
         """The inputs, for the manifest."""
-        return tuple(Source(name=name, bytes=self._bytes[place], lines=self._lines[place],
-                            xxh3=self._xxh3[place].hexdigest()) for place, name in enumerate(self.inputs))
+        return tuple(Source(
+            name=name, bytes=self._bytes[place], lines=self._lines[place], trajectories=self._trajectories[place],
+            decisions=self._decisions[place], quarantined=self._bad[place], fields=len(self._present[place]),
+            xxh3=self._xxh3[place].hexdigest()) for place, name in enumerate(self.inputs))
 
     def sized(self, schema: Schema) -> Schema:
         """The schema with each open vocabulary as large as its largest id requires."""

@@ -53,17 +53,20 @@ def inspect_any(path: Path, schema: str = "auto", progress: Progress = lambda *_
         return inspect_shards(path)
     if (path / "config.toml").exists():
         return inspect_run(path)
-    if path.is_dir() and ((path / "digests.json").exists() or not any(path.glob("*.jsonl*"))):
-        raise UsageError(f"{path}: neither shards nor a run, and no JSONL files inside",
-                         hint="give a raw file, or a folder that preprocess or train wrote")
+    if (path / "digests.json").exists():
+        raise UsageError(f"{path}: a checkpoint or a policy, not a run", hint="give the folder of the run")
+    if path.exists() and not (path.is_dir() or path.is_file()):
+        raise UsageError(f"{path}: not a regular file, so reading it may never end",
+                         hint=f"write it to a file first; poke-bc preprocess {path} reads pipes")
     from pipelines.preprocess import preprocess
 
-    with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-") as folder:
+    with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-", ignore_cleanup_errors=True) as folder:
         try:
             preprocess([path], folder, schema=schema, max_bad=1.0, progress=progress)
-        except InputError as error:  # its hint may name a file in the temporary folder
-            hint = "one JSON object per line (docs/format.md); preprocess names each bad line"
-            raise InputError(error.what, hint=hint) from None
+        except InputError as error:
+            if folder not in error.hint:
+                raise
+            raise InputError(error.what, hint="preprocess names each bad line in a file") from None
         found = inspect_shards(Path(folder))
     facts = {name: value for name, value in found.facts.items()
              if name not in ("shards", "bytes", "bytes_per_decision", "split")}

@@ -14,12 +14,20 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; b
 
 
 def convert(
-    paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files or battle records (also "
-                                                    ".gz, .zst); files, folders, globs, or - for stdin.")],
+    paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files, battle records, or "
+                                                    "archives of them (also .gz, .zst); files, folders, globs, or - "
+                                                    "for stdin.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
     min_rating: Annotated[int | None, typer.Option(help="Only battles in which both players have at least this "
                                                         "rating.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only battles from this day, month or year on, such "
+                                                                   "as 2024-05.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Only battles up to this day, month or "
+                                                                   "year.")] = None,
+    players: Annotated[list[str] | None, typer.Option("--player", metavar="NAME",
+                                                      help="Only battles of this player; repeatable.")] = None,
+    winner: Annotated[str | None, typer.Option(metavar="NAME", help="Only battles that this player won.")] = None,
     workers: Workers = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep user names instead of replacing them with "
                                                                   "pseudonyms.")] = False,
@@ -36,8 +44,9 @@ def convert(
     if to_stdout:  # which then carries the trajectories, and whatever is printed goes to stderr
         sys.stdout = sys.stderr
     with progress_bar("battles", quiet=quiet) as progress:
-        result = convert_battles(paths, out, formats=formats or (), min_rating=min_rating, workers=workers,
-                                 keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
+        result = convert_battles(
+            paths, out, formats=formats or (), min_rating=min_rating, since=since, until=until, players=players or (),
+            winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
     if as_json:
         return print_json(result)
     print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "

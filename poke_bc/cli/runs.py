@@ -16,8 +16,12 @@ def train(
     config: Annotated[Path | None, typer.Option(help="TOML file with any settings; flags take precedence.")] = None,
     assignments: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", help="Any setting, such as policy.width=384; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run exactly.")] = False,
-    policy: Annotated[str | None, typer.Option(help="Name of the network, such as mlp.")] = None,
+    resume: Annotated[bool, typer.Option(
+        "--resume", help="Continue an interrupted run exactly, or with --epochs a finished one for longer.")] = False,
+    init_from: Annotated[Path | None, typer.Option(
+        help="Run, checkpoint or policy whose weights to start from.")] = None,
+    policy: Annotated[str | None, typer.Option(
+        help="The network: mlp, or package.module:Class for your own.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training split.  [default: 10]")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of updates, instead of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Decisions per update.  [default: 1024]")] = None,
@@ -40,16 +44,16 @@ def train(
     from poke_bc.train import resolve
     from poke_bc.train import train as start
 
-    flags = {"shards": shards, "run": run, "policy": policy, "epochs": epochs, "steps": steps, "batch_size": batch_size,
-             "lr": lr, "label_smoothing": label_smoothing, "seed": seed, "device": device, "patience": patience,
-             "save_every": save_every, "keep": keep, "wandb": wandb, "tensorboard": tensorboard}
+    flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "epochs": epochs, "steps": steps,
+             "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed, "device": device,
+             "patience": patience, "save_every": save_every, "keep": keep, "wandb": wandb, "tensorboard": tensorboard}
     settings = resolve(flags, config, assignments=assignments or (), resume=resume)
     result = start(settings, resume=resume, progress=not quiet).to_dict()
     if as_json:
         return print_json(result)
-    print(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s "
-         f"({result['samples_per_s']:,.0f}/s in {result['precision']}, "
-         f"{result['input_wait_fraction']:.1%} waiting for input)")
+    print(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s with evaluations "
+          f"(without: {result['samples_per_s']:,.0f} samples/s in {result['precision']}, "
+          f"{result['input_wait_fraction']:.1%} waiting for input)")
     if result["val"]:
         val = result["val"]
         print(f"best on val: NLL {val['nll']:.4f} · top-1 {val['top1']:.1%} · top-3 {val['top3']:.1%} · "

@@ -7,9 +7,9 @@ A process killed at any moment leaves only `.tmp-*` files behind, which nothing 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterator
@@ -32,7 +32,9 @@ def temporary_name(path: Path) -> Path:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power failure."""
+    """Make renames in `folder` survive a power failure, where a folder can be opened: not on Windows."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -59,24 +61,43 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` atomically as indented JSON with a final newline."""
     with atomic_write(path) as file:
-        file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write(text.encode(errors="backslashreplace") + b"\n")  # file names that are not UTF-8 become \\udcff
 
 
 @contextlib.contextmanager
 def exclusively(lock: Path, busy: Exception) -> Iterator[None]:
-    """Hold the file `lock` (created if needed) against other processes. Raises `busy` if another one holds it."""
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise busy from None
+    """Hold the file `lock` (created if needed) against other processes. Raises `busy` if another one holds it.
+
+    Whoever holds it may remove it.
+    """
+    from filelock import FileLock, Timeout  # 40 ms that most commands do not need
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0.1, poll_interval=0.02)  # more than once: its holder may have removed it meanwhile
+    except Timeout:
+        raise busy from None
+    try:
         yield
+    finally:
+        held.release()
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed writers left in `folder`."""
-    for path in folder.glob(f"{TEMPORARY}*"):
-        path.unlink(missing_ok=True)
+def remove_temporaries(folder: Path, names: str = ".+") -> None:
+    """Remove what killed writers left of the files in `folder` whose names match a regular expression."""
+    ours = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{names})")
+    for path in list(folder.iterdir()):
+        if ours.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def user_cache() -> Path | None:
+    """The folder for what can be made again; None for a user without a home."""
+    with contextlib.suppress(RuntimeError):
+        given = os.environ.get("XDG_CACHE_HOME")
+        return (Path(given) if given else Path.home() / ".cache") / "poke-bc"
+    return None
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -97,12 +118,22 @@ def digest_file(path: Path, size: int | None = None) -> str:
 def checksummed(value: dict[str, Any]) -> dict[str, Any]:
     """`value` plus a digest of itself under "xxh3", so that a flipped bit in JSON is detected too."""
     body = {key: item for key, item in value.items() if key != "xxh3"}
-    return {**body, "xxh3": digest(json.dumps(body, sort_keys=True, ensure_ascii=False).encode())}
+    return {**body, "xxh3": digest(json.dumps(body, sort_keys=True, ensure_ascii=False)
+                                    .encode(errors="backslashreplace"))}
 
 
 def checksum_holds(value: dict[str, Any]) -> bool:
     """Whether a value read back still matches the digest that `checksummed` added."""
     return bool(value.get("xxh3")) and checksummed(value)["xxh3"] == value["xxh3"]
+
+
+def holds_json(path: Path, *keys: str) -> bool:
+    """Whether a file holds a JSON object with these keys, damaged or not: so one tells files of its own from others."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and value.keys() >= set(keys)
 
 
 def read_checksummed(path: Path, as_type: type[T], error: type[PokeBCError], *, version: tuple[str, int],

@@ -7,6 +7,8 @@ input gives the same bytes.
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import msgspec
 
 from poke_bc.contract.errors import ShardError, UsageError
-from poke_bc.contract.files import checksummed, read_checksummed, write_json
+from poke_bc.contract.files import checksum_holds, checksummed, holds_json, read_checksummed, write_json
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import Schema, schema_from_dict
 
@@ -50,6 +52,11 @@ class Source:
     """Text: size after decompression; Parquet: size of its row groups in the file."""
     lines: int
     """Lines of text, or rows of the table."""
+    trajectories: int
+    decisions: int
+    quarantined: int
+    fields: int
+    """Fields of the schema that had a value in it; the others took their default."""
     xxh3: str
 
 
@@ -144,3 +151,21 @@ class Manifest:
         schema = schema_from_dict(found.schema, str(path)).with_sizes(found.vocabulary_sizes)
         return cls(schema=schema, shards=found.shards, sources=found.sources, counts=found.counts,
                    producer=found.producer, limit=found.limit)
+
+
+def recorded_files(folder: Path) -> set[str] | None:
+    """Names of the shards' files that the manifest in `folder` lists, of any format version.
+
+    Empty without a manifest; None for a damaged one, which vouches for nothing. Raises UsageError where manifest.json
+    is something else.
+    """
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        return set()
+    if not holds_json(path, "format", "producer", "shards"):
+        raise UsageError(f"{path}: not a manifest that poke-bc wrote, or damaged, so it is not overwritten",
+                         hint="remove it or move it away, or choose another --out")
+    value = json.loads(path.read_bytes())
+    if not checksum_holds(value):
+        return None
+    return {file["name"] for shard in value["shards"] for file in (shard["rows"], shard["trajectories"])}

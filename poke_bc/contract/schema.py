@@ -128,13 +128,15 @@ class Schema:
     def pack(self, observation: Mapping[str, Any]) -> tuple[list[int], list[float]]:
         """One observation -> C ids and K numbers; missing and null keys take their default.
 
-        The reference for all faster readers. Raises FieldValueError naming the key.
+        The reference for all faster readers. Raises FieldValueError naming the key, also one that the schema lacks.
 
         >>> basic = load_schema("basic")
         >>> ids, numbers = basic.pack({"turn": 3, "active_species_id": 7})
         >>> ids[0], numbers[0]
         (7, 3.0)
         """
+        if unknown := observation.keys() - self.field_names:
+            raise FieldValueError(min(unknown), f"not a field of schema {self.name!r}")
         ids = [int(value) for field in self.categories for value in self._values(field, observation)]
         numbers: list[float] = []
         for field in self.numbers:

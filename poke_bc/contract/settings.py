@@ -20,8 +20,9 @@ from msgspec import Meta
 
 from poke_bc.contract.errors import UsageError
 
-AtLeast0 = Annotated[int, Meta(ge=0)]
-AtLeast1 = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=10**9)]
+Width = Annotated[int, Meta(ge=1, le=1 << 16)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e9)]  # the bound keeps infinity out
 Positive = Annotated[float, Meta(gt=0, lt=1e9)]
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]

@@ -1,7 +1,8 @@
 """Contract 4: which battle is in which split.
 
 `split.json` is written next to the manifest and says how the split was made; `split.bin` holds one byte per
-trajectory, in manifest order. Rows are never copied.
+trajectory, in manifest order. Rows are never copied. The rename of split.json commits a split: its bytes are complete
+under a temporary name by then, where readers look for them too, and take their own name afterwards.
 
 The split of a battle follows from a hash of (seed, battle), so both views of a battle share a split, in shards and
 in JSONL files alike, and battles keep their split as a data set grows.
@@ -9,14 +10,26 @@ in JSONL files alike, and battles keep their split as a data set grows.
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from poke_bc.contract.errors import ShardError
-from poke_bc.contract.files import atomic_write, checksummed, digest, read_checksummed, write_json
+from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.files import (
+    TEMPORARY,
+    checksummed,
+    digest,
+    digest_file,
+    fsync_folder,
+    holds_json,
+    read_checksummed,
+    remove_temporaries,
+    write_json,
+)
 
 SPLIT = "split.json"
 SPLIT_FILE = "split.bin"
@@ -24,6 +37,7 @@ SPLIT_NAMES = ("train", "val", "test", "left_out")
 """A trajectory's byte in split.bin is an index into this. `left_out` occurs in splits by player: the other player's
 view of a battle that belongs to a later split."""
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
+_PENDING = f"{TEMPORARY}{SPLIT_FILE}"
 SPLIT_VERSION = 1
 
 
@@ -44,10 +58,37 @@ class Split:
 
 
 def write_split(folder: Path, split: Split, splits_T: NDArray[np.uint8]) -> None:
-    """Commit a split: the bytes first, then the JSON that names their digest."""
-    with atomic_write(folder / SPLIT_FILE) as file:
-        file.write(splits_T.tobytes())
-    write_json(folder / SPLIT, checksummed({"version": SPLIT_VERSION, **asdict(split)}))
+    """Commit a split. Only one process at a time may do so.
+
+    Raises UsageError where a file that `split` did not write would be overwritten.
+    """
+    _finish(folder)
+    own = holds_json(folder / SPLIT, "version", "data", "file_xxh3")
+    for name in (SPLIT, SPLIT_FILE):
+        if os.path.lexists(folder / name) and not own:
+            raise UsageError(f"{folder / name}: not written by poke-bc split, or damaged, so it is not overwritten",
+                             hint="remove it or move it away, then split again")
+    try:
+        with open(folder / _PENDING, "wb") as file:
+            file.write(splits_T.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        write_json(folder / SPLIT, checksummed({"version": SPLIT_VERSION, **asdict(split)}))
+    finally:
+        _finish(folder)
+
+
+def _finish(folder: Path) -> None:
+    """Finish or discard a split that was being written."""
+    remove_temporaries(folder, SPLIT)
+    pending = folder / _PENDING
+    if pending.exists():
+        committed = json.loads((folder / SPLIT).read_bytes()) if holds_json(folder / SPLIT, "file_xxh3") else {}
+        if committed.get("file_xxh3") == digest_file(pending):
+            pending.replace(folder / SPLIT_FILE)
+            fsync_folder(folder)
+        else:
+            pending.unlink()
 
 
 def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
@@ -60,14 +101,20 @@ def read_split(folder: Path, identity: str) -> tuple[Split, NDArray[np.uint8]]:
     Raises ShardError.
     """
     path, hint = folder / SPLIT, f"poke-bc split {folder}"
-    try:
-        split = read_checksummed(path, Split, ShardError, version=("version", SPLIT_VERSION), hint=hint)
-        content = (folder / SPLIT_FILE).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise ShardError(f"{folder}: not split into train and val yet", hint=hint) from None
-    except OSError as error:
-        raise ShardError(f"{folder / SPLIT_FILE}: cannot be read ({error.strerror})", hint=hint) from None
-    if digest(content) != split.file_xxh3:
+    content = None
+    for name in (SPLIT_FILE, _PENDING, SPLIT_FILE):  # another process may be committing one
+        try:
+            split = read_checksummed(path, Split, ShardError, version=("version", SPLIT_VERSION), hint=hint)
+            content = (folder / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ShardError(f"{folder / name}: cannot be read ({error.strerror})", hint=hint) from None
+        if digest(content) == split.file_xxh3:
+            break
+    else:
+        if content is None:
+            raise ShardError(f"{folder}: not split into train and val yet", hint=hint)
         raise ShardError(f"{folder / SPLIT_FILE}: damaged, its digest does not match {path}", hint=hint)
     if split.data != identity:
         raise ShardError(f"{path}: made for other shards than the ones here", hint=hint)

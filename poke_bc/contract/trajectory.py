@@ -177,7 +177,7 @@ def _read_step(raw: Any, schema: Schema, path: str, unknown: Counter[str], prese
                       f"expected an object, got {json_type(observation)}")
     _count_unknown(observation, schema.field_names, "$.steps[].observation", unknown)
     try:
-        ids, numbers = schema.pack(observation)
+        ids, numbers = schema.pack({key: observation[key] for key in observation.keys() & schema.field_names})
     except FieldValueError as error:
         raise BadLine(f"{path}.observation.{error.path}", error.reason) from None
     present.update(key for key, value in observation.items() if value is not None and key in schema.field_names)

@@ -1,7 +1,7 @@
 """Memory-mapped columns of a data set.
 
-Opening checks only what is cheap: the manifest's own digest, and that every file exists, has the right size and the
-columns of the schema. `poke-bc verify` checks every byte.
+Opening compares every file with the manifest, and looks at every value: a file is hashed and examined before its first
+use, and remembered (poke_bc.contract.intact), so that later only its size and times are looked at.
 
     N rows   D width of a packed matrix
 """
@@ -20,22 +20,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from poke_bc.contract.errors import ShardError
-from poke_bc.contract.manifest import Manifest, ShardEntry
+from poke_bc.contract.intact import check_files, open_arrow
+from poke_bc.contract.manifest import FileEntry, Manifest, ShardEntry
 from poke_bc.contract.rows import row_dtypes
+from poke_bc.data.examine import first_problem
 
 Array = NDArray[Any]
+_AGAIN = "write the shards again: poke-bc preprocess RAW.jsonl --out {}"
 
 
 class Shards:
     """All rows of a data set, in manifest order, without reading them.
 
-    Raises ShardError where a file is missing, truncated, or not as the manifest says.
+    Raises ShardError where a file is missing or not as the manifest says, or a value is not what the contract allows.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
         self.layout = row_dtypes(self.manifest.schema)
+        self._check()
         self._shards = [self._map(entry) for entry in self.manifest.shards]
         self._joined: dict[str, Array] = {}
         self.starts = np.cumsum([0, *(entry.row_count for entry in self.manifest.shards)])
@@ -46,16 +50,26 @@ class Shards:
     def __reduce__(self) -> tuple[Any, ...]:  # a DataLoader's worker maps the files itself
         return Shards, (self.folder,)
 
+    def _check(self) -> None:
+        """Raises ShardError where a file is damaged, or holds what the contract does not allow."""
+        entries = self.manifest.shards
+        firsts = np.cumsum([0, *(entry.trajectory_count for entry in entries)])
+        by_rows = {entry.rows.name: (entry, int(first)) for entry, first in zip(entries, firsts[:-1], strict=True)}
+
+        def examine(file: FileEntry) -> None:
+            if file.name in by_rows:
+                entry, first = by_rows[file.name]
+                rows_T = np.array(self._table(entry, "rows"), np.int64)
+                if problem := first_problem(self._map(entry), self.manifest.schema, first, rows_T):
+                    raise ShardError(f"{self.folder / file.name}: {problem}", hint=_AGAIN.format(self.folder))
+
+        check_files(self.folder, [*(entry.trajectories for entry in entries), *(entry.rows for entry in entries)],
+                    examine)
+
     def _map(self, entry: ShardEntry) -> dict[str, Array]:
-        path = self.folder / entry.rows.name
-        hint = f"poke-bc verify {self.folder}"
-        # A mapped file that is shorter than its index says kills the reader with SIGBUS: check first.
-        size = path.stat().st_size if path.is_file() else None
-        if size != entry.rows.bytes:
-            state = "is missing" if size is None else f"has {size} bytes, the manifest says {entry.rows.bytes}"
-            raise ShardError(f"{path}: {state}", hint=hint)
+        path, hint = self.folder / entry.rows.name, _AGAIN.format(self.folder)
         try:
-            batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+            batch = open_arrow(path).get_batch(0)
             columns = {name: _as_numpy(batch.column(name), dtype, shape)
                        for name, (dtype, shape) in self.layout.items()}
         except (pa.ArrowException, KeyError, ValueError) as error:
@@ -68,7 +82,7 @@ class Shards:
     def is_resident(self) -> bool:
         """Whether there are several shards, small enough to be joined into one array in memory."""
         size = sum(entry.rows.bytes for entry in self.manifest.shards)
-        return len(self._shards) > 1 and size <= _memory_bytes() // 4
+        return len(self._shards) > 1 and size <= memory_bytes() // 4
 
     def column(self, name: str) -> Array:
         """One column over all shards [N] or [N, D]; with one shard a view of the mapped file."""
@@ -86,16 +100,15 @@ class Shards:
 
     def trajectories(self, name: str) -> list[Any]:
         """One column of the trajectory tables, in manifest order; None where a trajectory has no value."""
-        values: list[Any] = []
-        for entry in self.manifest.shards:
-            path = self.folder / entry.trajectories.name
-            try:
-                with pa.memory_map(str(path)) as file:
-                    values += pa.ipc.open_file(file).read_all().column(name).to_pylist()
-            except (OSError, pa.ArrowException, KeyError) as error:
-                raise ShardError(f"{path}: not a table of trajectories ({error})",
-                                 hint=f"poke-bc verify {self.folder}") from None
-        return values
+        return [value for entry in self.manifest.shards for value in self._table(entry, name)]
+
+    def _table(self, entry: ShardEntry, name: str) -> list[Any]:
+        path = self.folder / entry.trajectories.name
+        try:
+            return list(open_arrow(path).read_all().column(name).to_pylist())
+        except (pa.ArrowException, KeyError) as error:
+            raise ShardError(f"{path}: not a table of trajectories ({error})",
+                             hint=_AGAIN.format(self.folder)) from None
 
     def read_through(self, first: int, last: int, names: Iterable[str]) -> None:
         """Read the rows [first, last) of some columns from disk into the page cache, in order."""
@@ -140,7 +153,8 @@ def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) ->
     return flat.reshape(len(column), *shape)
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """Memory of this machine."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):  # unknown on this system: assume little

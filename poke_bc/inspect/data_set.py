@@ -7,18 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from poke_bc.contract.actions import ACTION_NAMES, MOVE_SLOTS
+from poke_bc.contract.actions import ACTION_NAMES
 from poke_bc.contract.errors import ShardError
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.split import read_split
 from poke_bc.data.shards import Shards
 from poke_bc.inspect.fields import Tally, ranges
 from poke_bc.inspect.report import FieldFacts, Inspection, percent
-
-_FEWEST_LABELS = 30  # with fewer, a slot that never occurs means nothing
+from poke_bc.train.advice import odd_labels
 
 
 def inspect_shards(folder: Path) -> Inspection:
@@ -35,6 +31,8 @@ def inspect_shards(folder: Path) -> Inspection:
         "schema": f"{manifest.schema.name} {manifest.schema.version}", "battles": counts.battles,
         "trajectories": counts.trajectories, "duplicates": counts.duplicates, "decisions": counts.decisions,
         "observed": counts.observed, "censored": counts.censored, "unlabelled": counts.unlabelled,
+        "switch_share": {name: round(int(switches) / max(int(moves + switches), 1), 4)
+                         for name, (moves, switches) in tally.switches.items()},
         "legal_masks": manifest.legal_masks, "quarantined": sum(counts.quarantined.values()),
         **({"generations": ranges(gens)} if gens else {}),
         "shards": len(manifest.shards), "bytes": size, "bytes_per_decision": round(size / max(counts.decisions, 1), 1),
@@ -58,7 +56,7 @@ def _remarks(fields: list[FieldFacts], tally: Tally, manifest: Manifest) -> Iter
     for note, meaning in (("constant", "never vary"), ("absent", "are missing everywhere and took their default")):
         if odd := [each for each in fields if each.note == note]:
             yield f"{len(odd)} of {len(fields)} fields {meaning}: {'; '.join(_by_reason(odd))}"
-    yield from _degenerate(tally.actions_A)
+    yield from odd_labels(tally.actions_A)
     if manifest.legal_masks == "none":
         yield "no legal masks: training and accuracy consider all ten actions, legal or not"
     elif manifest.legal_masks == "some":
@@ -92,14 +90,3 @@ def _by_reason(odd: list[FieldFacts]) -> Iterator[str]:
     for why in dict.fromkeys(each.why for each in odd):
         reason = "never set in these battles" if why == "never set" else why
         yield ", ".join(each.name for each in odd if each.why == why) + (f" ({reason})" if reason else "")
-
-
-def _degenerate(actions_A: NDArray[np.int64]) -> Iterator[str]:
-    """Labels that always name the same slot, among moves or among switches."""
-    stuck = []
-    for kind, counts in (("move", actions_A[:MOVE_SLOTS]), ("switch", actions_A[MOVE_SLOTS:])):
-        if counts.sum() >= _FEWEST_LABELS and np.count_nonzero(counts) == 1:
-            stuck.append(f"every {kind} is {kind} {int(counts.argmax())}")
-    if stuck:
-        yield (f"the labels are degenerate: {' and '.join(stuck)} (action_target never varies), so they say whether "
-               "a player moved or switched, but not which move or Pokémon was chosen")

@@ -15,6 +15,7 @@ from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.vocabulary import NONE, UNKNOWN
 from poke_bc.inspect.report import FieldFacts
+from poke_bc.metrics import switch_labels
 
 _PATTERNS = 1 << 16  # both packed types have 16 bits, so every distinct value can be counted exactly
 
@@ -30,6 +31,8 @@ class Tally:
         self.varies = {each.name: np.zeros(each.width, np.bool_) for each in schema.fields}
         self.actions_A = np.zeros(NUM_ACTIONS, np.int64)
         self.legal_counts = np.zeros(NUM_ACTIONS + 1, np.int64)
+        self.switches = {"observed": np.zeros(2, np.int64), "with_censored": np.zeros(2, np.int64)}
+        """[moves, switches] among choices between the two; with censored ones of which at least that is known."""
 
     def add(self, columns: Mapping[str, NDArray[Any]]) -> None:
         """Count the rows of a shard."""
@@ -45,6 +48,10 @@ class Tally:
         action_N = columns["action"]
         self.actions_A += np.bincount(action_N[action_N != NO_LABEL], minlength=NUM_ACTIONS)
         self.legal_counts += np.bincount(np.bitwise_count(columns["legal"]), minlength=NUM_ACTIONS + 1)
+        label_N = switch_labels(action_N, columns["candidates"], columns["legal"])
+        known_N = ~np.isnan(label_N)
+        for name, keep_N in (("observed", known_N & (action_N != NO_LABEL)), ("with_censored", known_N)):
+            self.switches[name] += np.bincount(label_N[keep_N].astype(np.int64), minlength=2)
 
     def facts_of(self, each: Field, present: int, gens: Sequence[int]) -> FieldFacts:
         """Summarise the values of one field.

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from poke_bc.contract.schema import Schema
-from poke_bc.contract.settings import AtLeast1, Settings
+from poke_bc.contract.settings import Settings, Width
 from poke_bc.data.batch import Batch
 from poke_bc.policy.inputs import PackedEmbedding, ScaledNumbers
 from poke_bc.policy.masks import legal_actions
@@ -30,22 +31,19 @@ class PolicyOutput(NamedTuple):
     """[B, 5] float32 logits of contract.actions.GIMMICKS; None without a gimmick head."""
 
 
-class PolicyOptions(Settings, frozen=True, kw_only=True, tag_field="name"):
+class PolicyOptions(Settings, frozen=True, kw_only=True):
     """Options common to all networks; each network's subclass adds its own."""
 
     table: ClassVar[str] = "policy"
 
-    width: AtLeast1 = 256
+    name: str = ""
+    """A registered network, or `package.module:Class`."""
+    width: Width = 256
     """Width of the network."""
-    embedding: AtLeast1 = 24
+    embedding: Annotated[int, Meta(ge=1, le=4096)] = 24
     """Width of the embeddings of category fields."""
     value_head: bool = False
     """Add a second head that predicts the return."""
-
-    @property
-    def name(self) -> str:
-        """The network's name in POLICIES."""
-        return str(self.__struct_config__.tag)
 
 
 class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,20 +56,22 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int
     actions: tuple[int, ...]
     """How often each action was taken in them [A]."""
+    after: TrainedOn | None = None
+    """What the weights that training started from had learned from."""
 
 
 class Policy(nn.Module):
     """A network with the schema it was made for.
 
-    A subclass has a class of `Options` and implements `score`. Masking, acting and unknown ids are handled here, so
-    that no network can forget them.
+    A subclass implements `score`, and may have a class of `Options` with more settings. Masking, acting and unknown ids
+    are handled here, so that no network can forget them.
 
     Args:
         schema: what the observations hold.
         options: of the subclass's Options; saved with the weights.
     """
 
-    Options: ClassVar[type[PolicyOptions]]
+    Options: ClassVar[type[PolicyOptions]] = PolicyOptions
 
     def __init__(self, schema: Schema, options: PolicyOptions) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Policy(nn.Module):
 
     @property
     def name(self) -> str:
-        """The network's name in POLICIES."""
+        """The network's name, as in its options."""
         return self.options.name
 
     @property

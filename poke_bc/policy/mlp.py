@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.schema import Schema
-from poke_bc.contract.settings import AtLeast0, BelowOne
+from poke_bc.contract.settings import BelowOne
 from poke_bc.data.batch import Batch
 from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput
 
 _DRAWS = 1 << 16  # values of 16 random bits
 
 
-class MLPOptions(PolicyOptions, frozen=True, kw_only=True, tag="mlp"):
+class MLPOptions(PolicyOptions, frozen=True, kw_only=True):
     """Options of the residual MLP."""
 
-    blocks: AtLeast0 = 3
+    name: str = "mlp"
+    blocks: Annotated[int, Meta(ge=0, le=1000)] = 3
     """Residual blocks."""
     dropout: BelowOne = 0.1
     """Fraction of each block's output that is dropped in training."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from poke_bc.contract.errors import UsageError
@@ -12,8 +15,17 @@ from poke_bc.policy.base import Policy, PolicyOptions
 from poke_bc.policy.mlp import MLPOptions, ResidualMLP
 
 POLICIES: dict[str, type[Policy]] = {"mlp": ResidualMLP}
-"""Networks by name, which is also the tag of their options."""
+"""Networks by name; `register` adds to them."""
 DEFAULT = MLPOptions()
+
+
+def register(name: str, network: type[Policy]) -> None:
+    """Make a network of your own known by a name, in this process. Raises ValueError if the name is taken.
+
+    `poke-bc train --policy package.module:Class` needs no registration.
+    """
+    if POLICIES.setdefault(name, network) is not network:
+        raise ValueError(f"there is a network {name!r} already: {POLICIES[name].__name__}")
 
 
 def policy_options(table: Mapping[str, Any]) -> PolicyOptions:
@@ -21,18 +33,36 @@ def policy_options(table: Mapping[str, Any]) -> PolicyOptions:
 
     Raises UsageError for a network or an option that does not exist, and for a value of the wrong type or range.
     """
-    options = {**table}
-    name = options.pop("name", DEFAULT.name)
-    if name not in POLICIES:
-        raise UsageError(f"policy.name = {name!r}: there is no such network", hint=nearest(str(name), list(POLICIES)))
-    return POLICIES[name].Options.of(options, f"policy {name!r}: ")
+    name = table.get("name", DEFAULT.name)
+    return _network(name).Options.of({**table, "name": name}, f"policy {name!r}: ")
+
+
+def _network(name: str) -> type[Policy]:
+    """A network by its name, or imported by `package.module:Class`, also from the current folder."""
+    if name in POLICIES:
+        return POLICIES[name]
+    module, colon, attribute = str(name).partition(":")
+    if not colon or not all(part.isidentifier() for part in module.split(".")):
+        raise UsageError(f"policy.name = {name!r}: there is no such network",
+                         hint=f"{nearest(str(name), list(POLICIES))}; your own: package.module:Class")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"policy.name = {name!r}: cannot be imported ({error})",
+                         hint="package.module:Class, installed or in the current folder") from None
+    if not (isinstance(found, type) and issubclass(found, Policy)):
+        raise UsageError(f"policy.name = {name!r}: not a subclass of poke_bc.policy.Policy",
+                         hint="docs/networks.md shows one")
+    return found
 
 
 def create_policy(policy: str | PolicyOptions, schema: Schema, **options: Any) -> Policy:
     """A new, untrained policy.
 
     Args:
-        policy: a key of POLICIES, or the options of a network.
+        policy: name of a network (or `package.module:Class`), or the options of one.
         schema: what its observations hold; `Manifest.schema` carries the vocabulary sizes of the data.
         options: if `policy` is a name, its options, such as `width=256, value_head=False`; see docs/settings.md.
 
@@ -43,4 +73,4 @@ def create_policy(policy: str | PolicyOptions, schema: Schema, **options: Any) -
     32
     """
     chosen = policy_options({"name": policy, **options}) if isinstance(policy, str) else policy
-    return POLICIES[chosen.name](schema, chosen)
+    return _network(chosen.name)(schema, chosen)

@@ -20,11 +20,12 @@ import safetensors.torch
 import torch
 
 from poke_bc.contract.errors import PokeBCError, RunError, UsageError
-from poke_bc.contract.files import atomic_write, checksum_holds, checksummed, digest_file, write_json
+from poke_bc.contract.files import atomic_write, checksummed, digest_file, read_checksummed, write_json
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
 from poke_bc.policy.base import Policy, TrainedOn
 from poke_bc.policy.card import model_card
+from poke_bc.policy.inputs import UNKNOWN_ROW
 from poke_bc.policy.registry import create_policy, policy_options
 from poke_bc.version import __version__
 
@@ -109,7 +110,9 @@ def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
             return path / inside
     if not path.exists():
         raise UsageError(f"{path}: does not exist", hint=_HINT)
-    raise UsageError(f"{path}: no policy here (checkpoint {checkpoint!r})", hint=_HINT)
+    there = sorted(each.parts[-3] for depth in ("*", "checkpoints/*") for each in path.glob(f"{depth}/policy/{CONFIG}"))
+    raise UsageError(f"{path}: no policy here (checkpoint {checkpoint!r})",
+                       hint=f"--checkpoint is one of {', '.join(there)}" if there else _HINT)
 
 
 def check_fits(policy: Policy, manifest: Manifest) -> None:
@@ -124,30 +127,40 @@ def _named(schema: Schema) -> str:
     return f"schema {schema.name} version {schema.version} ({schema.hash})"
 
 
+def saved_options(path: str | Path) -> dict[str, Any]:
+    """The table of settings of a saved policy's network. Takes and raises what `load_policy` does."""
+    return _read_config(policy_folder(path)).policy
+
+
+def start_from(policy: Policy, path: str | Path) -> None:
+    """Give a new policy, which has noted what it will see, the weights of a saved one.
+
+    Ids that either has seen keep an embedding. Raises RunError if the schema or a shape is another one.
+    """
+    saved = load_policy(path)
+    if saved.schema.hash != policy.schema.hash:
+        raise RunError(f"{path}: reads {_named(saved.schema)}, the shards hold {_named(policy.schema)}",
+                       hint="start from a policy of the same schema")
+    own = policy.ids.row_of_id.clone()
+    try:
+        policy.load_state_dict(saved.state_dict())
+    except RuntimeError as error:
+        first = next(line.strip() for line in str(error).splitlines()[1:])
+        raise RunError(f"{path}: another network, or other sizes of vocabularies ({first})",
+                       hint="start from a policy with the same network and data of the same writer") from None
+    with torch.no_grad():
+        seen = policy.ids.row_of_id
+        seen.copy_(torch.where(seen == UNKNOWN_ROW, own, seen))
+    if policy.trained_on is not None:
+        policy.trained_on = msgspec.structs.replace(policy.trained_on, after=saved.trained_on)
+
+
 def _read_config(folder: Path) -> _Config:
-    path = folder / CONFIG
-    config = _read_json(path)
-    if config.get("format") != POLICY_FORMAT:
-        raise RunError(f"{path}: policy format {config.get('format')}, this poke-bc reads {POLICY_FORMAT}",
-                       hint="use the poke-bc that wrote it, or train again")
-    if not checksum_holds(config):
-        raise RunError(f"{path}: damaged, its digest does not match", hint="use another checkpoint")
-    return msgspec.convert(config, _Config)
+    hint = "use another checkpoint, or the poke-bc that wrote it"
+    return read_checksummed(folder / CONFIG, _Config, RunError, version=("format", POLICY_FORMAT), hint=hint)
 
 
 def _read_schema(folder: Path) -> Schema:
     """The schema with its vocabularies' sizes; the digests of both files have been checked."""
-    sizes = {name: each["size"] for name, each in _read_json(folder / VOCABULARIES).items()}
-    return schema_from_dict(_read_json(folder / SCHEMA), str(folder / SCHEMA)).with_sizes(sizes)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror})", hint="check its permissions") from None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise RunError(f"{path}: damaged, not JSON", hint="use another checkpoint")
-    return value
+    sizes = {name: each["size"] for name, each in json.loads((folder / VOCABULARIES).read_bytes()).items()}
+    return schema_from_dict(json.loads((folder / SCHEMA).read_bytes()), str(folder / SCHEMA)).with_sizes(sizes)

@@ -5,6 +5,7 @@
     lines       what each line does to it           tracker      follows a battle line by line
     decision    a choice and its label
     log_reader  first pass: decisions, labels       arrivals     first pass: who comes in
+    request_lines  where a player was asked         brought      who of a previewed team fights
     choices     `|choice|` lines                    power        Z-Moves and Max Moves
     seen        what a battle showed of a team      first_pass   all that the first pass finds
     corpus      sets that all battles showed        team         own sets: from requests, or shown and imputed

@@ -10,6 +10,10 @@ from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.state import DYNAMAX, Mon, Side
 
+ANY_ABILITY = ("hackmons", "dexbh", "anyability", "aaa", "customgame", "convergence", "franticfusions", "inheritance",
+               "sharedpower", "mayhem", "pokebilities", "trademarked", "biomechmons", "crossevolution", "mixandmega",
+               "superstaffbros")
+"""Parts of the names of formats in which abilities are not bound to species."""
 NEVER_DYNAMAX = frozenset({"zacian", "zamazenta", "eternatus"})
 
 
@@ -41,6 +45,8 @@ class Battle:
         self.illusions = illusions or {}
         self.returning_hp = returning_hp or {}
         self.tier = tier
+        self.any_ability = any(word in tier for word in ANY_ABILITY)
+        """Whether a Pokémon may have an ability that is none of its species'."""
         self.turn = 0
         self.upkeeps = 0
         """Turns whose end (`|upkeep`) has passed. What a replacement brings after it is younger by one than what came
@@ -61,8 +67,12 @@ class Battle:
         self.banned: set[str] = set()
         """"dynamax" and "tera", where a rule of the format forbids them."""
         self.lines_read = 0
+        self.passed_over: dict[str, int] = {}
+        """Kind of minor line that is not known yet -> how many."""
         self.mover: str | None = None
         """The player whose move the current lines are about."""
+        self.hidden_power: tuple[Mon, tuple[str, ...]] | None = None
+        """Who uses Hidden Power, and the target's types, until a line tells how well it works."""
         self.z_powered: str | None = None
         """The player whose next move is a Z-Move."""
         self.entry_states: dict[str, tuple[Any, ...]] = {}
@@ -114,7 +124,7 @@ class Battle:
                 side.active is not None and side.active is not mon and side.active.ability == "neutralizinggas"
                 for side in self.sides.values()):
             return NONE
-        return mon.certain_ability(self.dex)
+        return mon.ability if self.any_ability else mon.certain_ability(self.dex)
 
     def may_dynamax(self, side: Side) -> bool:
         """Whether the active Pokémon could dynamax now, as far as the rules say."""

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.corpus import chance
 from poke_bc.showdown.seen import SeenTeam
-from poke_bc.showdown.state import Mon
+from poke_bc.showdown.state import Mon, Side
+
+NOBODY_LEFT = [False] * TEAM_SLOTS
 
 
 def leave_home(mons: Sequence[Mon], team: SeenTeam, seed: str) -> None:
@@ -30,3 +33,20 @@ def leave_home(mons: Sequence[Mon], team: SeenTeam, seed: str) -> None:
         mon.brought = rank < missing
         if missing and mon.own_set is not None:
             mon.own_set = msgspec.structs.replace(mon.own_set, imputed=mon.own_set.imputed | {"brought"})
+
+
+def own_left_home(side: Side) -> list[bool]:
+    """By own slot: listed, and not brought."""
+    flags = NOBODY_LEFT.copy()
+    for mon in side.mons:
+        if mon.slot >= 0:
+            flags[mon.slot] = not mon.brought
+    return flags
+
+
+def opponent_left_home(side: Side) -> list[bool]:
+    """By the opponent's slot: listed, and not brought, which is certain once all that fight have been seen."""
+    listed = side.shown[:TEAM_SLOTS]
+    if sum(mon.seen for mon in listed) < side.size:
+        return NOBODY_LEFT
+    return [not mon.seen for mon in listed] + NOBODY_LEFT[len(listed):]

@@ -56,6 +56,12 @@ class DecisionPoint(msgspec.Struct, gc=False):
     decision: Decision | None
     request: DecisionRequest | None = None
 
+    @property
+    def turn(self) -> int:
+        """The turn that it is made in."""
+        known = self.decision or self.request
+        return known.turn if known else 0
+
 
 class Row(msgspec.Struct, gc=False):
     """One step of a trajectory before it is written."""
@@ -86,7 +92,7 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])
-        rows[point.player].append(_row(battle, point, rosters[point.player]))
+        rows[point.player].append(_possible(_row(battle, point, rosters[point.player]), point))
     follow(battle, record.lines[battle.lines_read:])
     all_rows = [row for player in PLAYERS for row in rows[player]]
     is_exact = any(roster.is_exact for roster in rosters.values())
@@ -156,6 +162,16 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
     else:
         label = label_of(battle, decision, legal, roster.counterparts)
     return Row(observation, legal, label, _stats(roster))
+
+
+def _possible(row: Row, point: DecisionPoint) -> Row:
+    """The row, if its choice was possible: that of damaged requests or a damaged log may not be."""
+    label = row.label
+    if label.label == OBSERVED and not row.legal[label.action]:
+        raise SkippedBattle("inconsistent state", f"turn {point.turn}: a choice that was not legal")
+    if True not in row.legal:
+        raise SkippedBattle("inconsistent state", f"turn {point.turn}: nothing was legal")
+    return row
 
 
 def _stats(roster: Roster) -> list[Mapping[str, int] | None]:

@@ -10,7 +10,7 @@ from poke_bc.dex import dex
 from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
 from poke_bc.showdown.log_reader import LogReader
-from poke_bc.showdown.protocol import move_id, read_details
+from poke_bc.showdown.protocol import move_id, read_details, read_number
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 from poke_bc.showdown.seen import SeenTeam, seen_team
 
@@ -28,6 +28,8 @@ class FirstPass(msgspec.Struct, frozen=True, gc=False):
     """Line of a switch -> nickname and details of the Pokémon that came in under Illusion."""
     returning_hp: dict[int, float]
     """Line of a switch -> HP with which the Pokémon that left came back (Regenerator)."""
+    passed_over: dict[str, int]
+    """Kind of minor line that is not known yet -> how many."""
 
 
 def first_pass(record: BattleRecord) -> FirstPass:
@@ -35,13 +37,25 @@ def first_pass(record: BattleRecord) -> FirstPass:
     gen = generation(record)
     reader = LogReader(record.lines, gen)
     reader.read()
+    _check_turns(record.lines)
     battle = reader.battle
     index = {mon: place for side in battle.sides.values() for place, mon in enumerate(side.mons)}
     decisions = tuple(decision.closed(index) for decision in reader.decisions)
     teams = {player: seen_team(side, battle.dex) for player, side in battle.sides.items()}
     sets = tuple(mon.shown for team in teams.values() for mon in team.mons)
     return FirstPass(gen, RevealedSets(record.id, record.format, sets), decisions, teams,
-                     reader.arrivals.illusions, reader.arrivals.returning_hp)
+                     reader.arrivals.illusions, reader.arrivals.returning_hp, battle.passed_over)
+
+
+def _check_turns(lines: Iterable[str]) -> None:
+    """Refuse a log whose turns are missing, doubled or out of order; it may begin late."""
+    last = 0
+    for line in lines:
+        if line.startswith("|turn|"):
+            turn = read_number(line[6:].split("|")[0])
+            if turn != last + 1 and (last or turn < 1):
+                raise SkippedBattle("impossible order of turns", f"{turn} after {last}")
+            last = turn
 
 
 def generation(record: BattleRecord) -> int:

@@ -51,7 +51,8 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
     restricted = may_be_restricted(battle, active)
     for slot, move in enumerate(names[:MOVE_SLOTS]):
-        legal[slot] = has_pp(battle, player, active, move) and not (restricted and is_prevented(battle, player, active, move))
+        is_closed = restricted and is_prevented(battle, player, active, move)
+        legal[slot] = has_pp(battle, player, active, move) and not is_closed
     if True not in legal[:MOVE_SLOTS]:
         legal[0] = True
     return legal

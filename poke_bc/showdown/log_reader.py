@@ -31,18 +31,15 @@ from poke_bc.showdown.decision import (
     TURN,
     OpenDecision,
 )
+from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
+from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.tracker import LineListener, follow
 
-BETWEEN = frozenset({"", "t:", "choice", "c", "c:"})
-"""Lines between a request and the choice that answers it."""
-LEAVING = frozenset({"-end", "-curestatus"})
-"""Silent lines of a Pokémon that leaves, after the choice."""
-CAUSED_BY_LEAVING = frozenset({"detailschange", "-weather", "-end", "-ability", "-heal", "-curestatus", "-unboost"})
-FORCING = frozenset({"locked", "mustrecharge", "partiallytrapped"})
-"""Volatiles that leave no choice of a move."""
+FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
+"""Volatiles that leave no choice of a move; BINDING only in generation 1."""
 EJECTING = frozenset({"ejectbutton", "ejectpack", "emergencyexit", "wimpout"})
 CARRIED_OUT = 4
 """Until this generation a switch still happens after Pursuit knocks out the Pokémon that was leaving."""
@@ -121,7 +118,8 @@ class LogReader:
             decision.choice = early_choice
         elif (active := self.battle.sides[player].active) is not None:
             decision.active, decision.copied = active, active.copied
-            decision.bound = bool(active.charging or not FORCING.isdisjoint(active.volatiles))
+            decision.bound = bool(active.charging or not FORCING.isdisjoint(active.volatiles)
+                                  or (self.battle.gen == 1 and not BINDING.isdisjoint(active.volatiles)))
         self.decisions.append(decision)
         return decision
 
@@ -141,7 +139,8 @@ class LogReader:
         if decision is None or how in ("ability", "other", "sleeptalk"):
             return
         side = self.battle.sides[parts[2][:2]]
-        if decision.encored:
+        held_on = self.battle.gen == 1 and how == "locked" and move_id(parts[3]) in BINDING_MOVES and not decision.bound
+        if decision.encored or held_on:  # Wrap may go on whichever move was chosen
             decision.censor(AMONG_MOVES)
             return
         decision.label, decision.resolved, decision.move = OBSERVED, True, move_id(parts[3])
@@ -162,8 +161,7 @@ class LogReader:
         if decision is None:
             return
         move = parts[4] if len(parts) > 4 and not parts[4].startswith("[") else ""
-        bound = decision.active is not None and decision.bound
-        only = {"recharge": "recharge", "partiallytrapped": "fight" if bound else ""}.get(parts[3])
+        only = {"recharge": "recharge", "partiallytrapped": "fight" if decision.bound else ""}.get(parts[3])
         if only:
             decision.label, decision.locked, decision.resolved = NO_LABEL, only, True
         elif move and not decision.encored:
@@ -221,28 +219,7 @@ class LogReader:
             and last.turn == self.battle.turn and self._fainted_at.get(player, number) < last.at
         ):
             return last.at
-        return self._back(number)
-
-    def _back(self, number: int) -> int:
-        """Step back over silent lines, to the request.
-
-        A bare bar stands between a request and what its answer brings: lines that leaving causes (Zero to Hero, the end
-        of a weather or of Neutralizing Gas) come between the bar and the switch.
-        """
-        for before in range(number - 1, 0, -1):
-            kind = self.lines[before][1:].split("|", 1)[0]
-            if not kind:
-                number = before
-                break
-            if kind not in CAUSED_BY_LEAVING:
-                break
-        while number > 0:
-            line = self.lines[number - 1]
-            kind = line[1:].split("|", 1)[0]
-            if kind not in BETWEEN and not (kind in LEAVING and line.endswith("[silent]")):
-                break
-            number -= 1
-        return number
+        return request_before(self.lines, number)
 
     def _replace(self, number: int, parts: list[str]) -> None:
         self.arrivals.unmask(parts, self.decisions)
@@ -268,7 +245,7 @@ class LogReader:
         if "Revival Blessing" not in parts[-1]:
             return
         player, nick = parts[2].split(": ", 1)
-        decision = self._new(player, REVIVAL, self._back(number))
+        decision = self._new(player, REVIVAL, request_before(self.lines, number))
         decision.resolved = True
         if sum(mon.fainted and mon.nick == nick for mon in self.battle.sides[player].mons) == 1:
             decision.label, decision.mon = OBSERVED, self.battle.mon(parts[2], parts)
@@ -309,5 +286,5 @@ class LogReader:
         if not is_complete:
             for player, side in self.battle.sides.items():
                 if side.active is not None and side.active.fainted and side.alive > 0:
-                    self._new(player, FORCED_FAINT, self._back(len(self.lines)))
+                    self._new(player, FORCED_FAINT, request_before(self.lines, len(self.lines)))
         use_choices(self.decisions, self.arrivals.all, self.battle.dex)

@@ -11,8 +11,10 @@ from typing import Any
 
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.brought import NOBODY_LEFT, opponent_left_home, own_left_home
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.legal import only_option
+from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.observation import NO_ESTIMATES, NO_STATS, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
 from poke_bc.showdown.own_pokemon import item_of, moves_of
@@ -37,6 +39,7 @@ SCREENS = ("reflect", "lightscreen", "auroraveil", "tailwind", "safeguard", "mis
 NO_ROOMS, NO_SCREENS = (0,) * len(ROOMS), (0,) * len(SCREENS)
 NO_ORDER = [0] * TEAM_SLOTS
 NO_TURNS, NO_MOVES = [0] * len(TIMED_EFFECTS), [NONE, NONE]
+NO_HIDDEN_POWERS = [NONE] * TEAM_SLOTS
 NO_BOOSTS, NO_VOLATILES = [0] * 7, [False] * len(VOLATILES)
 
 
@@ -66,6 +69,8 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
     if view is None:
         view = battle.views[player] = View()
     own, opp = battle.sides[player], battle.sides[other(player)]
+    if not locked and phase == TURN and own.active is not None:
+        locked = only_option(battle, own.active)
     update_own(view.own, battle, own)
     update_opponent(view.opp, battle, opp)
     return Observation(
@@ -81,7 +86,20 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         *NO_ESTIMATES,
         battle.gen, battle.tier, min(own.rating or 0, RATING_MAX), min(opp.rating or 0, RATING_MAX),
         *_who_is_faster(battle, own, opp), *_stint_values(battle, own, phase), *_stint_values(battle, opp, phase),
-        *NO_STATS)
+        *NO_STATS,
+        own_left_home(own) if battle.started and own.listed > own.size else NOBODY_LEFT,
+        opponent_left_home(opp) if battle.started and opp.listed > opp.size else NOBODY_LEFT,
+        _hidden_powers(own) if 2 <= battle.gen <= 7 else NO_HIDDEN_POWERS)
+
+
+def _hidden_powers(own: Side) -> list[str]:
+    """The type of each own Pokémon's Hidden Power."""
+    found = NO_HIDDEN_POWERS
+    for mon in own.mons:
+        if mon.slot >= 0 and mon.own_set is not None and mon.own_set.hidden_power != NONE:
+            found = found.copy() if found is NO_HIDDEN_POWERS else found
+            found[mon.slot] = mon.own_set.hidden_power
+    return found
 
 
 def _age(battle: Battle, since: int) -> int:
@@ -122,7 +140,7 @@ def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, .
             boosts = mon.boosts.copy()
         turns, streak = max(min(battle.turn - mon.came_in, TURN_MAX), 0), min(mon.protect_streak, 15)
         last = mon.last_move
-    if locked and locked != "struggle":
+    if locked and locked != "struggle" and not (battle.gen == 1 and locked in BINDING_MOVES):
         flags = flags.copy()
         flags[_INDEX["mustrecharge" if locked == "recharge" else "locked"]] = True
     return (boosts, flags, perish, stockpile, turns, streak, last)
@@ -177,7 +195,7 @@ def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") 
     """Which of mega, Z, dynamax, tera the active Pokémon could use, as far as the log shows."""
     can = [False] * 4
     mon = side.active
-    if mon is None or phase != TURN or locked or only_option(battle, mon):
+    if mon is None or phase != TURN or locked:
         return can
     # also where a National Dex format brings them back; crystals and stones are held nowhere else
     if battle.gen >= 6 and (item := battle.dex.items.get(item_of(mon))) is not None:

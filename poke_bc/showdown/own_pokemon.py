@@ -34,12 +34,8 @@ def pp_used(battle: Battle, player: str, mon: Mon) -> Mapping[str, int]:
 
 
 def slot_of(names: Sequence[str], move: str) -> int | None:
-    """The slot of a move; the type of Hidden Power may be missing (`hiddenpower`) on one side."""
-    if move in names:
-        return names.index(move)
-    near = [slot for slot, name in enumerate(names)
-            if move and move != NONE and (name.startswith(move) or move.startswith(name)) and "hiddenpower" in move]
-    return near[0] if len(near) == 1 else None
+    """The slot of a move."""
+    return names.index(move) if move in names else None
 
 
 def item_of(mon: Mon, *, certain: bool = False) -> str:

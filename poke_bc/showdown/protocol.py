@@ -161,12 +161,17 @@ def other(player: str) -> str:
 
 @lru_cache(maxsize=16384)
 def move_id(name: str) -> str:
-    """Id of a move's displayed name; Z-powered status moves lose their mark.
+    """Id of a move's displayed name; Z-powered status moves lose their mark, Hidden Power its type.
 
     >>> move_id("Z-Splash")
     'splash'
     """
-    return current_id(name[2:] if name.startswith("Z-") else name)
+    return bare_hidden_power(current_id(name[2:] if name.startswith("Z-") else name))
+
+
+def bare_hidden_power(move: str) -> str:
+    """`hiddenpowerfire70` -> `hiddenpower`; all other moves as they are."""
+    return "hiddenpower" if move[:11] == "hiddenpower" else move
 
 
 def caller(parts: list[str]) -> str:

@@ -99,6 +99,8 @@ def decision_requests(recorded: Sequence[RecordedRequest], lines: Sequence[str])
         request = each.request
         if request.get("wait") or each.rejected or not request.get("side", {}).get("pokemon"):
             continue
+        if len(request.get("active") or ()) > 1:
+            raise SkippedBattle("not singles", "two active Pokémon in a request")
         at = min(each.after_line, len(lines))
         found.append(DecisionRequest(at, turns[at], phase_of(request), request, bare_choice(each.choice)))
     return found

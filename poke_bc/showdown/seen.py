@@ -7,7 +7,7 @@ import msgspec
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.dex import Dex
 from poke_bc.showdown.corpus import ShownSet
-from poke_bc.showdown.protocol import UNKNOWN, Details
+from poke_bc.showdown.protocol import Details, bare_hidden_power
 from poke_bc.showdown.state import Mon, Side
 
 NEVER_OWN = frozenset({"struggle", "recharge"})
@@ -25,6 +25,8 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     powered: tuple[tuple[str, str], ...] = ()
     """("z" or "max", id) of its Z-Moves and Max Moves."""
     came_in: bool = True
+    hidden_power: tuple[str, ...] = ()
+    """The types that its Hidden Power may have; () for any."""
 
 
 class SeenTeam(msgspec.Struct, frozen=True, gc=False):
@@ -39,13 +41,13 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
             mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera if mon.terastallized else UNKNOWN), tuple(sorted(mon.powered)), mon.seen)
+            mon.tera), tuple(sorted(mon.powered)), mon.seen, mon.hidden_power)
         for mon in side.mons))
 
 
 def move_name(dex: Dex, move: str) -> str:
-    """The move's id as the vocabulary has it: `return102` -> `return`."""
-    known = dex.move(move)
+    """The move's id in an observation: `return102` -> `return`, `hiddenpowerfire70` -> `hiddenpower`."""
+    known = dex.move(bare_hidden_power(move))
     return known.name if known else move
 
 

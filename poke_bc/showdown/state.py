@@ -18,7 +18,6 @@ from poke_bc.showdown.protocol import NONE, UNKNOWN, Details
 MEGA, Z, DYNAMAX, TERA = range(4)
 """Indices in lists of gimmicks."""
 
-
 class OwnSet(msgspec.Struct, frozen=True, gc=False):
     """What a player knows of an own Pokémon from the start."""
 
@@ -28,7 +27,9 @@ class OwnSet(msgspec.Struct, frozen=True, gc=False):
     ability: str = UNKNOWN
     tera: str = UNKNOWN
     imputed: frozenset[str] = frozenset()
-    """What was imputed, not shown: "item", "ability", "tera", "species" and ids of moves."""
+    """What was imputed, not shown: "item", "ability", "tera", "species", "hiddenpowertype" and ids of moves."""
+    hidden_power: str = NONE
+    """The type of its Hidden Power; "none" if it has no such move."""
 
 
 class RequestedState(msgspec.Struct, frozen=True, gc=False):
@@ -103,6 +104,8 @@ class Mon:
     """Moves it must have because a Pokémon transformed into it used them, or a `|choice|` line named them."""
     powered: dict[tuple[str, str], int] = field(default_factory=dict)
     """("z" or "max", id) of Z-Moves and Max Moves shown -> PP that their base moves lost."""
+    hidden_power: tuple[str, ...] = ()
+    """The types that its Hidden Power may have, as far as its effect has told; () for any."""
     sketched: str = ""
     """The move that has taken the place of Sketch for good."""
     # --- reset when it leaves the field ---
@@ -302,8 +305,3 @@ class Side:
     def places(self) -> int:
         """Pokémon that the opponent has to reckon with: all that team preview lists, else all that fight."""
         return max(self.size, self.listed)
-
-    @property
-    def all_seen(self) -> bool:
-        """Whether all that fight have been seen."""
-        return sum(mon.seen for mon in self.shown) >= self.size

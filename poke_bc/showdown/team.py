@@ -15,6 +15,7 @@ import msgspec
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
 from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, chance, index_at
+from poke_bc.showdown.lines import hidden_power
 from poke_bc.showdown.power import may_power
 from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
@@ -81,7 +82,12 @@ def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
             value = (others.draw(usage, at, shown.species) or _draw_equally(possible, at)
                      or others.draw(usage, chance(f"{seed}\0{what}\0any")) or UNKNOWN)
         values[what] = value
-    own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed))
+    type_ = NONE
+    if "hiddenpower" in moves:
+        type_, *others_possible = mon.hidden_power or hidden_power.TYPES
+        if others_possible:
+            imputed.add("hiddenpowertype")
+    own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed), type_)
     return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
 
 
@@ -136,12 +142,19 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
             to_id(row.get("item") or "") or NONE,
             to_id(row.get("baseAbility") or row.get("ability") or "") or NONE if dex.gen >= 3 else NONE,
             to_id(row.get("teraType") or "") or NONE if dex.gen >= 9 else NONE,
+            hidden_power=hidden_power_type(moves),
         )
         team.append(Mon(row["ident"].split(": ", 1)[1], details, species.base_species if species else details.species,
                         details.species, own_set))
     if len(team) > TEAM_SLOTS:
         raise SkippedBattle("inconsistent state", "a team of more than six")
     return give_slots(team)
+
+
+def hidden_power_type(moves: Iterable[str]) -> str:
+    """`hiddenpowerfire70` -> `fire`; "none" without Hidden Power."""
+    found = next((to_id(move)[11:].rstrip("0123456789") for move in moves if to_id(move)[:11] == "hiddenpower"), NONE)
+    return found or UNKNOWN
 
 
 def find_requested(

@@ -5,16 +5,17 @@ Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.lines import boosts, effects, entry, field, health, moves, reveals
+from poke_bc.showdown.lines import boosts, effects, entry, field, health, hidden_power, moves, reveals
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon
 
 IGNORED = frozenset("""
-    -block -candynamax -center -combine -hint -hitcount -message -nothing -ohko -resisted
-    -supereffective -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
+    -block -candynamax -center -combine -hint -hitcount -message -nothing -ohko
+    -waiting -zbroken : J L N ScrapeTime askreg badge bigerror c c: callback challstr chat
     chatmsg chatmsg-raw choice clearpoke controlshtml customgroups debug deinit error expire fieldhtml formats
     gen hidelines html inactive inactiveoff init j join l leave message n name nametaken noinit notify pagehtml
     pm popup poststart queryresponse rated raw refresh request seed selectorhtml sentchoice showteam split
@@ -22,6 +23,8 @@ IGNORED = frozenset("""
     updatepoke updatesearch updateuser usercount userlist users userstats warning
     """.split()) | {""}
 """Lines that change nothing here; a live player's room has chat among them."""
+
+_MINOR = re.compile("-[a-z]{3,30}")
 
 LineListener = Callable[[int, list[str]], None]
 """Called with the number of a line and its fields."""
@@ -42,9 +45,11 @@ HANDLERS: dict[str, Callable[[Battle, list[str]], None] | None] = dict.fromkeys(
     "-cureteam": health.cure_team, "-fail": moves.failed,
     "-fieldactivate": field.field_activate, "-fieldend": field.field_end,
     "-fieldstart": field.field_start, "-immune": moves.failed, "-invertboost": boosts.clear_boosts,
-    "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed, "-restoreboost": boosts.clear_boosts,
+    "-mega": effects.mega, "-miss": moves.missed, "-notarget": moves.failed,
+    "-resisted": hidden_power.effective, "-restoreboost": boosts.clear_boosts,
     "-sethp": health.set_hp, "-sideend": field.side_end, "-sidestart": field.side_start,
-    "-swapsideconditions": field.swap_sides, "-terastallize": effects.terastallize, "-weather": field.weather,
+    "-supereffective": hidden_power.effective, "-swapsideconditions": field.swap_sides,
+    "-terastallize": effects.terastallize, "-weather": field.weather,
     "-zpower": effects.zpower, "cant": moves.cant, "drag": entry.switch, "faint": health.faint,
     "gametype": field.game_type, "move": moves.move, "player": field.player, "poke": entry.poke,
     "replace": entry.replace, "rule": field.rule, "start": field.start, "switch": entry.switch,
@@ -80,7 +85,7 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             if kind in ABOUT_POKEMON:
                 if (mon := battle.mon(parts[2], parts)) is not None:
                     ABOUT_POKEMON[kind](battle, mon, parts)
-            elif (handler := HANDLERS.get(kind, _refuse)) is not None:
+            elif (handler := HANDLERS.get(kind, _pass_over)) is not None:
                 handler(battle, parts)
             if kind in after:
                 after[kind](number, parts)
@@ -88,5 +93,8 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             raise SkippedBattle("damaged line", kind) from None
 
 
-def _refuse(battle: Battle, parts: list[str]) -> None:
-    raise SkippedBattle("unknown line", parts[1])
+def _pass_over(battle: Battle, parts: list[str]) -> None:
+    """Count a minor line of a kind that is not known yet; a major one is refused."""
+    if not _MINOR.fullmatch(parts[1]):
+        raise SkippedBattle("unknown line", parts[1])
+    battle.passed_over[parts[1]] = battle.passed_over.get(parts[1], 0) + 1

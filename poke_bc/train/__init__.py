@@ -7,6 +7,8 @@
     schedule.py    learning rate, and what is due after which step
     checkpoint.py  what resuming needs, written completely or not at all
     setup.py       device, precision, data and optimizer
+    memory.py      whether it fits into memory
+    advice.py      what to know about the data first
     folder.py      whether the folder may be used, by one process at a time
     result.py      the result, and result.json
     clock.py       seconds and rates
@@ -16,8 +18,11 @@
 
 from __future__ import annotations
 
+from poke_bc.callable_module import callable_as
 from poke_bc.train.config import TrainConfig, resolve
 from poke_bc.train.loop import Interrupted, train
 from poke_bc.train.result import TrainResult
 
 __all__ = ["Interrupted", "TrainConfig", "TrainResult", "resolve", "train"]
+
+callable_as(train, __name__)

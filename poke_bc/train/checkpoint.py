@@ -166,6 +166,7 @@ class Checkpoints:
         if progress.best_step is not None:
             self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
+        policy.trained_on = saved.trained_on
         _restore(optimizer, state["optimizer"])
         sums.copy_(state["sums"])
         torch.set_rng_state(state["torch_rng"])

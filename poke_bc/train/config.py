@@ -7,24 +7,18 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+from msgspec import Meta
 from msgspec.structs import force_setattr
 
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import atomic_write, digest
-from poke_bc.contract.settings import (
-    AtLeast0,
-    AtLeast1,
-    BelowOne,
-    Fraction,
-    NotNegative,
-    Positive,
-    Settings,
-)
+from poke_bc.contract.settings import BelowOne, Count, Fraction, NotNegative, Positive, Seed, Settings
 from poke_bc.data.order import CHUNK_ROWS
 from poke_bc.policy import PolicyOptions, policy_options
 from poke_bc.policy.registry import DEFAULT
+from poke_bc.policy.store import saved_options
 
 CONFIG_FILE = "config.toml"
 
@@ -36,12 +30,15 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     """Folder of shards, preprocessed and split."""
     run: Path = Path("runs/bc")
     """Folder of the run; must not already contain one."""
+    init_from: Path | None = None
+    """Run, checkpoint or policy whose weights to start from. Its network is taken as well; settings in `[policy]` that
+    change no shape, such as `dropout`, may differ."""
 
-    epochs: Positive = 10.0
+    epochs: Annotated[float, Meta(gt=0, le=1e6)] = 10.0
     """Passes over the training rows; ignored where `steps` is given."""
-    steps: AtLeast1 | None = None
+    steps: Count | None = None
     """Number of updates, instead of `epochs`."""
-    batch_size: AtLeast1 = 1024
+    batch_size: Annotated[int, Meta(ge=1, le=1 << 24)] = 1024
     """Decisions per update. Batches continue across epochs and are always full; choose a smaller size if an epoch has
     only a few thousand decisions."""
     lr: Positive = 2e-3
@@ -57,12 +54,12 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     """Maximum norm of the gradient."""
     label_smoothing: BelowOne = 0.1
     """Fraction of the target that is spread over the legal actions."""
-    censored: Literal["skip", "marginal"] = "skip"
-    """Choices that were not observed: "skip" leaves them out, "marginal" trains on the summed probability of their
-    candidates."""
+    censored: Literal["skip", "marginal"] = "marginal"
+    """Choices that were not observed: "marginal" trains on the summed probability of their candidates, "skip" leaves
+    them out. Most of them were moves, so a policy that never sees them switches too often."""
     value_weight: NotNegative = 0.0
     """Weight of the value head's squared error, added to the imitation loss."""
-    seed: AtLeast0 = 42
+    seed: Seed = 42
     """Seed of the weights, the order of samples, and dropout."""
     device: str = "auto"
     """"auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1"."""
@@ -74,19 +71,19 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     order: Literal["global", "window"] = "global"
     """Order of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks, each
     read sequentially, for shards on a slow disk or a network that are larger than the memory."""
-    window: int = 262144
+    window: Annotated[int, Meta(ge=CHUNK_ROWS, le=1 << 40)] = 262144
     """Rows of a window, for `order = "window"`; two windows should fit into memory. The larger, the closer to a global
     order."""
 
-    patience: AtLeast1 | None = None
+    patience: Count | None = None
     """Stop after this many evaluations without a better validation loss."""
-    eval_every: AtLeast1 | None = None
+    eval_every: Count | None = None
     """Steps between evaluations; if left out, one epoch."""
-    save_every: AtLeast1 | None = None
+    save_every: Count | None = None
     """Steps between checkpoints, in addition to one at each evaluation."""
-    keep: AtLeast1 = 3
+    keep: Count = 3
     """Number of latest checkpoints to keep, in addition to the best."""
-    log_every: AtLeast1 = 50
+    log_every: Count = 50
     """Steps between lines of metrics."""
     tensorboard: bool = False
     """Also write TensorBoard files."""
@@ -102,9 +99,6 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         if isinstance(self.policy, dict):  # as in TOML
             force_setattr(self, "policy", policy_options(self.policy))
         super().__post_init__()
-        if self.window < CHUNK_ROWS:
-            raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
-                             hint='only order = "window" uses it')
         if self.value_weight and not self.policy.value_head:
             raise UsageError("value_weight is set, but the policy has no value head",
                              hint="set policy.value_head = true")
@@ -181,6 +175,8 @@ def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: 
     if "epochs" in given and "steps" not in given:
         values.pop("steps", None)  # `epochs` is ignored where `steps` is given, but here it was asked for
     _merge(values, given)
+    if values.get("init_from") and not resume:
+        values["policy"] = {**saved_options(str(values["init_from"])), **values.get("policy", {})}
     return TrainConfig.of(values)
 
 

@@ -15,10 +15,13 @@ from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
+from poke_bc.policy.store import start_from
+from poke_bc.train.advice import advice
 from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
 from poke_bc.train.folder import check_folder, clear, working_alone
+from poke_bc.train.memory import check_memory
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on
@@ -92,6 +95,7 @@ class Trainer:
         self.device = pick_device(config.device)
         self.data = open_train(config)
         self.val = ShardDataset(self.data.shards, "val")
+        check_memory(config, self.data.manifest.schema, self.device)
 
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
@@ -115,9 +119,11 @@ class Trainer:
 
     def _begin(self) -> None:
         """Start a new run: record which ids the policy will see, and write the configuration."""
-        if not len(self.val):
-            warn(f"{self.config.shards}: the val split has no decisions; training continues without evaluation")
+        for remark in advice(self.data, self.val, self.config.batch_size):
+            warn(remark)
         self.policy.note_seen(self.data.chunks("category"))
+        if self.config.init_from is not None:
+            start_from(self.policy, self.config.init_from)
         with writing(self.config.run):
             clear(self.config.run)
             self.config.write(self.config.run)

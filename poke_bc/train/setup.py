@@ -24,6 +24,10 @@ def pick_device(name: str) -> torch.device:
     """ "auto" takes a GPU if there is one. Raises UsageError for a device that cannot be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
+        raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:1",
+                         hint='"auto" takes a GPU if there is one')
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -36,10 +40,11 @@ def pick_device(name: str) -> torch.device:
 def settle(config: TrainConfig, before: TrainConfig | None) -> TrainConfig:
     """`config` with what depends on this machine replaced by what the run will keep on any other.
 
-    The path of the shards becomes absolute, so that `evaluate` finds them from any folder. A precision of "auto"
+    Paths become absolute, so that `evaluate` finds the shards from any folder. A precision of "auto"
     becomes that of the run that is resumed, whose settings are `before`, or else the one that is faster here.
     """
-    config = replace(config, shards=config.shards.resolve())
+    config = replace(config, shards=config.shards.resolve(),
+                     init_from=None if config.init_from is None else config.init_from.resolve())
     if config.precision != "auto":
         return config
     if before is not None:
@@ -73,11 +78,14 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
 
 
 def open_train(config: TrainConfig) -> ShardDataset:
-    """The decisions to learn from. Raises ShardError if there are none."""
+    """The decisions to learn from. Raises ShardError if there are none, or none has a weight."""
     data = ShardDataset(config.shards, "train", censored=config.censored == "marginal")
     if not len(data):
         raise ShardError(f"{config.shards}: the train split has no decision to learn from",
                          hint=f"see what it contains: poke-bc inspect {config.shards}")
+    if not data.column("weight").any():
+        raise ShardError(f"{config.shards}: every decision of the train split has weight 0: there is nothing to learn",
+                         hint='leave out "weight" in the trajectories, or set it above 0 where a decision counts')
     return data
 
 

@@ -33,6 +33,8 @@ class Pairs:
         attacker[:, OWN_PAIRS:] = defender[:, :OWN_PAIRS] = opp
         defender[:, OWN_PAIRS:] = own.repeat(6, axis=1)
         moves, self.moves = pokemon.fields.moves(tables.moves)
+        if "hiddenpower" in self.moves:
+            self._give_type(moves)
         active_moves = moves[pokemon.active]
         self.own_active_moves: Ints = active_moves[0]
         """[R, 4]"""
@@ -58,6 +60,14 @@ class Pairs:
         self.attack_slot: Ints = tables.attack_slot[self.move]
         self.defence_slot: Ints = tables.defence_slot[self.move]
         self.hits: Floats = tables.hits[self.move]
+
+    def _give_type(self, moves: Ints) -> None:
+        """Replace the own Pokémon's Hidden Power in `moves` [P, 4] by that of its type."""
+        pokemon, tables = self.pokemon, self.pokemon.tables
+        types = [tables.types[name] for each in pokemon.observations for name in each.own_hidden_power]
+        typed = tables.hidden_power[types]
+        own = moves[:pokemon.count]
+        own[:] = np.where(own == tables.moves["hiddenpower"], typed[:, None], own)
 
     def _typical(self) -> Ints:
         """[R, 2]: a typical attack of each type of the opponent's active Pokémon."""

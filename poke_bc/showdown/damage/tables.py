@@ -127,8 +127,13 @@ class Tables:
         self.secondary = column(move.has_secondary for move in moves) > 0
         for name, power in CONSTANT_POWER.items():
             self.power[self.moves[name]] = power
+        self.hidden_power: Ints = np.full(self.types.size, self.moves["hiddenpower"])
+        """[T]: the row of Hidden Power of each type; of one that is not known, the row without a type."""
         for name in (move.name for move in moves if move.name.startswith("hiddenpower")):
             self.power[self.moves[name]] = 60 if gen >= 6 else 70
+            self.hidden_power[types[name[11:]]] = self.moves[name]
+        if "hiddenpower" in self.moves:
+            self.type[self.moves["hiddenpower"]] = types["typeless"]
         for name in ONCE:
             self.hits[self.moves[name]] = 1
         self.power[0] = 0

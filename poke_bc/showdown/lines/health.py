@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.lines import hidden_power
 from poke_bc.showdown.lines.reveals import reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, cause_of, effect_id, read_condition
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
@@ -30,6 +31,8 @@ def damage(battle: Battle, mon: Mon, parts: list[str]) -> None:
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is None:
+        if battle.hidden_power is not None:
+            hidden_power.learn(battle, 0)
         if battle.mover is not None and battle.mover != parts[2][:2]:
             battle.sides[battle.mover].this_turn.damage += max(before - mon.hp_shown, 0.0)
         return

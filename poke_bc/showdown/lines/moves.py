@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.lines import hidden_power
 from poke_bc.showdown.lines.effects import BINDING_MOVES, PROTECTS
 from poke_bc.showdown.lines.order import note_order
 from poke_bc.showdown.lines.reveals import has_ability, reveal, reveal_cause
@@ -29,7 +30,7 @@ def move(battle: Battle, parts: list[str]) -> None:
         raise SkippedBattle("inconsistent state", "a move without a Pokémon")
     called = caller(parts)
     move = move_id(parts[3])
-    battle.mover = player
+    battle.mover, battle.hidden_power = player, None
     volatiles = mon.volatiles
     continues = mon.charging == to_id(parts[3]) or (
         "locked" in volatiles and volatiles["locked"] < battle.turn and mon.rampage == move)
@@ -73,6 +74,8 @@ def move(battle: Battle, parts: list[str]) -> None:
         _rampage(battle, mon, move)
         if battle.gen == 1 and move in BINDING_MOVES and (foe := battle.foe_of(player)) is not None:
             volatiles["binding"] = foe.volatiles["partiallytrapped"] = battle.turn
+    if move == "hiddenpower":
+        hidden_power.aim(battle, mon, battle.foe_of(player))
     mon.last_move = move
     mon.protect_streak = mon.protect_streak + 1 if move in PROTECTS else 0
     side.passing = move if move in ("batonpass", "shedtail") else ""
@@ -137,6 +140,8 @@ def failed(battle: Battle, parts: list[str]) -> None:
         side.active.volatiles.pop("locked", None)
         side.active.protect_streak = 0
         _end_binding(battle, battle.mover)
+    if parts[1] == "-immune":
+        hidden_power.immune(battle, parts)
     if parts[1] == "-immune" and (mon := battle.mon(parts[2])) is not None:
         reveal_cause(battle, parts, mon)
     if side.passing and parts[1] == "-fail":

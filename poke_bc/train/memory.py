@@ -1,0 +1,58 @@
+"""Whether a training fits into memory, estimated before any is taken."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+from poke_bc.contract.errors import UsageError
+from poke_bc.contract.rows import row_bytes
+from poke_bc.contract.schema import Schema
+from poke_bc.data.shards import memory_bytes
+from poke_bc.policy import create_policy
+from poke_bc.train.config import TrainConfig
+
+_COPIES = 4
+"""Float32 numbers for each weight: itself, its gradient, and two moments."""
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(config: TrainConfig, schema: Schema, device: torch.device) -> None:
+    """Raises UsageError if the weights and one batch need more than `device` has free.
+
+    A lower bound: what a network computes in between is left out, apart from its input and the gradient of that.
+    """
+    options = config.policy
+    weights = 4 * _COPIES * _parameters(config, schema)
+    row = 3 * row_bytes(schema) + 8 * (schema.category_width * options.embedding + schema.number_width)
+    needed, free = weights + config.batch_size * row, free_memory(device)
+    if needed > free:
+        sizes = {name: value for name, value in options.to_dict().items() if isinstance(value, int)}
+        named = ", ".join(f"policy.{name} = {value}" for name, value in sizes.items() if not isinstance(value, bool))
+        raise UsageError(
+            f"{named}, batch_size = {config.batch_size}: the weights need {weights / 1e9:,.1f} GB and a batch "
+            f"{config.batch_size * row / 1e9:,.1f} GB, but {device} has {free / 1e9:,.1f} GB free",
+            hint="make the network or the batch smaller")
+
+
+def _parameters(config: TrainConfig, schema: Schema) -> int:
+    """Weights of the network, built without memory; 0 for one that cannot be built so."""
+    with contextlib.suppress(RuntimeError, NotImplementedError), torch.device("meta"):
+        return sum(weight.numel() for weight in create_policy(config.policy, schema).parameters())
+    return 0
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes: of a GPU; else what this process may still take, by /proc/meminfo and its control group."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = memory_bytes()
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        free = min(free, next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")))
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number
+        limit, used = (int((_CGROUP / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
