@@ -74,3 +74,9 @@ class Arrival(msgspec.Struct, eq=False, gc=False):
     mon: Mon
     decision: OpenDecision | None
     """The decision that caused it; None for a lead without team preview, or if it was dragged in."""
+    shown: Mon
+    """The Pokémon that it seemed to be; `mon` itself but for Illusion."""
+    hp: float
+    left_hp: float = 1.0
+    """When its stint ended, by leaving or with the battle."""
+    fainted: bool = False

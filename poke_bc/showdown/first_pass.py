@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from poke_bc.dex import dex
+from poke_bc.showdown.choices import assign_choices, use_choices
 from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
+from poke_bc.showdown.illusion import hidden_stints, unlabel
 from poke_bc.showdown.log_reader import LogReader
-from poke_bc.showdown.protocol import move_id, read_details, read_number
+from poke_bc.showdown.protocol import move_id, read_details, read_number, written
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 from poke_bc.showdown.seen import SeenTeam, seen_team
 
@@ -35,16 +37,32 @@ class FirstPass(msgspec.Struct, frozen=True, gc=False):
 def first_pass(record: BattleRecord) -> FirstPass:
     """Read the log of one battle. Raises SkippedBattle."""
     gen = generation(record)
-    reader = LogReader(record.lines, gen)
-    reader.read()
+    reader = _read(record.lines, gen)
     _check_turns(record.lines)
     battle = reader.battle
+    if record.choices and assign_choices(reader.decisions, record.choices):
+        use_choices(reader.decisions, reader.arrivals.all, battle.dex)
     index = {mon: place for side in battle.sides.values() for place, mon in enumerate(side.mons)}
     decisions = tuple(decision.closed(index) for decision in reader.decisions)
     teams = {player: seen_team(side, battle.dex) for player, side in battle.sides.items()}
     sets = tuple(mon.shown for team in teams.values() for mon in team.mons)
     return FirstPass(gen, RevealedSets(record.id, record.format, sets), decisions, teams,
                      reader.arrivals.illusions, reader.arrivals.returning_hp, battle.passed_over)
+
+
+def _read(lines: Sequence[str], gen: int) -> LogReader:
+    """Read the log, and once more if it proves Illusions that never ended."""
+    reader = LogReader(lines, gen)
+    reader.read()
+    hidden = {at: mon for side in reader.battle.sides.values() if not side.revived
+              for at, mon in hidden_stints(reader.arrivals.of(side.player), side, reader.battle.dex).items()}
+    known = {at: (mon.nick, written(mon.details)) for at, mon in hidden.items() if mon is not None}
+    if known:
+        reader = LogReader(lines, gen, known)
+        reader.read()
+    for at in hidden.keys() - known.keys():
+        unlabel(reader.decisions, reader.arrivals.all, at)
+    return reader
 
 
 def _check_turns(lines: Iterable[str]) -> None:

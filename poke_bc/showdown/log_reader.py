@@ -12,7 +12,7 @@ player in the same turn. The label is the first action of the Pokémon that was 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.arrivals import Arrivals
@@ -36,7 +36,8 @@ from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.request_lines import request_before
-from poke_bc.showdown.tracker import LineListener, follow
+from poke_bc.showdown.silence import Silence
+from poke_bc.showdown.tracker import LineListener, both, follow
 
 FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
 """Volatiles that leave no choice of a move; BINDING only in generation 1."""
@@ -55,9 +56,11 @@ class LogReader:
         arrivals: who came in, with what Illusion and Regenerator tell about earlier lines.
     """
 
-    def __init__(self, lines: Sequence[str], gen: int) -> None:
+    def __init__(
+        self, lines: Sequence[str], gen: int, illusions: Mapping[int, tuple[str, str]] | None = None
+    ) -> None:
         self.lines = lines
-        self.battle = Battle(gen)
+        self.battle = Battle(gen, illusions=illusions)
         self.decisions: list[OpenDecision] = []
         self.arrivals = Arrivals(self.battle)
         self._open: dict[str, OpenDecision | None] = dict.fromkeys(PLAYERS)
@@ -76,7 +79,8 @@ class LogReader:
             "choice": self._choice, "-message": self._message, "message": self._message,
             **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-        follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
+        silence, after = Silence(self.battle), {"turn": self._open_turn, "replace": self._replace}
+        follow(self.battle, self.lines, both(silence.before, before), both(silence.after, after))
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------

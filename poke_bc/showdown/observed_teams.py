@@ -147,7 +147,7 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
     return (mon.shape, mon.ability if gen >= 3 else NONE, mon.item if gen >= 2 else NONE, mon.last_item,
             *mon.current_types(battle.dex), tera, mon.details.level, round(hp, 4), state.status,
             min(state.status_turns, COUNT_MAX), actual is active and (actual is not mon or mon.disguise is None),
-            actual.fainted, True, moves, pp_used)
+            state.fainted if isinstance(state, Mon) else state.hp <= 0, True, moves, pp_used)
 
 
 def shown_moves(mon: Mon, actual: Mon) -> dict[str, int]:

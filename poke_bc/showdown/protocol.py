@@ -85,6 +85,15 @@ def read_details(text: str) -> Details:
     return Details(current_id(plain.removesuffix("-*")), level, gender, tera)
 
 
+def written(details: Details) -> str:
+    """The text that `read_details` reads.
+
+    >>> written(read_details("Sableye-Mega, L77, M"))
+    'sableyemega, L77, M'
+    """
+    return ", ".join(filter(None, (details.species, f"L{details.level}", details.gender)))
+
+
 @lru_cache(maxsize=65536)
 def read_condition(text: str) -> Condition | None:
     """HP and status; None if the text is not a condition. Logs of 2012 write `64 (17/48)`: damage, then what is left.

@@ -89,6 +89,8 @@ class Mon:
     first_item: str = UNKNOWN
     """The item it was brought with, once that is certain."""
     item_shown: bool = False
+    absent: frozenset[str] = frozenset()
+    """First pass: items and abilities that would have shown themselves (poke_bc.showdown.silence)."""
     ability: str = UNKNOWN
     first_ability: str = UNKNOWN
     """The ability it returns with; unknown after a lasting change of forme."""
@@ -134,6 +136,8 @@ class Mon:
     """Moves it used only in disguise."""
     credited: dict[str, int] = field(default_factory=dict)
     """Moves used by another Pokémon disguised as this one, in an Illusion that never ended."""
+    impostor: Mon | None = None
+    """The Pokémon that last left, or fainted, disguised as this one."""
     believed: ShownState | None = None
     """What the opponent thinks of it, where Illusion makes that wrong."""
     charging: str = ""
@@ -157,11 +161,10 @@ class Mon:
         """Reset what ends when it leaves the field."""
         self.boosts = [0] * 7
         self.last_move, self.protect_streak, self.repeats = NONE, 0, 0
-        self.disguise = None
+        self.disguise, self.boosted_stat = None, NONE
         self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
         self.substitute_hits = self.fallen = 0
-        self.boosted_stat = NONE
         self.change_back()
         if self.status == "tox":
             self.status_turns = 0
@@ -280,6 +283,7 @@ class Side:
     """How many team preview lists; 0 without one."""
     fallen: int = 0
     """Pokémon that fainted and were not revived."""
+    revived: bool = False
     conditions: dict[str, int] = field(default_factory=dict)
     """Screens and the like -> turn in which they began; hazards -> layers."""
     gimmick_used: list[bool] = field(default_factory=lambda: [False] * 4)

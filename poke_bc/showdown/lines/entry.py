@@ -20,7 +20,7 @@ PASSED_ON = frozenset("""
 """Volatiles that Baton Pass hands on."""
 RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last_item", "first_item", "item_shown",
             "ability", "first_ability", "brought_ability", "ability_shown", "seen", "nick", "forme", "tera",
-            "terastallized")
+            "terastallized", "absent")
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
               "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
@@ -58,18 +58,17 @@ def switch(battle: Battle, parts: list[str]) -> None:
         raise SkippedBattle("not singles", ident[:3])
     nick, details = ident.split(": ", 1)[1], read_details(parts[3])
     condition = read_condition(parts[4]) if len(parts) > 4 else None
-    shown = find(battle, side, nick, details, condition.hp if condition else None) or add(battle, side, nick, details)
-    mon = shown
-    if number in battle.illusions:
-        true_nick, true_details = battle.illusions[number]
-        actual = read_details(true_details)
-        mon = find(battle, side, true_nick, actual) or add(battle, side, true_nick, actual)
+    shown, mon = who_comes_in(battle, side, number, parts)
     left = side.active
     leave(battle, side, mon)
     if left is not None and number in battle.returning_hp:
         left.hp = battle.returning_hp[number]
     battle.entry_states[side.player] = snapshot(shown)
     shown.nick = nick
+    if shown.impostor is not None:
+        if condition is not None and not condition.fainted and shown.believed is not None and shown.believed.hp <= 0:
+            _expose(side, shown, shown.impostor)
+        shown.impostor = None
     shown.believed = None
     if mon is shown:
         if not mon.seen and mon.own_set is None:
@@ -89,6 +88,25 @@ def switch(battle: Battle, parts: list[str]) -> None:
         set_condition(battle, mon, parts[4])
     if parts[1] == "switch":
         side.this_turn.switched = True
+
+
+def who_comes_in(battle: Battle, side: Side, number: int, parts: list[str]) -> tuple[Mon, Mon]:
+    """The Pokémon that a line shows, and the one that it really is."""
+    nick, details = parts[2].split(": ", 1)[1], read_details(parts[3])
+    condition = read_condition(parts[4]) if len(parts) > 4 else None
+    shown = find(battle, side, nick, details, condition.hp if condition else None) or add(battle, side, nick, details)
+    if number not in battle.illusions:
+        return shown, shown
+    true_nick, true_details = battle.illusions[number]
+    actual = read_details(true_details)
+    return shown, find(battle, side, true_nick, actual) or add(battle, side, true_nick, actual)
+
+
+def _expose(side: Side, shown: Mon, impostor: Mon) -> None:
+    """The one that seemed to have fainted comes in: the opponent sees that it had been another."""
+    shown.credited, impostor.believed = {}, None
+    impostor.hidden.clear()
+    show(side, impostor)
 
 
 def _notice_regenerator(battle: Battle, mon: Mon, condition: Condition) -> None:
@@ -112,6 +130,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     if old.disguise is not None:  # never unmasked: the opponent attributes everything to the disguise
         old.disguise.believed = old.shown_state()
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
+        old.disguise.impostor = old
         old.disguise.bench_changes += 1
     if battle.ability_at_work(old) == "regenerator" and not old.fainted:
         old.hp, old.hp_shown = min(old.hp + 1 / 3, 1.0), min(old.hp_shown + 1 / 3, 1.0)

@@ -45,6 +45,7 @@ def heal(battle: Battle, mon: Mon, parts: list[str]) -> None:
     side = battle.sides[parts[2][:2]]
     if mon.fainted:  # Revival Blessing
         side.fallen -= 1
+        side.revived = True
     set_condition(battle, mon, parts[3])
     cause = cause_of(parts)
     if cause is not None:
