@@ -16,7 +16,7 @@ from poke_bc.contract.field import BITS, CATEGORY, FLAG
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.dex import dex
 from poke_bc.showdown.damage import estimate
-from poke_bc.showdown.damage.pokemon import CHARGE, FLASH_FIRE, MAGNET_RISE, SLOW_START, SMACKED_DOWN
+from poke_bc.showdown.damage.pokemon import CHARGE, FLASH_FIRE, GASTRO_ACID, MAGNET_RISE, SLOW_START, SMACKED_DOWN
 from poke_bc.showdown.observation import ESTIMATES, FIELDS, Observation
 
 SINGLES = load_schema("singles")
@@ -325,12 +325,52 @@ def test_gravity_and_mold_breaker_reach_who_levitates() -> None:
     assert duel("excadrill L80 sandrush none none 1.0", ["earthquake"], opp, [], gravity=1)["own_move_damage"][0] > 0
 
 
+def test_who_dynamaxed_and_fainted_leaves_no_max_moves_to_the_others() -> None:
+    found = []
+    for turns in (0, 1):
+        row = nothing() | {"own_dynamax_turns": turns}
+        put(row, "own", 0, "garchomp L80 roughskin none none 1.0", ["dragonclaw"], 8)
+        put(row, "own", 1, "corviknight L80 pressure none none 0.0", ["bravebird"], 8)
+        put(row, "opp", 0, "blissey L80 naturalcure none none 1.0", [], 8)
+        row["own_active"][1] = row["own_fainted"][1] = row["opp_active"][0] = True
+        add_damage([row], 8)
+        found.append(row["own_team_damage"])
+    assert found[0] == found[1]
+    assert found[0][0] > 0
+
+
+def test_an_added_type_weakens_and_strengthens() -> None:
+    own, opp = "charizard L80 blaze none none 1.0", "snorlax L80 thickfat none none 1.0"
+    plain = duel(own, ["willowisp", "dragonclaw"], opp, ["razorleaf"], gen=7)
+    added = duel(own, ["willowisp", "dragonclaw"], opp, ["razorleaf"], gen=7, opp_added_type="grass")
+    assert plain["own_move_effectiveness"][:2] == added["own_move_effectiveness"][:2] == [1, 1]
+    assert added["opp_move_damage"][0] > 1.4 * plain["opp_move_damage"][0]
+    assert duel(own, ["flamethrower"], opp, [], gen=7, opp_added_type="grass")["own_move_effectiveness"][0] == 2
+
+
+def test_gastro_acid_grounds_who_levitates() -> None:
+    own, opp = "excadrill L80 sandrush none none 1.0", "rotomwash L80 levitate none none 1.0"
+    suppressed = [place == GASTRO_ACID for place in range(31)]
+    assert duel(own, ["earthquake"], opp, [])["own_move_damage"][0] == 0
+    assert duel(own, ["earthquake"], opp, [], opp_volatiles=suppressed)["own_move_damage"][0] > 0
+
+
+def test_hidden_power_is_of_its_type() -> None:
+    own, opp = "zapdos L80 pressure none none 1.0", "forretress L80 sturdy none none 1.0"
+    for gen in (3, 4, 7):
+        found = {kind: duel(own, ["hiddenpower"], opp, [], gen=gen, own_hidden_power=[kind, *["none"] * 5])
+                 for kind in ("fire", "ice", "poison", "unknown")}
+        effect = {kind: row["own_move_effectiveness"][0] for kind, row in found.items()}
+        assert effect == {"fire": 4, "ice": 0.5, "poison": 0, "unknown": 1}
+        assert found["fire"]["own_move_damage"][0] > 3 * found["ice"]["own_move_damage"][0]
+
+
 def test_places_in_the_volatiles_are_those_of_the_schema() -> None:
     for side in ("own", "opp"):
         doc = next(field.doc for field in SINGLES.fields if field.name == f"{side}_volatiles").split(", ")
-        assert len(doc) == 30
-        assert [doc[place] for place in (MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN)] == [
-            "magnetrise", "charge", "flashfire", "slowstart", "smackdown"]
+        assert len(doc) == 31
+        assert [doc[place] for place in (MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN, GASTRO_ACID)] == [
+            "magnetrise", "charge", "flashfire", "slowstart", "smackdown", "gastroacid"]
 
 
 def random_row(random: Random, gen: int) -> dict[str, Any]:
@@ -348,7 +388,7 @@ def random_row(random: Random, gen: int) -> dict[str, Any]:
             put(row, side, slot, " ".join(words), random.choices(dex(gen).move_names, k=4), gen)
         row[f"{side}_active"][random.randrange(6)] = True
         row[f"{side}_boosts"] = random.choices(range(-6, 7), k=7)
-        row[f"{side}_volatiles"] = [random.random() < 0.1 for _ in range(30)]
+        row[f"{side}_volatiles"] = [random.random() < 0.1 for _ in range(31)]
         row[f"{side}_reflect"], row[f"{side}_dynamax_turns"] = random.randint(0, 2), random.randint(0, 1)
     for field in ("weather", "terrain"):
         row[field] = random.choice(["none", *(SINGLES.vocabularies[field].names or ())])

@@ -79,6 +79,8 @@ console.log(JSON.stringify({
   gens: Object.fromEntries(GENS.map(gen => [gen, generation(gen)])),
   items: Object.fromEntries(Dex.items.all().map(it => [it.id, item(it)])),
   learnsets: learnsets(),
+  past: Object.fromEntries(GENS.map(gen => [gen, Dex.forGen(gen).moves.all().filter(it => it.gen <= gen &&
+    it.isNonstandard === 'Past').map(it => toID(it.name))])),
   vocabulary: {
     species: Dex.species.all().flatMap(it => [it.id, ...(it.cosmeticFormes || []).map(toID), ...(it.formeOrder || [])
       .map(toID)]),

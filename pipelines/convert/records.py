@@ -2,6 +2,7 @@
 
     replay          {"id", "format" or "formatid", "log": text or list of lines, "uploadtime", "rating", "players"}, or
                     a row of a public data set (public_rows.py)
+    server log      {"roomid", "format", "log": lines, "timestamp", "p1rating", "p2rating", "inputLog"} (server_log.py)
     battle record   {"id", "format" or "formatid", "spectator": lines, "p1": [...], "p2": [...]}; the lists hold
                     {"after_line" or "spec_lines", "request", "choice", "rejected"}; "u" entries are ignored
     protocol text   one battle; its id comes from its room (`>battle-gen9ou-1`), or from the file's name if that is one
@@ -26,6 +27,7 @@ from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.public_rows import as_replay, first_of_month
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.recorded_requests import read_requests
+from pipelines.convert.server_log import read_server_log
 from poke_bc.contract.files import digest
 from poke_bc.dex import to_id
 from poke_bc.showdown.record import PLAYERS, BattleRecord, Player, RecordedRequest, SkippedBattle
@@ -94,7 +96,8 @@ def _values(data: bytes, text: str) -> Any:
 
 def _from_replay(value: Mapping[str, Any], raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     lines = _strings(value["log"].split("\n") if isinstance(value["log"], str) else value["log"])
-    return _finish(value, lines, raw, pseudonyms)
+    record = _finish(value, lines, raw, pseudonyms)
+    return read_server_log(value, record) if "inputLog" in value or "timestamp" in value else record
 
 
 def _from_text(text: str, raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
@@ -163,7 +166,7 @@ def _finish(value: Mapping[str, Any], raw_lines: Sequence[str], raw: RawBattle, 
     lines = tuple(pseudonyms.lines(log.lines, _users(value)))
     if requests is None:
         requests = read_requests(log.lines, log.events, pseudonyms)
-    id_ = str(value.get("id") or "").removeprefix("battle-")
+    id_ = str(value.get("id") or value.get("roomid") or "").removeprefix("battle-")
     format_ = _format(value, id_, lines)
     if not 0 < len(id_) <= _LONGEST_ID or not _SAFE_ID.fullmatch(id_) or (format_ and format_ not in id_):
         id_ = f"{format_ or 'battle'}-{digest(as_played(lines).encode())}"

@@ -66,6 +66,15 @@ class Dex:
         return tuple(self._table["moves"])
 
     @cached_property
+    def past_moves(self) -> frozenset[str]:
+        """Moves of earlier generations that are gone, but for National Dex formats and the like.
+
+        >>> "return" in dex(9).past_moves, "return" in dex(7).past_moves
+        (True, False)
+        """
+        return frozenset(_read("past")[str(self.gen)])
+
+    @cached_property
     def types(self) -> tuple[str, ...]:
         """All types of Pokémon and moves, sorted."""
         return tuple(sorted(self._table["chart"]))

@@ -9,7 +9,10 @@
     request_lines  where a player was asked         brought      who of a previewed team fights
     choices     `|choice|` lines                    power        Z-Moves and Max Moves
     seen        what a battle showed of a team      first_pass   all that the first pass finds
-    corpus      sets that all battles showed        team         own sets: from requests, or shown and imputed
+    silence     first pass: what never showed       tells        what shows itself, and when
+    attack      silence about a move                exclusion    what a Pokémon was not brought with
+    corpus      sets that all battles showed        impute       own sets where no request tells them
+    team        own sets from requests
     own_pokemon what a player knows of one          legal        the ten actions
     requests    recorded requests and choices       labels       the label of a decision
     observe     the singles observation             observed_teams  its fields of each Pokémon

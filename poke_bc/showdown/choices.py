@@ -91,6 +91,20 @@ def use_choices(decisions: Sequence[OpenDecision], arrivals: Sequence[Arrival], 
             _settle_move(decision, choice, _chosen_move(decision, choice, positions or {}, dex))
 
 
+def assign_choices(decisions: Sequence[OpenDecision], choices: Mapping[str, Sequence[str]]) -> bool:
+    """Give each decision of the log the choice that was recorded for it; whether that is possible.
+
+    The server records a choice for each decision, but none for the last ones of a battle that a player left.
+    """
+    for player in PLAYERS:
+        own = [decision for decision in decisions if decision.player == player]
+        if not len(own) - 2 <= len(choices.get(player, ())) <= len(own):
+            return False
+        for decision, choice in zip(own, choices[player], strict=False):
+            decision.choice = choice
+    return True
+
+
 def _agrees(decision: OpenDecision, choice: Choice, dex: Dex) -> bool:
     """Whether the log shows what was chosen, as far as it shows anything."""
     if decision.label != OBSERVED or not choice.kind:

@@ -21,6 +21,7 @@ from poke_bc.showdown.corpus import Corpus, OtherBattles
 from poke_bc.showdown.damage.estimate import add_damage
 from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
 from poke_bc.showdown.first_pass import FirstPass, first_pass
+from poke_bc.showdown.impute import inferred_team
 from poke_bc.showdown.labels import Label, label_of
 from poke_bc.showdown.legal import inferred_legal, requested_legal
 from poke_bc.showdown.lines import entry
@@ -29,7 +30,7 @@ from poke_bc.showdown.protocol import other, tier_of
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
 from poke_bc.showdown.requests import DecisionRequest, decision_requests, offered_gimmicks
 from poke_bc.showdown.state import Mon
-from poke_bc.showdown.team import inferred_team, requested_team, take_request
+from poke_bc.showdown.team import requested_team, take_request
 from poke_bc.showdown.tracker import follow
 
 __all__ = ["FirstPass", "convert", "first_pass"]
@@ -89,6 +90,8 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
         raise SkippedBattle("no decision")
     battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
                     first.returning_hp, tier_of(record.format))
+    for player, rating in record.ratings.items():
+        battle.sides[player].rating = rating
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])

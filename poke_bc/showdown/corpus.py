@@ -203,14 +203,14 @@ class OtherBattles:
     """What all other battles of one battle's format showed."""
 
     def __init__(self, corpus: Corpus, own: RevealedSets) -> None:
-        self._corpus, self._format = corpus, own.format
+        self._corpus, self.format = corpus, own.format
         self._battle = hashed(own.battle)
         self._own_sets = own.sets if corpus.holds(self._battle) else ()
 
     def matching(self, species: str, moves: Iterable[str]) -> list[ShownSet]:
         """Sets of a species that contain these moves, those that show most first."""
         wanted, own = frozenset(moves), self._battle
-        return [shown for known, battle, shown in self._corpus.sets(self._format, species)
+        return [shown for known, battle, shown in self._corpus.sets(self.format, species)
                 if wanted <= known and battle != own]
 
     def draw(self, what: str, at: float, species: str = "", without: Iterable[str] = ()) -> str | None:
@@ -218,7 +218,7 @@ class OtherBattles:
 
         `at` as in Tally.draw; None if nothing was shown.
         """
-        tally = self._corpus.tally(self._format, what, species)
+        tally = self._corpus.tally(self.format, what, species)
         less: Counts = {}
         for shown in self._own_sets:
             if shown.species == species or not species:
@@ -229,7 +229,7 @@ class OtherBattles:
 
     def draw_pokemon(self, is_wanted: Callable[[str], bool], seed: str) -> tuple[str, int] | None:
         """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
-        tally = self._corpus.present(self._format)
+        tally = self._corpus.present(self.format)
         counts, less = tally.counts, Counter(map(_who, self._own_sets))
         while True:
             left = len(counts) - sum(count >= counts[name] for name, count in less.items() if name in counts)

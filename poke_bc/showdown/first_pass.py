@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from poke_bc.dex import dex
+from poke_bc.showdown.choices import assign_choices, use_choices
 from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
 from poke_bc.showdown.illusion import hidden_stints, unlabel
@@ -39,6 +40,8 @@ def first_pass(record: BattleRecord) -> FirstPass:
     reader = _read(record.lines, gen)
     _check_turns(record.lines)
     battle = reader.battle
+    if record.choices and assign_choices(reader.decisions, record.choices):
+        use_choices(reader.decisions, reader.arrivals.all, battle.dex)
     index = {mon: place for side in battle.sides.values() for place, mon in enumerate(side.mons)}
     decisions = tuple(decision.closed(index) for decision in reader.decisions)
     teams = {player: seen_team(side, battle.dex) for player, side in battle.sides.items()}

@@ -36,7 +36,8 @@ from poke_bc.showdown.power import only_base
 from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.request_lines import request_before
-from poke_bc.showdown.tracker import LineListener, follow
+from poke_bc.showdown.silence import Silence
+from poke_bc.showdown.tracker import LineListener, both, follow
 
 FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
 """Volatiles that leave no choice of a move; BINDING only in generation 1."""
@@ -78,7 +79,8 @@ class LogReader:
             "choice": self._choice, "-message": self._message, "message": self._message,
             **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-        follow(self.battle, self.lines, before, {"turn": self._open_turn, "replace": self._replace})
+        silence, after = Silence(self.battle), {"turn": self._open_turn, "replace": self._replace}
+        follow(self.battle, self.lines, both(silence.before, before), both(silence.after, after))
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------

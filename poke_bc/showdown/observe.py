@@ -26,7 +26,7 @@ AGE_MAX, TURN_MAX, EFFECT_MAX, COUNT_MAX, RATING_MAX = 8, 1000, 15, 15, 4000
 VOLATILES = tuple("""
     substitute confusion leechseed taunt encore disable torment attract yawn curse nightmare partiallytrapped
     trapped ingrain aquaring magnetrise healblock throatchop focusenergy charge saltcure destinybond perishsong
-    flashfire slowstart mustrecharge charging locked transform smackdown
+    flashfire slowstart mustrecharge charging locked transform smackdown gastroacid
     """.split())
 """Order of `own_volatiles` and `opp_volatiles`."""
 _INDEX = {name: index for index, name in enumerate(VOLATILES)} | {

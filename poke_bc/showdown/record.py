@@ -39,6 +39,10 @@ class BattleRecord:
     """ISO 8601 (UTC), of the upload or the start."""
     rating: int | None = None
     """The replay site's rating of the battle, used where the log gives none."""
+    ratings: Mapping[Player, int] = field(default_factory=dict)
+    """Of each player, where the record gives them; those of the log come first."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """All that each player chose, in order, in Showdown's words, where a server recorded it."""
     original_id: str | None = None
     """Where another record of the same battle, or another battle, has that id already: the id that was given."""
     source: str = ""

@@ -27,6 +27,8 @@ class SeenMon(msgspec.Struct, frozen=True, gc=False):
     came_in: bool = True
     hidden_power: tuple[str, ...] = ()
     """The types that its Hidden Power may have; () for any."""
+    absent: frozenset[str] = frozenset()
+    """Items and abilities that would have shown themselves, and did not."""
 
 
 class SeenTeam(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +43,7 @@ def seen_team(side: Side, dex: Dex) -> SeenTeam:
     return SeenTeam(side.size, tuple(
         SeenMon(mon.nick, mon.details, mon.base, ShownSet(
             mon.details.species, mon.details.level, shown_moves(mon, dex), mon.first_item, mon.brought_ability,
-            mon.tera), tuple(sorted(mon.powered)), mon.seen, mon.hidden_power)
+            mon.tera), tuple(sorted(mon.powered)), mon.seen, mon.hidden_power, mon.absent)
         for mon in side.mons))
 
 

@@ -89,6 +89,8 @@ class Mon:
     first_item: str = UNKNOWN
     """The item it was brought with, once that is certain."""
     item_shown: bool = False
+    absent: frozenset[str] = frozenset()
+    """First pass: items and abilities that would have shown themselves (poke_bc.showdown.silence)."""
     ability: str = UNKNOWN
     first_ability: str = UNKNOWN
     """The ability it returns with; unknown after a lasting change of forme."""
@@ -159,11 +161,10 @@ class Mon:
         """Reset what ends when it leaves the field."""
         self.boosts = [0] * 7
         self.last_move, self.protect_streak, self.repeats = NONE, 0, 0
-        self.disguise = None
+        self.disguise, self.boosted_stat = None, NONE
         self.disabled = self.encored = self.choice_locked = ""
         self.stint_moves = set()
         self.substitute_hits = self.fallen = 0
-        self.boosted_stat = NONE
         self.change_back()
         if self.status == "tox":
             self.status_turns = 0

@@ -1,4 +1,4 @@
-"""What a player knew of the own team: from the requests, or from what the battle shows with gaps imputed.
+"""A player's own team from the requests, and the order of every own team.
 
 Own Pokémon are ordered by species name and own moves by name, never by use: a slot must not tell when it is used.
 """
@@ -7,109 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
-from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, chance, index_at
-from poke_bc.showdown.lines import hidden_power
-from poke_bc.showdown.power import may_power
-from poke_bc.showdown.protocol import NONE, UNKNOWN, Details, read_condition, read_details
+from poke_bc.showdown.protocol import NONE, UNKNOWN, read_condition, read_details
 from poke_bc.showdown.record import SkippedBattle
-from poke_bc.showdown.seen import NEVER_OWN, SeenMon, SeenTeam, move_name
+from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon, OwnSet, RequestedState, Side
-
-FIRST_GEN = {"tera": 9, "ability": 3, "item": 2}
-"""Generation from which a Pokémon has one."""
-
-
-def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> list[Mon]:
-    """A fresh team of `team.size` Pokémon, with what the battle never showed imputed and marked.
-
-    The Pokémon shown come first, in the order of `team.mons`, so that the caller can match them.
-    """
-    mons = [impute(mon, dex, others, f"{seed}\0{place}") for place, mon in enumerate(team.mons)]
-    taken = {mon.base for mon in mons}
-
-    def is_free(species: str) -> bool:
-        known = dex.species(species)
-        return known is not None and known.base_species not in taken
-
-    for place in range(len(mons), min(team.size, TEAM_SLOTS)):
-        hidden = others.draw_pokemon(is_free, f"{seed}\0{place}")
-        if hidden is None:
-            break
-        species, level = hidden
-        base = dex.species(species).base_species  # type: ignore[union-attr] # is_free
-        taken.add(base)
-        mon = impute(SeenMon("", Details(species, level), base, ShownSet(species, level, ())), dex, others,
-                     f"{seed}\0{place}")
-        assert mon.own_set is not None
-        mon.own_set = msgspec.structs.replace(mon.own_set, imputed=mon.own_set.imputed | {"species"})
-        mons.append(mon)
-    return give_slots(mons)
-
-
-def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str) -> Mon:
-    """A fresh Pokémon whose player knows what the battle showed of it, the rest imputed from other battles."""
-    shown = mon.shown
-    found = others.matching(shown.species, shown.moves)
-    if mon.powered:  # its Z-Moves and Max Moves came from some of its moves
-        found = [each for each in found if all(may_power(dex, each.moves, *how) for how in mon.powered)] or found
-    full = [each for each in found if len(each.moves) == MOVE_SLOTS] or found
-    chosen = full[_as_text(len(full))[index_at(chance(f"{seed}\0set"), len(full))]] if full else None
-    moves = {*shown.moves, *(chosen.moves if chosen else ())}
-    if len(moves) < MOVE_SLOTS:
-        _add_moves(moves, shown.species, dex, others, seed)
-    imputed = moves.difference(shown.moves)
-    species = dex.species(shown.species)
-    values = {}
-    for what, usage, possible in (("item", ITEMS, ()), ("ability", ABILITIES, species.abilities if species else ()),
-                                  ("tera", TERAS, species.types if species else ())):
-        if dex.gen < FIRST_GEN[what]:
-            values[what] = NONE
-            continue
-        value: str = getattr(shown, what)
-        if value == UNKNOWN:
-            imputed.add(what)
-            value = getattr(chosen, what) if chosen else UNKNOWN
-        if value == UNKNOWN:
-            at = chance(f"{seed}\0{what}")
-            # "unknown" would show that it is imputed
-            value = (others.draw(usage, at, shown.species) or _draw_equally(possible, at)
-                     or others.draw(usage, chance(f"{seed}\0{what}\0any")) or UNKNOWN)
-        values[what] = value
-    type_ = NONE
-    if "hiddenpower" in moves:
-        type_, *others_possible = mon.hidden_power or hidden_power.TYPES
-        if others_possible:
-            imputed.add("hiddenpowertype")
-    own_set = OwnSet(tuple(sorted(moves)), values["item"], values["ability"], values["tera"], frozenset(imputed), type_)
-    return Mon(mon.nick, mon.details, mon.base, mon.details.species, own_set)
-
-
-def _add_moves(moves: set[str], species: str, dex: Dex, others: OtherBattles, seed: str) -> None:
-    """Complete the moves with those used most by others of the species, then with any that it can learn."""
-    at = chance(f"{seed}\0move")
-    while len(moves) < MOVE_SLOTS:
-        move = others.draw(MOVES, at, species, moves) or _draw_equally(dex.learnset(species) - NEVER_OWN - moves, at)
-        if move is None:
-            break
-        moves.add(move)
-
-
-def _draw_equally(names: Iterable[str], at: float) -> str | None:
-    ordered = sorted({*names} - {NONE, UNKNOWN})
-    return ordered[index_at(at, len(ordered))] if ordered else None
-
-
-@lru_cache
-def _as_text(count: int) -> list[int]:
-    """The numbers below `count`, ordered as text: 0, 1, 10, 11, ..., 2, 20."""
-    return sorted(range(count), key=str)
 
 
 def give_slots(team: list[Mon]) -> list[Mon]:

@@ -93,6 +93,17 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
             raise SkippedBattle("damaged line", kind) from None
 
 
+def both(first: Mapping[str, LineListener], second: Mapping[str, LineListener]) -> dict[str, LineListener]:
+    """Listeners that call those of `first`, then those of `second`."""
+    def chained(one: LineListener, two: LineListener) -> LineListener:
+        def call(number: int, parts: list[str]) -> None:
+            one(number, parts)
+            two(number, parts)
+        return call
+
+    return {**first, **second, **{kind: chained(first[kind], second[kind]) for kind in first.keys() & second.keys()}}
+
+
 def _pass_over(battle: Battle, parts: list[str]) -> None:
     """Count a minor line of a kind that is not known yet; a major one is refused."""
     if not _MINOR.fullmatch(parts[1]):

@@ -55,6 +55,8 @@ def _estimate(pairs: Pairs) -> tuple[Floats, Floats]:
     attacker, defender, move, type_ = pairs.attacker, pairs.defender, pairs.move, pairs.type
     effect: Floats = table.chart.take(type_ * table.types.size + pairs.defending[0])
     effect *= table.chart.take(type_ * table.types.size + pairs.defending[1])
+    if pokemon.some_added:
+        effect *= table.chart.take(type_ * table.types.size + pokemon.added[defender])
     sharpen(pairs, effect)
     attack = pokemon.stats.take(attacker * 6 + pairs.attack_slot)
     defence = pokemon.guarding.take(defender * 6 + pairs.defence_slot)
@@ -169,6 +171,8 @@ def _stab(pairs: Pairs) -> Floats:
     pokemon = pairs.pokemon
     attacker, type_ = pairs.attacker, pairs.type
     shared: Bools = (type_ == pokemon.types[0].take(attacker)) | (type_ == pokemon.types[1].take(attacker))
+    if pokemon.some_added:
+        shared |= (type_ == pokemon.added[attacker]) & (type_ > 0)
     factor = np.where(shared, 1.5, 1.0)
     if pokemon.is_any_terastallized:
         tera = pokemon.terastallized[attacker]

@@ -19,7 +19,7 @@ from poke_bc.showdown.damage.tables import STATS, Floats, Ints, Tables
 BOOST = np.array([2 / (2 + stage) for stage in range(6, 0, -1)] + [(2 + stage) / 2 for stage in range(7)])
 """Factor of a stat at -6 to 6 stages."""
 BRN, PAR, PSN, TOX, SLP = (STATUSES[name] for name in ("brn", "par", "psn", "tox", "slp"))
-MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN = 15, 19, 23, 24, 29
+MAGNET_RISE, CHARGE, FLASH_FIRE, SLOW_START, SMACKED_DOWN, GASTRO_ACID = 15, 19, 23, 24, 29, 30
 """Indices in own_volatiles and opp_volatiles."""
 MOST_POINTS = 1000
 """`high` of the schema's own_stats."""
@@ -37,6 +37,9 @@ class Pokemon:
         self.species, self.ability, self.item, self.status = (
             fields.rows[field] for field in ("species", "ability", "item", "status"))
         self.abilities, self.items = fields.occurring["ability"], fields.occurring["item"]
+        self._place_actives()
+        if (suppressed := self.with_volatile(GASTRO_ACID)) is not None:
+            self.ability = np.where(suppressed, 0, self.ability)
         if (klutz := self.has("klutz")) is not None:
             self.item[klutz] = 0
         shown = np.stack([fields.rows["type1"], fields.rows["type2"]])
@@ -52,8 +55,17 @@ class Pokemon:
         """[P]; the opponent's tera types are known once it has terastallized."""
         self.is_any_terastallized = bool(self.terastallized.any())
         self.is_stellar: Bools = self.terastallized & (tera == tables.types["stellar"])
-        self._place_actives()
+        self.added, self.some_added = self._added_types()
+        """[P]: row of a type that Forest's Curse or Trick-or-Treat added, 0 for none; whether there is any."""
         self._compute_stats(own_stats)
+
+    def _added_types(self) -> tuple[Ints, bool]:
+        types = self.tables.types
+        rows = np.array([[types[each.own_added_type] for each in self.observations],
+                         [types[each.opp_added_type] for each in self.observations]])
+        added = np.zeros(2 * self.count, np.intp)
+        added[self.active[self.has_active]] = rows[self.has_active]
+        return added, bool(rows.any())
 
     def has(self, *abilities: str) -> Bools | None:
         """[P]: which have one of these abilities; None if none has."""
@@ -182,7 +194,7 @@ class Pokemon:
 
     @cached_property
     def _volatiles(self) -> Ints:
-        return self.fields.of_active("volatiles", 30)
+        return self.fields.of_active("volatiles", 31)
 
     @cached_property
     def best_stat(self) -> Ints:

@@ -20,7 +20,7 @@ PASSED_ON = frozenset("""
 """Volatiles that Baton Pass hands on."""
 RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last_item", "first_item", "item_shown",
             "ability", "first_ability", "brought_ability", "ability_shown", "seen", "nick", "forme", "tera",
-            "terastallized")
+            "terastallized", "absent")
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
               "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
