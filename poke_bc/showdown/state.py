@@ -245,7 +245,8 @@ class Race(msgspec.Struct, gc=False):
 
     first: Mon
     second: Mon
-    priority: int
+    move: str
+    """Of the first."""
     factors: tuple[float, float]
     """What stages, paralysis and Tailwind make of both speeds."""
 
