@@ -105,8 +105,10 @@ def test_other_splits_and_checkpoints_can_be_judged(trained: Run, result: dict[s
     assert evaluate(trained[0], checkpoint="last", device="cpu")["decisions"] == result["decisions"]
     with pytest.raises(ShardError, match="no decision in split test"):
         evaluate(trained[0], split="test", device="cpu")
-    with pytest.raises(RunError, match="step-7"):
+    with pytest.raises(UsageError, match="step-7") as caught:
         evaluate(trained[0], checkpoint="step-7", device="cpu")
+    for name in ("best", "last", *(path.name for path in (trained[0] / "checkpoints").iterdir())):
+        assert name in caught.value.hint
 
 
 def test_ids_beyond_the_policy_s_tables_are_unknown_to_it(trained: Run, tmp_path: Path) -> None:

@@ -225,6 +225,16 @@ def test_edited_figures_are_named_by_verify(finished: Path, tmp_path: Path, name
     assert [problem.split(":")[0] for problem in verify(run).differences] == [str(run / name)]
 
 
+def test_metrics_that_were_edited_are_told_on_resume(shards: Path, tmp_path: Path,  # noqa: F811
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    train(small_config(shards, tmp_path / "run", steps=6), progress=False)
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1', 1))
+    capsys.readouterr()
+    train(resolve({"run": tmp_path / "run", "steps": 8}, resume=True), resume=True, progress=False)
+    assert "metrics.jsonl was edited or damaged" in capsys.readouterr().err
+
+
 def test_a_result_of_another_run_does_not_finish_this_one(shards: Path, finished: Path, stopped: Path) -> None:  # noqa: F811
     shutil.copy(finished / "result.json", stopped / "result.json")
     assert train(small_config(shards, stopped), resume=True, progress=False).steps > 3
@@ -278,6 +288,23 @@ def test_moved_shards_are_recorded_in_an_unfinished_and_in_a_finished_run(stoppe
         moved = moved.rename(tmp_path / "again")
     state = torch.load(stopped / "last" / "training_state" / "state.pt", weights_only=True)
     assert state["progress"]["changes"] == [{"step": 3, "shards": [str(old), str(tmp_path / "moved")]}]
+
+
+def test_where_links_cannot_be_made_a_run_has_copies(shards: Path, tmp_path: Path,  # noqa: F811
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("A required privilege is not held by the client")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    run = tmp_path / "run"
+    train(small_config(shards, run, steps=6, keep=1, save_every=2, eval_every=4), progress=False)
+    (run / ".tmp-01234567-last").mkdir()  # of a session that was killed while it copied
+    train(resolve({"run": run, "steps": 10}, resume=True), resume=True, progress=False)
+    assert not (run / ".tmp-01234567-last").exists()
+    assert Checkpoints(run).last().name == "step-00000010"
+    assert evaluate(run)["decisions"] == evaluate(run, checkpoint="last")["decisions"]
+    assert not verify(run).differences
+    assert not (run / "last").is_symlink()
 
 
 # Longer runs

@@ -21,7 +21,7 @@ _NAMED = 8
 
 def advice(data: ShardDataset, val: ShardDataset, batch_size: int) -> Iterator[str]:
     """Remarks on the training and validation rows of a run."""
-    action_M, weight_M = data.column("action"), data.column("weight")
+    action_M = data.column("action")
     yield from odd_labels(np.bincount(action_M[action_M != NO_LABEL], minlength=NUM_ACTIONS))
     manifest = data.manifest
     if manifest.legal_masks != "all":
@@ -31,7 +31,7 @@ def advice(data: ShardDataset, val: ShardDataset, batch_size: int) -> Iterator[s
         more = f", and {len(dead) - _NAMED} more" if len(dead) > _NAMED else ""
         yield (f"{len(dead)} of {len(manifest.schema.fields)} fields never vary in the training rows: "
                f"{', '.join(dead[:_NAMED])}{more} (poke-bc inspect {data.shards.folder})")
-    if zero := int((weight_M == 0).sum()):
+    if zero := sum(int((weights == 0).sum()) for weights in data.chunks("weight")):
         yield f"{zero:,} of {len(data):,} training decisions have weight 0 and teach nothing"
     if not len(val):
         yield f"{data.shards.folder}: the val split has no decisions; training continues without evaluation"

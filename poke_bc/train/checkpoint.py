@@ -50,7 +50,7 @@ FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
 STATE_VERSION = 1
 _STEP = re.compile(r"step-(\d{8,})")
-_UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-{_STEP.pattern}")
+_UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{_STEP.pattern}|{LAST}|{BEST})")
 
 
 @dataclass(kw_only=True)
@@ -176,10 +176,10 @@ class Checkpoints:
 
     def _discard_beyond(self, progress: Progress) -> None:
         """Remove what a killed session wrote after `progress`."""
-        remove_temporaries(self.run)
-        for path in [*(self.run / FOLDER).iterdir()]:
-            if _UNFINISHED.fullmatch(path.name):
+        for path in [*(self.run / FOLDER).iterdir(), *self.run.iterdir()]:
+            if path.is_dir() and _UNFINISHED.fullmatch(path.name):
                 _remove(path)
+        remove_temporaries(self.run)
         for step, path in self.steps().items():
             if step > progress.step:
                 _remove(path)
@@ -204,7 +204,10 @@ class Checkpoints:
         if not link.is_symlink() and self._named(name) is not None:  # a copy of a checkpoint that is here as well
             _remove(link)
         temporary = temporary_name(link)
-        temporary.symlink_to(Path(FOLDER) / self._folder(step).name)
+        try:
+            temporary.symlink_to(Path(FOLDER) / self._folder(step).name)
+        except OSError:  # Windows lets few users make links: a copy then
+            shutil.copytree(self._folder(step), temporary)
         temporary.replace(link)
         fsync_folder(self.run)
 

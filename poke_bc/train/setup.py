@@ -83,7 +83,7 @@ def open_train(config: TrainConfig) -> ShardDataset:
     if not len(data):
         raise ShardError(f"{config.shards}: the train split has no decision to learn from",
                          hint=f"see what it contains: poke-bc inspect {config.shards}")
-    if not data.column("weight").any():
+    if not any(weights.any() for weights in data.chunks("weight")):
         raise ShardError(f"{config.shards}: every decision of the train split has weight 0: there is nothing to learn",
                          hint='leave out "weight" in the trajectories, or set it above 0 where a decision counts')
     return data
