@@ -50,7 +50,8 @@ class Attack:
         if self.foe.fainted and max(mover.boosts) < 6:
             exclude.abilities(mover, tells.KO_ABILITIES)
         if (not mover.terastallized and len(mover.stint_moves) == 1 and not move.name.startswith(CHANGING)
-                and self.types not in (None, (move.type, NONE)) and mover.types is None and move.name in mover.stint_moves):
+                and self.types not in (None, (move.type, NONE)) and mover.types is None
+                and move.name in mover.stint_moves):
             exclude.abilities(mover, tells.TYPE_CHANGING)
 
     def _was_felled_from_full(self, exclude: Exclusion) -> bool:

@@ -11,7 +11,10 @@ KLUTZ = frozenset({"klutz"})
 
 
 class Exclusion:
-    """Adds to `Mon.absent` what did not show itself, where it would have."""
+    """Adds to `Mon.absent` what did not show itself, where it would have.
+
+    Nothing where a Pokémon may have any ability: Magic Guard alone explains most silences.
+    """
 
     def __init__(self, battle: Battle) -> None:
         self._battle = battle
@@ -26,11 +29,12 @@ class Exclusion:
 
     def asks_item(self, mon: Mon) -> bool:
         """Whether the item that it was brought with has not shown itself: a quick check before `items`."""
-        return mon.item == mon.first_item == UNKNOWN
+        return mon.item == mon.first_item == UNKNOWN and not self._battle.any_ability
 
     def open_abilities(self, mon: Mon) -> frozenset[str]:
         """Those it may still have been brought with; none if it is known, or has another now: a quick check."""
-        if mon.ability != UNKNOWN or mon.brought_ability != UNKNOWN or mon.ability_changed or mon.copied is not None:
+        if (mon.ability != UNKNOWN or mon.brought_ability != UNKNOWN or mon.ability_changed or mon.copied is not None
+                or self._battle.any_ability):
             return NOTHING
         if (possible := self._possible.get(mon.forme)) is None:
             species = self._battle.dex.species(mon.forme)
@@ -41,7 +45,7 @@ class Exclusion:
 
     def items(self, mon: Mon, items: frozenset[str]) -> None:
         """It was not brought with any of these items, unless something may have kept them from working."""
-        if (mon.item == mon.first_item == UNKNOWN and not items <= mon.absent and "embargo" not in mon.volatiles
+        if (self.asks_item(mon) and not items <= mon.absent and "embargo" not in mon.volatiles
                 and "magicroom" not in self._battle.rooms and not self.may_have(mon, KLUTZ)):
             mon.absent |= items
 

@@ -12,7 +12,7 @@ from poke_bc.showdown import tells
 from poke_bc.showdown.attack import Attack
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
-from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cause_of, effect_id, move_id
+from poke_bc.showdown.protocol import NONE, caller, cause_of, effect_id, move_id
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import Mon
 from poke_bc.showdown.tracker import LineListener
@@ -96,7 +96,7 @@ class Silence:
     def _settle_arrival(self, arrival: _Arrival, foe: Mon | None) -> None:
         battle, mon = self._battle, arrival.mon
         is_unhurt = arrival.over_rocks and not self._not.may_have(mon, MAGIC_GUARD)
-        if is_unhurt and mon.item == mon.first_item == UNKNOWN:
+        if is_unhurt and self._not.asks_item(mon):
             mon.first_item = "heavydutyboots"
         if self._not.asks_item(mon):
             if battle.gen >= 5 and "gravity" not in battle.rooms:
