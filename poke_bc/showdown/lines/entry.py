@@ -132,7 +132,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
         old.disguise.impostor = old
         old.disguise.bench_changes += 1
-    if battle.ability_at_work(old) == "regenerator" and not old.fainted:
+    if old.ability == "regenerator" and not old.fainted and battle.ability_at_work(old) == "regenerator":
         old.hp, old.hp_shown = min(old.hp + 1 / 3, 1.0), min(old.hp_shown + 1 / 3, 1.0)
     old.leave()
     old.bench_changes += 1
