@@ -100,6 +100,7 @@ def cli_page() -> str:
              "Results go to stdout, progress and messages to stderr. An error is two lines: what happened and where,",
              "and what to do next. With `--json`, stdout holds an object too, in place of the result:", "",
              '    {"error": {"kind": "UsageError", "what": "...", "hint": "...", "exit_code": 2}}', "",
+             "`poke-bc --install-completion` lets your shell complete commands and options.", "",
              "| exit code | meaning |", "|--:|---|",
              *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()), ""]
     for name, command in group.commands.items():  # type: ignore[attr-defined]

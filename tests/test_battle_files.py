@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from battle_shapes import NAMES, jsonl, make_log, packed, page, parquet, replay
 from battles_at import BATTLES
@@ -369,7 +371,13 @@ DAMAGED: dict[str, tuple[bytes, list[str]]] = {
     "latin.log": (b"|player|p1|Ros\xe9||\n|start\n", ["not UTF-8"]),
     "latin.json": (b'{"log": "\xe9"}', ["not UTF-8"]),
     "latin array.json": (b'[{"log": "\xe9"}]', ["not UTF-8"]),
-    "utf16.json": ("[{}]".encode("utf-16"), ["not a battle"]),
+    "utf16.json": ("[{}]".encode("utf-16"), ["UTF-16, not UTF-8"]),
+    "utf16.jsonl": (json.dumps(replay()).encode("utf-16-le"), ["UTF-16, not UTF-8"]),
+    "utf16.log": ("\n".join(make_log()).encode("utf-16-be"), ["UTF-16, not UTF-8"]),
+    "old mac.log": ("\r".join(make_log()).encode(), ["lines that end in bare carriage returns"]),
+    "old mac.jsonl": (jsonl([replay(1), replay(2)]).replace(b"\n", b"\r"), ["lines that end in bare carriage returns"]),
+    "old mac.jsonl.gz": (packed(jsonl([replay(1)] * 2).replace(b"\n", b"\r"), ".gz"),
+                         ["lines that end in bare carriage returns"]),
     "cut.json": (json.dumps(replay(), indent=1).encode()[:-9], ["not JSON"]),
     "no.json": (b'{"id": 1}', ["not a battle"]),
     "image.json": (b"\x89PNG\r\n", ["not a battle"]),
@@ -392,6 +400,46 @@ def test_a_file_that_cannot_be_read_is_told_by_reason(name: str, tmp_path: Path)
     data, reasons = DAMAGED[name]
     found = [each for each in read(write(tmp_path / name, data)) if isinstance(each, str)]
     assert found[-1:] == reasons
+
+
+def test_an_odd_column_of_parquet_costs_no_battle(tmp_path: Path) -> None:
+    """Nanoseconds and times out of range, for which Python has no type, and durations."""
+    rows = pa.table({
+        "id": [f"gen9ou-{number}" for number in (1, 2, 3)], "log": ["\n".join(make_log(n)) for n in (1, 2, 3)],
+        "uploadtime": pa.array([1700000000123456789, None, 2**62], pa.timestamp("ns")),
+        "rating": pa.array([1, 2**60, None], pa.duration("s")),
+        "format": pa.array([b"gen9ou", b"\xff", None]).cast(pa.binary()),
+        "players": pa.array([2**31 - 1, 0, None], pa.int32()).cast(pa.date32()),
+    })
+    pq.write_table(rows, tmp_path / "odd.parquet")
+    found = list(read(tmp_path / "odd.parquet"))
+    assert [each.id for each in found if isinstance(each, BattleRecord)] == ["gen9ou-1", "gen9ou-2", "gen9ou-3"]
+    dates = [each.date for each in found if isinstance(each, BattleRecord)]
+    assert dates[0] == "2023-11-14T22:13:20Z"
+
+
+def test_a_file_that_breaks_the_reader_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Iterator[Any]:
+        raise KeyError("odd")
+        yield
+
+    monkeypatch.setattr("pipelines.convert.battle_files.cut_parquet", broken)
+    write(tmp_path / "a.parquet", parquet([replay(1)], tmp_path / "rows"))
+    assert list(read(tmp_path / "a.parquet")) == ["internal error: KeyError"]
+
+
+def test_links_to_folders_in_a_circle_are_followed_once(tmp_path: Path) -> None:
+    for name in ("a/1.json", "a/b/2.json", "elsewhere/3.json", "a/.hidden/4.json"):
+        write(tmp_path / name, b"x")
+    for name, target in (("a/loop", "."), ("a/again", "."), ("a/b/up", ".."), ("a/out", "../elsewhere"),
+                         ("a/b/out", "../../elsewhere"), ("elsewhere/back", "../a"), ("a/nowhere", "missing")):
+        (tmp_path / name).symlink_to(target, target_is_directory=True)
+    for pattern in ("a/**/*.json", "a/**", "**/a/**/*.json", "[a]/**/*"):
+        found = find_inputs([str(tmp_path / pattern)], BATTLE_FILES)
+        inside = [str(Path(name).relative_to(tmp_path)) for name in dict.fromkeys(found)]
+        assert inside in (["a/1.json", "a/b/2.json", link] for link in ("a/out/3.json", "a/b/out/3.json")), pattern
+    assert find_inputs([str(tmp_path / "*" / "?.json")], BATTLE_FILES) == [
+        str(tmp_path / "a" / "1.json"), str(tmp_path / "elsewhere" / "3.json")]
 
 
 def test_a_bad_line_costs_only_itself(tmp_path: Path) -> None:

@@ -319,3 +319,19 @@ def test_bits_are_flags_that_share_columns(rows: list[list[bool]], width: int) -
     assert unpack_bits(np.array(columns, np.float16), width).tolist() == flags[0].tolist()
     assert unpack_bits(pack_bits(flags), width).tolist() == flags.tolist()
     assert schema.pack({})[1] == [0.0] * schema.number_width
+
+
+@pytest.mark.parametrize(("old", "new", "hint"), [
+    ("width = 2", "widht = 2", "did you mean 'width'?"), ("[[field]]", "[[fields]]", "did you mean 'field'?"),
+    ("[vocabulary]", "[vocabularies]", "did you mean 'vocabulary'?"),
+    ("high = 9", "largest = 9", "one of: name, kind, width"),
+])
+def test_a_misspelt_key_is_answered_with_the_nearest(old: str, new: str, hint: str, tmp_path: Path) -> None:
+    text = ('name = "mine"\nversion = 1\n[[field]]\nname = "hp"\nkind = "number"\nwidth = 2\nhigh = 9\n'
+            '[vocabulary]\nspecies = ["a"]\n')
+    (tmp_path / "mine.toml").write_text(text)
+    load_schema(tmp_path / "mine.toml")
+    (tmp_path / "mine.toml").write_text(text.replace(old, new))
+    with pytest.raises(SchemaError, match="unknown key") as caught:
+        load_schema(tmp_path / "mine.toml")
+    assert hint in caught.value.hint

@@ -367,3 +367,50 @@ def test_a_test_part_added_later_takes_no_battle_from_val() -> None:
     without, later = (place_by_hash(battles, 42, 0.1, ratio) for ratio in (0.0, 0.2))
     assert ((without == VAL) == (later == VAL)).all()
     assert (later == TEST).sum() > 800
+
+
+# Conditions
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 battles of two formats, of players rated 1400 and 1600, a few of unknown rating; as JSONL and as shards."""
+    folder = tmp_path_factory.mktemp("rated")
+    raws = make_trajectories(40, most_steps=3)
+    for number, raw in enumerate(raws):
+        raw |= {"format": "gen9ou" if number // 2 % 4 else "gen8ou", "rating": 1600 if number % 2 else 1400}
+        if number > 70:
+            del raw["rating"]
+    preprocess([write_raw(folder / "raw.jsonl", raws)], folder / "shards", workers=1, shard_bytes=4000)
+    return folder
+
+
+@pytest.mark.parametrize(("where", "left"), [
+    ("rating >= 1500 and format == 'gen9ou'", 80 - 26), ("rating >= 1500 AND format = 'gen9ou'", 80 - 26),
+    ("rating is null", 71), ("decisions > 0", 0), ("format like 'gen8%'", 60),
+])
+def test_only_what_meets_the_condition_takes_part(where: str, left: int, rated: Path) -> None:
+    plain = split(rated / "shards", val_ratio=0.4)
+    identity = Manifest.read(rated / "shards").identity
+    before = read_split(rated / "shards", identity)[1]
+    for path in (rated / "shards", rated / "raw.jsonl"):
+        done = split(path, val_ratio=0.4, where=where)
+        assert done.counts["left_out"]["trajectories"] == left
+        assert sum(each["trajectories"] for each in done.counts.values()) == 80
+    made, after = read_split(rated / "shards", identity)
+    assert made.where == where
+    assert ((after == before) | (after == LEFT_OUT)).all()  # whoever takes part stays where it was
+    assert "left_out" not in plain.counts
+
+
+@pytest.mark.parametrize("where", [
+    "ratng > 3", "rating >", "format", "sum(rating) > 3", "rating > 'a'", "rating > 9000",
+])
+def test_a_condition_that_cannot_be_meant_is_refused(where: str, rated: Path) -> None:
+    split(rated / "shards", val_ratio=0.4)
+    before = files(rated / "shards")
+    for path in (rated / "shards", rated / "raw.jsonl"):
+        with pytest.raises(UsageError) as caught:
+            split(path, val_ratio=0.4, where=where)
+        assert where in str(caught.value)
+    assert files(rated / "shards") == before

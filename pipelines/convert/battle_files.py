@@ -6,6 +6,7 @@ end the run: it yields a "problem", which counts like any other battle that cann
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 
 from pipelines.convert.archives import DAMAGE, cut_members, is_tar, is_zip, tar_members, unread_kind, zip_members
 from pipelines.convert.raw_battles import RawBattle, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
+from pipelines.convert.trajectories import why
 from pipelines.jobs.inputs import InputKind
 from pipelines.jobs.streams import Source, Stream, open_stream
 
@@ -35,6 +37,11 @@ def read_raw_battles(name: str) -> Iterator[RawBattle]:
     except DAMAGE as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "damaged file"
         yield problem(reason, name, consumed=consumed, detail=f"{error}; {battles:,} battles could be read before")
+    except MemoryError:
+        raise
+    except Exception as error:  # one odd file must not end the run
+        reason, detail = why(error)
+        yield problem(reason, name, consumed=consumed, detail=detail)
     else:
         if not battles:
             yield problem("empty file", name)
@@ -44,7 +51,8 @@ def _cut(stream: Stream[Any], source: Source, name: str, *, inside: bool = False
     def consumed() -> int:
         return source.consumed
 
-    head = stream.peek(1)[:4096]
+    begun = stream.peek(1)
+    head = begun[:4096]
     if is_zip(head) or (head and is_tar(head, name)):
         if inside:
             yield problem("an archive within an archive", name)
@@ -59,8 +67,17 @@ def _cut(stream: Stream[Any], source: Source, name: str, *, inside: bool = False
         with tempfile.TemporaryFile() as whole:  # reading Parquet starts at its end
             shutil.copyfileobj(stream, whole, 1 << 20)
             yield from cut_parquet(whole, name, consumed)
+    elif encoding := _unread_text(begun):
+        yield problem(encoding, name, detail="save it as UTF-8 with lines that end in a line feed")
     elif head:
         yield from _cutter(head, name)(stream, name, consumed)
+
+
+def _unread_text(begun: bytes) -> str:
+    """What is unusual about a text that begins like this, if it is not read because of that."""
+    if begun.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"|\0" in begun[:200] or b"{\0" in begun[:200]:
+        return "UTF-16, not UTF-8"
+    return "lines that end in bare carriage returns" if b"\r" in begun.strip() and b"\n" not in begun else ""
 
 
 def _cut_archive(stream: Stream[Any], source: Source, name: str, head: bytes) -> Iterator[RawBattle]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.convert import public_rows
@@ -188,11 +190,30 @@ def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator
         return
     number = 0
     for batch in table.iter_batches(batch_size=_BATCH, columns=columns, use_threads=False):
-        for row in batch.to_pylist():
+        for row in zip(*(_items(column) for column in batch.columns), strict=True):
             number += 1
-            data = json.dumps(row, default=str).encode()
+            data = json.dumps(dict(zip(columns, row, strict=True)), default=_as_text).encode()
             yield RawBattle("json", data, source, f"{source}:{number}", consumed()) if len(data) <= LONGEST else \
                 too_long(source, f"{source}:{number}", consumed())
+
+
+def _as_text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _items(column: pa.Array) -> list[Any]:
+    """The values of a column; as text, or else None, where Python has nothing like them, such as nanoseconds."""
+    try:
+        return list(column.to_pylist())
+    except Exception:  # Arrow raises what Python's own types do
+        return [_item(each) for each in column]
+
+
+def _item(value: pa.Scalar) -> Any:
+    for read in (value.as_py, lambda: value.cast(pa.string()).as_py()):
+        with contextlib.suppress(Exception):
+            return read()
+    return None
 
 
 def _lines(stream: Stream[Any]) -> Iterator[bytes | None]:

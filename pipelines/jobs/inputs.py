@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import glob
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.jobs.globs import is_glob, matches
 from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
 from poke_bc.contract.errors import InputError, UsageError
@@ -71,9 +72,9 @@ def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) 
                 raise UsageError(f"{given}: no {kind.name} file in this folder",
                                  hint=kind.instead_hint.format(given) if others else kind.hint)
             found += inside
-        elif glob.has_magic(given) and (matches := sorted(glob.glob(given, recursive=True))):  # noqa: PTH207 - absolute patterns
-            found += (name for match in matches for name in _matched(Path(match), kind)
-                      if not is_same_file(name, output))
+        elif is_glob(given) and (matched := matches(given)):
+            names = [name for match in matched for name in _matched(Path(match), kind)]
+            found += (name for name in _once(names) if not is_same_file(name, output))
         else:
             raise UsageError(f"{given}: no such file", hint=kind.hint)
     if found.count(STDIN) > 1:
@@ -92,6 +93,14 @@ def _matched(path: Path, kind: InputKind) -> Iterator[str]:
         yield from _inside(path, kind)
     elif _is_regular(path):
         yield str(path)
+
+
+def _once(names: list[str]) -> list[str]:
+    """The names of different files, sorted: of several names of one file, the one without a link."""
+    files: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (os.path.realpath(name) != os.path.abspath(name), name)):  # noqa: PTH100 - keeps links
+        files.setdefault(os.path.realpath(name), name)
+    return sorted(files.values())
 
 
 def _inside(folder: Path, kind: InputKind) -> list[str]:

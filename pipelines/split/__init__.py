@@ -1,6 +1,7 @@
 """split: which battle is in which split, for shards and for JSONL files.
 
     assign.py   views of battles -> their splits
+    choose.py   which views take part
     shards.py   a folder of shards: split.json and split.bin
     lines.py    a JSONL file: its lines, copied to FILE.train.jsonl, FILE.val.jsonl and FILE.test.jsonl
     parts.py    those files, committed together

@@ -23,8 +23,10 @@ from poke_bc.contract.trajectory import battle_hash
 
 WAYS = ("battle", "player", "date")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-VIEWS = {"battle": pl.UInt64, "player_id": pl.String, "date": pl.String, "rows": pl.UInt32}
-"""What a split is made of: for each trajectory the hash of its battle, and the number of its decisions."""
+VIEWS = {"battle": pl.UInt64, "player_id": pl.String, "date": pl.String, "rows": pl.UInt32,
+         "chosen": pl.Boolean}
+"""What a split is made of: for each trajectory the hash of its battle, the number of its decisions, and
+whether it takes part."""
 Counts = dict[str, dict[str, int]]
 """Split -> battles, trajectories, decisions."""
 
@@ -37,6 +39,8 @@ class Way:
     seed: int = 42
     val_ratio: float = 0.1
     test_ratio: float = 0.0
+    where: str = ""
+    """A condition for trajectories to take part (choose.py); empty: all do."""
 
     def __post_init__(self) -> None:
         if self.by not in WAYS:
@@ -70,8 +74,13 @@ def split_views(views: pl.DataFrame, where: str, way: Way) -> tuple[NDArray[np.u
 
     Raises UsageError if a split would be empty.
     """
-    splits_T = assign(views, where, val_ratio=way.val_ratio, test_ratio=way.test_ratio, seed=way.seed, by=way.by)
-    counts = count(views, splits_T, way.by)
+    chosen_T = views["chosen"].to_numpy()
+    if not chosen_T.any():
+        raise UsageError(f"{where}: no trajectory with {way.where}", hint=f"what is there: poke-bc inspect {where}")
+    splits_T = np.full(len(views), LEFT_OUT, np.uint8)
+    splits_T[chosen_T] = assign(views.filter("chosen"), where, val_ratio=way.val_ratio, test_ratio=way.test_ratio,
+                                seed=way.seed, by=way.by)
+    counts = count(views, splits_T, left_out=way.by == "player" or way.where != "")
     for split, ratio in ((TRAIN, 1.0), *way.ratios.items()):
         if ratio > 0 and not counts[SPLIT_NAMES[split]]["decisions"]:
             battles = sum(each["battles"] for each in counts.values())
@@ -119,10 +128,10 @@ def _by_date(views: pl.DataFrame, val_ratio: float, test_ratio: float) -> NDArra
         .astype(np.uint8)
 
 
-def count(views: pl.DataFrame, splits_T: NDArray[np.uint8], by: str) -> dict[str, dict[str, int]]:
-    """Split -> battles, trajectories, decisions; "left_out" only in a split by player."""
+def count(views: pl.DataFrame, splits_T: NDArray[np.uint8], *, left_out: bool) -> Counts:
+    """Split -> battles, trajectories, decisions; "left_out" only where there may be some."""
     found = (views.with_columns(split=pl.Series(splits_T)).group_by("split")
              .agg(battles=pl.col("battle").n_unique(), trajectories=pl.len(), decisions=pl.col("rows").sum()))
     rows = {SPLIT_NAMES[row.pop("split")]: {key: int(value) for key, value in row.items()} for row in found.to_dicts()}
     nothing = {"battles": 0, "trajectories": 0, "decisions": 0}
-    return {name: rows.get(name, dict(nothing)) for name in SPLIT_NAMES[: 4 if by == "player" else 3]}
+    return {name: rows.get(name, dict(nothing)) for name in SPLIT_NAMES[: 4 if left_out else 3]}

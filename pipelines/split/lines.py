@@ -18,10 +18,11 @@ from pipelines.jobs.streams import BOM, Stream, open_stream
 from pipelines.preprocess.beginnings import head_of, refuse_other_texts
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.split.assign import VIEWS, SplitDone, Way, split_views
+from pipelines.split.choose import KNOWN, chosen
 from pipelines.split.parts import Parts
 from poke_bc.contract.errors import InputError
 from poke_bc.contract.split import TRAIN
-from poke_bc.contract.trajectory import battle_hash
+from poke_bc.contract.trajectory import TRAJECTORY_KEYS, battle_hash
 
 MAX_BAD = 0.001
 """Largest fraction of the lines that may be unreadable; they go into no split."""
@@ -35,7 +36,7 @@ def split_lines(path: Path, way: Way) -> SplitDone:
     parts = Parts(path)
     with parts.locked():
         parts.check(wanted)
-        views, unreadable = _views_of(path)
+        views, unreadable = _views_of(path, way)
         splits_T, counts = split_views(views, str(path), way)
         with parts.written(wanted) as files:
             for (line, _), split in zip(_readable(path), splits_T, strict=True):
@@ -44,17 +45,25 @@ def split_lines(path: Path, way: Way) -> SplitDone:
         return SplitDone(counts, parts.commit(wanted, way, counts), unreadable)
 
 
-def _views_of(path: Path) -> tuple[pl.DataFrame, int]:
+def _views_of(path: Path, way: Way) -> tuple[pl.DataFrame, int]:
     """The views of a file, as in VIEWS, and the number of unreadable lines."""
     skipped = [0]
-    rows = [(battle_hash(value.get("original_id") or value["replay_id"]), value.get("player_id"), value.get("date"),
-             len(value["steps"])) for _, value in _readable(path, skipped)]
+    rows: list[tuple[Any, ...]] = []
+    known: list[dict[str, Any]] = []
+    for _, value in _readable(path, skipped):
+        rows.append((battle_hash(value.get("original_id") or value["replay_id"]), value.get("player_id"),
+                     value.get("date"), len(value["steps"]), True))
+        if way.where:
+            known.append({name: value.get(name) for name in TRAJECTORY_KEYS} | {"decisions": len(value["steps"])})
     if skipped[0] > MAX_BAD * (len(rows) + skipped[0]):
         raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are not trajectories",
                          hint=f"poke-bc preprocess {path} --max-bad 1 names each in quarantine.jsonl")
     if not rows:
         raise InputError(f"{path}: empty, not one trajectory", hint="one JSON object a line; see docs/format.md")
-    return pl.DataFrame(rows, orient="row", schema=VIEWS), skipped[0]
+    views = pl.DataFrame(rows, orient="row", schema=VIEWS)
+    if way.where:
+        views = views.with_columns(chosen=chosen(pl.DataFrame(known, schema=KNOWN, strict=False), way.where))
+    return views, skipped[0]
 
 
 def _readable(path: Path, skipped: list[int] | None = None) -> Iterator[tuple[bytes, dict[str, Any]]]:

@@ -13,7 +13,7 @@ from poke_bc.contract.errors import UsageError
 
 
 def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
-          by: str = "battle") -> SplitDone:
+          by: str = "battle", where: str = "") -> SplitDone:
     """Split shards (a folder) or a JSONL file.
 
     Args:
@@ -22,10 +22,11 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
         val_ratio, test_ratio: expected fraction of the battles, at least 0, together below 1.
         seed: seed of the hash.
         by: "battle", "player" or "date".
+        where: only trajectories for which this condition holds take part, such as "rating >= 1500"; empty: all.
 
     Killed at any moment, it leaves the earlier split or the new one. Raises UsageError, ShardError, InputError.
     """
-    way = Way(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio)
+    way = Way(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio, where=where)
     path = Path(path)
     if path.is_dir():
         return split_shards(path, way)

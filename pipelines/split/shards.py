@@ -7,12 +7,13 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.split.assign import SplitDone, Way, split_views
+from pipelines.split.choose import chosen
 from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.files import digest, exclusively
 from poke_bc.contract.intact import check_files, open_arrow
 from poke_bc.contract.manifest import FileEntry, Manifest
 from poke_bc.contract.split import SPLIT, Split, write_split
-from poke_bc.contract.trajectory import battle_hash
+from poke_bc.contract.trajectory import TRAJECTORY_KEYS, battle_hash
 
 _LOCK = ".split.lock"
 
@@ -25,24 +26,26 @@ def split_shards(folder: Path, way: Way) -> SplitDone:
         try:
             tables = [shard.trajectories for shard in manifest.shards]
             check_files(folder, tables)
-            views = pl.concat([_read_views(folder, table) for table in tables])
+            views = pl.concat([_read_views(folder, table, way) for table in tables])
             splits_T, counts = split_views(views, str(folder), way)
             write_split(folder, Split(
-                by=way.by, seed=way.seed, val_ratio=way.val_ratio, test_ratio=way.test_ratio, data=manifest.identity,
-                file_xxh3=digest(splits_T.tobytes()), counts=counts), splits_T)
+                by=way.by, seed=way.seed, val_ratio=way.val_ratio, test_ratio=way.test_ratio, where=way.where,
+                data=manifest.identity, file_xxh3=digest(splits_T.tobytes()), counts=counts), splits_T)
         finally:
             (folder / _LOCK).unlink(missing_ok=True)
     return SplitDone(counts, (folder / SPLIT,))
 
 
-def _read_views(folder: Path, entry: FileEntry) -> pl.DataFrame:
+def _read_views(folder: Path, entry: FileEntry, way: Way) -> pl.DataFrame:
     """The views of a shard, as in VIEWS. Raises ShardError."""
     try:
         table = open_arrow(folder / entry.name).read_all()
-        frame = pl.DataFrame(table.select(["replay_id", "original_id", "player_id", "date", "rows"]))
+        known = [*TRAJECTORY_KEYS] if way.where else ["replay_id", "original_id", "player_id", "date"]
+        frame = pl.DataFrame(table.select([*known, "rows"]))
     except KeyError as error:
         raise ShardError(f"{folder / entry.name}: not a table of trajectories ({error})",
                          hint=f"write the shards again: poke-bc preprocess RAW.jsonl --out {folder}") from None
     ids = frame.select(pl.coalesce(pl.col("original_id").replace("", None), "replay_id")).to_series()
     battles = pl.Series("battle", [battle_hash(id_) for id_ in ids], dtype=pl.UInt64)
-    return frame.select(battles, "player_id", "date", "rows")
+    taken = chosen(frame.rename({"rows": "decisions"}), way.where) if way.where else pl.lit(True)
+    return frame.select(battles, "player_id", "date", "rows", chosen=taken)

@@ -111,12 +111,14 @@ def split(
     test_ratio: Annotated[float, typer.Option(help="Fraction of the battles for test.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the hash that assigns battles to splits.")] = 42,
     by: Annotated[str, typer.Option(help="Split by battle, player or date.")] = "battle",
+    where: Annotated[str, typer.Option(metavar="CONDITION", help="Only trajectories for which this holds, such as "
+                                       "\"rating >= 1500 and format == 'gen9ou'\"; the others are left out.")] = "",
     as_json: Json = False,
 ) -> None:
     """Assign battles to train, val and test; a battle never spans two splits."""
     from pipelines.split import split as run
 
-    done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by)
+    done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by, where=where)
     if as_json:
         return print_json(done.to_dict())
     show_table(["split", "battles", "trajectories", "decisions"],

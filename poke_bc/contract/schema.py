@@ -47,6 +47,7 @@ import numpy as np
 from poke_bc.contract.bits import pack_bits
 from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import BITS, CATEGORY, Field, FieldValueError, json_type
+from poke_bc.contract.settings import nearest
 from poke_bc.contract.vocabulary import MAX_ID, UNKNOWN, Vocabulary
 
 SHIPPED = ("basic", "singles")
@@ -166,7 +167,7 @@ class Schema:
         return self.vocabularies[field.vocab].ids.get(value, UNKNOWN)
 
 
-class _Table(msgspec.Struct):
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
     """A schema as TOML or a manifest holds it."""
 
     name: str
@@ -184,6 +185,7 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
         folder: where vocabulary files are; without it, vocabularies must be lists.
     """
     hint = "docs/schema.md lists the keys that a schema and its fields may have"
+    _check_keys(table, _Table, where)
     try:
         read = msgspec.convert(table, _Table)
     except msgspec.ValidationError as error:
@@ -195,6 +197,7 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
         if row.get("kind") == CATEGORY:
             names = closed.get(str(row.get("vocab")))
             numbers |= {"low": 0.0, "high": MAX_ID if names is None else len(names) + 1}
+        _check_keys(row, Field, f"{where}: field {row.get('name', '?')!r}")
         try:
             fields.append(msgspec.convert(row | numbers, Field))
         except msgspec.ValidationError as error:
@@ -209,6 +212,13 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
             raise SchemaError(f"{where}: vocabulary {vocab!r} repeats a name (\"none\" is always in it), "
                               f"or has more than {MAX_ID - 1}", hint=hint)
     return Schema(read.name, read.version, tuple(fields), vocabularies)
+
+
+def _check_keys(given: Mapping[str, Any], table: type[msgspec.Struct], where: str) -> None:
+    """Raises SchemaError naming the known key that is nearest to one that is not."""
+    for key in given:
+        if key not in table.__struct_fields__:
+            raise SchemaError(f"{where}: unknown key {key!r}", hint=nearest(key, list(table.__struct_fields__)))
 
 
 def _names(vocab: str, value: Any, folder: Traversable | None, where: str) -> tuple[str, ...]:

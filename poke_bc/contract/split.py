@@ -34,8 +34,8 @@ from poke_bc.contract.files import (
 SPLIT = "split.json"
 SPLIT_FILE = "split.bin"
 SPLIT_NAMES = ("train", "val", "test", "left_out")
-"""A trajectory's byte in split.bin is an index into this. `left_out` occurs in splits by player: the other player's
-view of a battle that belongs to a later split."""
+"""A trajectory's byte in split.bin is an index into this. `left_out`: what does not meet the condition of the split,
+and in splits by player the other player's view of a battle that belongs to a later split."""
 TRAIN, VAL, TEST, LEFT_OUT = range(4)
 _PENDING = f"{TEMPORARY}{SPLIT_FILE}"
 SPLIT_VERSION = 1
@@ -49,6 +49,8 @@ class Split:
     seed: int
     val_ratio: float
     test_ratio: float
+    where: str = ""
+    """Condition for trajectories to take part; empty: all did."""
     data: str
     """`Manifest.identity` of the shards it belongs to."""
     file_xxh3: str
