@@ -104,6 +104,17 @@ def has_pp(battle: Battle, mon: Mon, name: str, used: Mapping[str, int]) -> bool
     return move is None or times < (min(move.pp, 5) if mon.copied is not None else move.pp)
 
 
+def must_struggle(battle: Battle, player: str, mon: Mon) -> bool:
+    """Whether it certainly has no move that can be chosen."""
+    names, used = moves_of(battle, player, mon), pp_used(battle, player, mon)
+    if mon.own_set is None or not mon.own_set.imputed.isdisjoint(names):
+        return False
+    restricted = may_be_restricted(battle, mon)
+    return (restricted or any(times >= 5 for times in used.values())) and not any(
+        has_pp(battle, mon, name, used) and not (restricted and is_prevented(battle, player, mon, name))
+        for name in names)
+
+
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:
     """Whether anything shown could prevent some of its moves: a quick check before `is_prevented`."""
     return bool(mon.disabled or mon.encored or mon.choice_locked or mon.volatiles or battle.rooms

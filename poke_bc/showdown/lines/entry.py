@@ -104,8 +104,8 @@ def who_comes_in(battle: Battle, side: Side, number: int, parts: list[str]) -> t
 
 def _expose(side: Side, shown: Mon, impostor: Mon) -> None:
     """The one that seemed to have fainted comes in: the opponent sees that it had been another."""
+    impostor.hidden -= shown.credited.keys()
     shown.credited, impostor.believed = {}, None
-    impostor.hidden.clear()
     show(side, impostor)
 
 
@@ -168,7 +168,7 @@ def replace(battle: Battle, parts: list[str]) -> None:
     if active.disguise is not None:
         shown, active.disguise = active.disguise, None
         active.believed = None
-        active.hidden.clear()
+        active.hidden -= active.stint_moves  # of an earlier stint in disguise nobody knows
         restore(shown, battle.entry_states[side.player])
         active.nick = nick
     else:
