@@ -3,8 +3,8 @@
     python -m tests.filling RECORDS.jsonl.zst [--battles 400] [--corpus 1500]    against the requests' truth
     python -m tests.filling REPLAYS.jsonl.zst --hide                             facts that were shown are hidden
 
-Battles are read from their spectator lines alone. With --hide, half of the moves, and one other fact, of each Pokémon
-that showed four moves are taken away before filling; the battle itself is never in its own corpus.
+Battles are read from their spectator lines alone. With --hide, two moves and the item, ability and tera type of each
+Pokémon that showed four moves are taken away before filling, and count where they had been shown.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
+from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.dex import dex
-from poke_bc.showdown.corpus import Corpus
+from poke_bc.showdown.corpus import Corpus, ShownSet, chance
 from poke_bc.showdown.first_pass import FirstPass, first_pass
 from poke_bc.showdown.impute import inferred_team
 from poke_bc.showdown.protocol import UNKNOWN
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
-from poke_bc.showdown.seen import SeenMon
+from poke_bc.showdown.seen import SeenMon, SeenTeam
 from poke_bc.showdown.state import OwnSet
 from poke_bc.showdown.team import requested_team
 
@@ -62,6 +64,19 @@ def true_sets(record: BattleRecord, player: str, first: FirstPass) -> Iterator[t
             yield place, alike[0].own_set
 
 
+def hidden(team: SeenTeam, seed: str) -> tuple[SeenTeam, list[tuple[int, OwnSet]]]:
+    """A team with facts taken away; and by place what was taken."""
+    mons, taken = [*team.mons], []
+    for place, mon in enumerate(mons):
+        shown = mon.shown
+        if len(shown.moves) == MOVE_SLOTS:
+            kept = tuple(sorted(sorted(shown.moves, key=lambda move: chance(f"{seed}\0{place}\0{move}"))[:2]))
+            less = ShownSet(shown.species, shown.level, kept)
+            mons[place] = msgspec.structs.replace(mon, shown=less)
+            taken.append((place, OwnSet(shown.moves, shown.item, shown.ability, shown.tera)))
+    return msgspec.structs.replace(team, mons=tuple(mons)), taken
+
+
 def contradicted(mon: SeenMon, filled: OwnSet, truth: OwnSet) -> list[str]:
     """True items and abilities that could not be filled in, because silence excludes them, and items proven wrongly."""
     wrong = [f"absent {getattr(truth, what)}" for what in ("item", "ability")
@@ -78,7 +93,7 @@ def score(count: Counter[str], filled: OwnSet, truth: OwnSet) -> None:
         count["moves"] += 1
         count["moves right"] += move in moves
     for what in FACTS:
-        if what in filled.imputed:
+        if what in filled.imputed and getattr(truth, what) != UNKNOWN:
             count[what] += 1
             count[f"{what} right"] += getattr(filled, what) == getattr(truth, what)
 
@@ -88,6 +103,7 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--battles", type=int, default=400)
     parser.add_argument("--corpus", type=int, default=1500)
+    parser.add_argument("--hide", action="store_true", help="take shown facts away")
     parser.add_argument("--show", action="store_true", help="name the Pokémon whose evidence is wrong")
     args = parser.parse_args()
     corpus, firsts = Corpus(), []
@@ -105,9 +121,12 @@ def main() -> None:
     for record, first in firsts:
         others = corpus.others(first.revealed)
         for player in PLAYERS:
-            mons = first.teams[player].mons
-            filled = inferred_team(first.teams[player], dex(first.gen), others, f"{record.id}\0{player}")
-            for place, truth in true_sets(record, player, first):
+            team, truths = first.teams[player], list(true_sets(record, player, first))
+            if args.hide:
+                team, truths = hidden(team, f"{record.id}\0{player}")
+            mons = team.mons
+            filled = inferred_team(team, dex(first.gen), others, f"{record.id}\0{player}")
+            for place, truth in truths:
                 own_set = filled[place].own_set
                 assert own_set is not None
                 score(count, own_set, truth)

@@ -240,8 +240,7 @@ class OtherBattles:
         for shown in self._own_sets:
             if shown.species == species or not species:
                 _count(less, shown.shown(what))
-        for name in without:
-            less[name] = tally.counts.get(name, 0)
+        less |= {name: tally.counts[name] for name in without if name in tally.counts}
         return tally.draw(at, less)
 
     def draw_pokemon(self, is_wanted: Callable[[str], bool], seed: str) -> tuple[str, int] | None:

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence, Set
 from functools import lru_cache
 from itertools import accumulate
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -133,13 +134,21 @@ def _agreeing(mon: SeenMon, dex: Dex, sets: Sequence[AnySet]) -> list[AnySet]:
     """Those of the sets that contradict least of what is known; all of them contain the moves shown."""
     if mon.powered:  # its Z-Moves and Max Moves came from some of its moves
         sets = [each for each in sets if all(may_power(dex, tuple(each.moves), *how) for how in mon.powered)] or sets
-    item, ability, tera, absent = mon.shown.item, mon.shown.ability, mon.shown.tera, mon.absent
-    conflicts = [
-        (each.item != item if UNKNOWN not in (item, each.item) else each.item in absent)
-        + (each.ability != ability if UNKNOWN not in (ability, each.ability) else each.ability in absent)
-        + (each.tera != tera and UNKNOWN not in (tera, each.tera))
-        for each in sets]
-    least = min(conflicts, default=0)
+    agreeing = list(sets)
+    for what in FIRST_GEN:
+        value, get = getattr(mon.shown, what), attrgetter(what)
+        if value != UNKNOWN:
+            agreeing = [each for each in agreeing if get(each) in (value, UNKNOWN)]
+        elif mon.absent:
+            agreeing = [each for each in agreeing if get(each) not in mon.absent]
+    return agreeing if agreeing or not sets else _least_contrary(mon, sets)
+
+
+def _least_contrary(mon: SeenMon, sets: Sequence[AnySet]) -> list[AnySet]:
+    conflicts = [sum(value != shown if UNKNOWN not in (shown, value) else value in mon.absent
+                     for shown, value in ((getattr(mon.shown, what), getattr(each, what)) for what in FIRST_GEN))
+                 for each in sets]
+    least = min(conflicts)
     return [each for each, number in zip(sets, conflicts, strict=True) if number == least]
 
 
