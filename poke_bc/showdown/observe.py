@@ -13,7 +13,7 @@ from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.brought import NOBODY_LEFT, opponent_left_home, own_left_home
 from poke_bc.showdown.decision import TURN
-from poke_bc.showdown.legal import only_option
+from poke_bc.showdown.legal import must_struggle, only_option
 from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.observation import NO_ESTIMATES, NO_STATS, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
@@ -183,7 +183,8 @@ def _stint_values(battle: Battle, side: Side, phase: str) -> tuple[Any, ...]:
         if not TIMED.isdisjoint(volatiles):
             turns = [min(max(battle.turn - volatiles[name], 1), COUNT_MAX) if name in volatiles else 0
                      for name in TIMED_EFFECTS]
-            moves = [mon.encored or UNKNOWN if "encore" in volatiles else NONE,
+            encored = mon.encored if mon.encored in mon.stint_moves else UNKNOWN  # it may be a Max Move's base move
+            moves = [encored if "encore" in volatiles else NONE,
                      mon.disabled or UNKNOWN if "disable" in volatiles else NONE]
         if "substitute" in volatiles:
             hits = min(mon.substitute_hits, COUNT_MAX)
@@ -205,4 +206,4 @@ def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") 
         can[MEGA] = not side.gimmick_used[MEGA]
     can[DYNAMAX] = battle.may_dynamax(side)
     can[TERA] = battle.gen == 9 and not side.gimmick_used[TERA] and "tera" not in battle.banned
-    return can
+    return [False] * 4 if True in can and must_struggle(battle, side.player, mon) else can

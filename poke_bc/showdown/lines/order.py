@@ -11,7 +11,7 @@ from functools import lru_cache
 from poke_bc.dex import dex
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.protocol import UNKNOWN, other
-from poke_bc.showdown.state import Mon, Race, Side
+from poke_bc.showdown.state import Mon, Side
 
 SPEED = 4
 """Place of speed among the boosts."""
@@ -27,22 +27,23 @@ def note_order(battle: Battle, side: Side, mon: Mon, move: str) -> None:
     if foe is None or (mon.slot < 0 and foe.slot < 0):  # neither team is known, so nothing is observed
         return
     if turn.moved_first:
-        turn.race = Race(mon, foe, move, (_factor(battle, side, mon), _factor(battle, foe_side, foe)))
+        turn.mover, turn.against = mon, foe
+        turn.speed_factors = _factor(battle, side, mon), _factor(battle, foe_side, foe)
         return
-    race = foe_turn.race
-    if race is None or race.second is not mon or turn.hurried or foe_turn.hurried \
-            or mon.copied is not None or race.first.copied is not None:
+    first = foe_turn.mover
+    if first is None or foe_turn.against is not mon or turn.hurried or foe_turn.hurried \
+            or mon.copied is not None or first.copied is not None:
         return
-    first, is_grassy = race.first, battle.terrain == "grassyterrain"
+    is_grassy = battle.terrain == "grassyterrain"
     priority = _priority(battle.gen, move, mon.shape, mon.ability, is_grassy)
-    if priority is None or priority != _priority(battle.gen, race.move, first.shape, first.ability, is_grassy):
+    if priority is None or priority != _priority(battle.gen, foe_turn.move, first.shape, first.ability, is_grassy):
         return
-    before, behind = race.factors
+    before, behind = foe_turn.speed_factors
     if "trickroom" in battle.rooms:  # the slower one moved first
         if before >= behind:
-            _remember(battle, side, mon, race.first, is_faster=True)
+            _remember(battle, side, mon, first, is_faster=True)
     elif before <= behind:
-        _remember(battle, side, mon, race.first, is_faster=False)
+        _remember(battle, side, mon, first, is_faster=False)
 
 
 def _remember(battle: Battle, side: Side, mon: Mon, foe: Mon, *, is_faster: bool) -> None:
@@ -52,11 +53,18 @@ def _remember(battle: Battle, side: Side, mon: Mon, foe: Mon, *, is_faster: bool
 
 
 def forget_order(battle: Battle, mon: Mon) -> None:
-    """It has been handed another item, often a Choice Scarf."""
+    """It is not as fast as it was: another item, often a Choice Scarf, or another forme."""
     for known in battle.faster.values():
         known.pop(mon, None)
         for against in known.values():
             against.pop(mon, None)
+
+
+def change_speed(battle: Battle, mon: Mon, before: str) -> None:
+    """It was of the forme `before`, perhaps of another speed."""
+    old, new = battle.dex.species(before), battle.dex.species(mon.shape)
+    if old is not None and new is not None and old.base_stats[-1] != new.base_stats[-1]:
+        forget_order(battle, mon)
 
 
 def unmask(battle: Battle, side: Side, shown: Mon, actual: Mon) -> None:
