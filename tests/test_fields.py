@@ -80,6 +80,12 @@ def test_the_order_of_a_pair_is_remembered_on_the_bench_until_an_item_changes_ha
     assert one.at(3).seen["own_speed_order"] == [0] * 6
 
 
+@pytest.mark.parametrize(("forme", "known"), [("Garchomp-Mega, M", 0), ("Garchomp, M", 1)])
+def test_a_forme_of_another_speed_starts_anew(forme: str, known: int) -> None:
+    one, _ = rows(FAST, SLOW, f"|detailschange|p1a: A|{forme}", "|turn|2", FAST)
+    assert one.at(2).seen["speed_order"] == known
+
+
 def test_what_a_disguise_showed_is_true_of_the_one_behind_it() -> None:
     lines = [FAST, SLOW, "|replace|p2a: Z|Zoroark, M", "|turn|2", FAST, "|switch|p2a: B|Snorlax, M|100/100", "|turn|3"]
     one, _ = rows(*lines)

@@ -183,7 +183,8 @@ def _stint_values(battle: Battle, side: Side, phase: str) -> tuple[Any, ...]:
         if not TIMED.isdisjoint(volatiles):
             turns = [min(max(battle.turn - volatiles[name], 1), COUNT_MAX) if name in volatiles else 0
                      for name in TIMED_EFFECTS]
-            moves = [mon.encored or UNKNOWN if "encore" in volatiles else NONE,
+            encored = mon.encored if mon.encored in mon.stint_moves else UNKNOWN  # it may be a Max Move's base move
+            moves = [encored if "encore" in volatiles else NONE,
                      mon.disabled or UNKNOWN if "disable" in volatiles else NONE]
         if "substitute" in volatiles:
             hits = min(mon.substitute_hits, COUNT_MAX)

@@ -53,11 +53,18 @@ def _remember(battle: Battle, side: Side, mon: Mon, foe: Mon, *, is_faster: bool
 
 
 def forget_order(battle: Battle, mon: Mon) -> None:
-    """It has been handed another item, often a Choice Scarf."""
+    """It is not as fast as it was: another item, often a Choice Scarf, or another forme."""
     for known in battle.faster.values():
         known.pop(mon, None)
         for against in known.values():
             against.pop(mon, None)
+
+
+def change_speed(battle: Battle, mon: Mon, before: str) -> None:
+    """It was of the forme `before`, perhaps of another speed."""
+    old, new = battle.dex.species(before), battle.dex.species(mon.shape)
+    if old is not None and new is not None and old.base_stats[-1] != new.base_stats[-1]:
+        forget_order(battle, mon)
 
 
 def unmask(battle: Battle, side: Side, shown: Mon, actual: Mon) -> None:
