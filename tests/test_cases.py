@@ -22,7 +22,7 @@ from poke_bc.showdown.record import SkippedBattle
 ENTRY = re.compile(r"^- `(?P<id>[^`]+)`: (?P<text>.+)$", re.MULTILINE)
 WRONG = {
     # battle -> fields that are wrong in the view from the log alone, and why
-    "gen9ou-struggle": {"own_can_gimmick.tera"},  # a request that offers Struggle alone offers no gimmick
+    "gen9ou-struggle": {"own_can_gimmick.tera"},  # Struggle alone is left once more, because of moves never shown
     "gen7randombattle-700017": {"legal.move: legal with gimmick"},  # Encore leaves it a Z-Move; its crystal never shows
 }
 UNTOLD = re.compile(r"own_pp_used|.*\((guessed|not shown|disguised|hidden: item or PP|hidden trap|maybe trapped)\)")

@@ -224,6 +224,17 @@ def test_trick_or_treat_makes_a_ghost_that_nothing_traps() -> None:
     assert [bool(view.at(turn).open_switches) for turn in (2, 3, 4)] == [True, False, True]
 
 
+def test_who_can_only_struggle_is_offered_no_gimmick() -> None:
+    moves = ("Soft-Boiled", "Calm Mind", "Protect", "Thunder Wave")
+    lines = [line for turn, move in enumerate(moves, start=2)
+             for line in (f"|move|p1a: Blissey|{move}|p1a: Blissey", "|upkeep", f"|turn|{turn}")]
+    view = views(9, "Blissey", "Mew", *lines, "|move|p2a: Mew|Taunt|p1a: Blissey",
+                 "|-start|p1a: Blissey|move: Taunt", "|move|p1a: Blissey|Struggle|p2a: Mew", "|upkeep", "|turn|6")["p1"]
+    offered = {turn: view.at(turn).seen["own_can_gimmick"][3] for turn in (1, 5, 6)}
+    assert offered == {1: True, 5: False, 6: False}, "in turn 5 the log says so in hindsight, in turn 6 its moves do"
+    assert [len(view.at(turn).open_moves) for turn in (1, 6)] == [4, 1]
+
+
 # --- status and counters ----------------------------------------------------------------------------------------------
 
 

@@ -108,3 +108,18 @@ def test_where_nobody_is_known_to_make_illusions_the_stint_has_no_label(stint: s
     assert view.at(at, "forced_faint").action == "switch pikachu"
     assert view.at(at + 2).own("species") == "amoonguss"
     assert view.at(at + 2).seen["own_alive"] == 5
+
+
+def test_the_end_of_one_illusion_tells_nothing_of_an_earlier_one() -> None:
+    lines = [come_in("Amoonguss"), FOE, "|turn|1",
+             *turn(1, "|move|p1a: Amoonguss|Nasty Plot|p1a: Amoonguss", *strike("Amoonguss", "40/100")),
+             *turn(2, come_in("Snorlax")), *turn(3, come_in("Amoonguss", "40/100")),
+             *turn(4, "|move|p1a: Amoonguss|U-turn|p2a: Weavile", "|replace|p1a: Zoroark|Zoroark",
+                   "|-end|p1a: Zoroark|Illusion", "|", come_in("Snorlax")),
+             *turn(5, come_in("Amoonguss")), *turn(6, come_in("Zoroark", "40/100"))]
+    views = play(lines)
+    assert views["p1"].at(1).own("species") == "zoroark"
+    row = views["p2"].at(7)
+    at = row.seen["opp_active"].index(True) * 4
+    assert row.opponent("species") == "zoroark"
+    assert row.seen["opp_moves"][at:at + 2] == ["uturn", "unknown"]

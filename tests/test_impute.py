@@ -162,7 +162,6 @@ def test_abilities_that_announce_themselves_are_not_filled_after_a_silent_entry(
         |turn|2
         """
     assert "intimidate" not in absent(substitute, 1)
-    assert "pressure" in absent(substitute, 1)
 
 
 def test_weather_that_was_there_already_says_nothing_about_its_setters() -> None:
@@ -274,6 +273,36 @@ def test_another_battles_item_that_this_one_excludes_is_not_taken() -> None:
                        ShownSet("garchomp", 100, ("earthquake",), "loadeddice"))
     assert {own_set(filled(read(LEADS + hit, "gen9ou"), corpus, str(seed))[0]).item for seed in range(9)} == {
         "loadeddice"}
+
+
+def test_a_battle_is_never_filled_from_another_record_of_itself() -> None:
+    """One record breaks off before the other; both are in the corpus under the same original id."""
+    cut = LEADS.replace("Garchomp", "Gyarados")
+    whole = read(cut + """
+        |move|p1a: Gyarados|Waterfall|p2a: Blissey
+        |-heal|p1a: Gyarados|90/100|[from] item: Leftovers
+        |turn|2
+        |switch|p1a: Azelf|Azelf, L82|100/100
+        |turn|3
+        """, "gen9ou")
+    short = read(cut, "gen9ou")
+    others = [RevealedSets("y", "gen9ou", (ShownSet("gyarados", 100, ("icefang",), "lifeorb"),
+                                           ShownSet("snorlax", 100, ("rest",), "chestoberry")))]
+    teams = []
+    for records in (others, [short.revealed, *others], [whole.revealed, short.revealed, *others]):
+        corpus = Corpus()
+        for each in records:
+            corpus.add(each)
+        teams.append([(mon.details.species, own_set(mon)) for mon in filled(short, corpus)])
+    assert teams[0] == teams[1] == teams[2]
+    assert len(teams[0]) > 1
+    assert "azelf" not in dict(teams[0])
+
+
+def test_where_any_ability_may_be_silence_proves_nothing() -> None:
+    hit = "|move|p1a: Garchomp|Earthquake|p2a: Blissey\n|-damage|p2a: Blissey|50/100\n|\n|upkeep\n|turn|2"
+    assert absent(LEADS + hit, format_="gen9balancedhackmons") == frozenset()
+    assert "lifeorb" in absent(LEADS + hit, format_="gen9ou")
 
 
 def test_moves_that_the_generation_does_not_have_are_never_filled() -> None:

@@ -21,11 +21,13 @@ import poke_bc.train.step as step_module
 from poke_bc.contract.errors import PokeBCError, RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import evaluate
+from poke_bc.inspect import inspect_run
 from poke_bc.train import Interrupted, TrainConfig, TrainResult, resolve, train
 from poke_bc.train.checkpoint import Checkpoints
 from poke_bc.train.config import changes_on_resume
 from poke_bc.train.folder import working_alone
 from poke_bc.train.schedule import Schedule
+from poke_bc.train.trackers import drop_after
 from poke_bc.verify import verify
 
 Edit = Callable[[Path], object]
@@ -223,6 +225,17 @@ def test_edited_figures_are_named_by_verify(finished: Path, tmp_path: Path, name
     assert not verify(run).differences
     edit(run / name)
     assert [problem.split(":")[0] for problem in verify(run).differences] == [str(run / name)]
+
+
+@pytest.mark.parametrize("damaged", [b'{"ste`": 3, "loss": 1.0}', b'{"step": "3"}', b"[3]", b'{"step": 3', b"\xff", b"",
+                                     b'{"step": 1, "val": 3}', b'{"step": 1, "val": {"nlx": 3}}'])
+def test_a_damaged_line_of_metrics_stops_nothing(finished: Path, tmp_path: Path, damaged: bytes) -> None:
+    whole = (finished / "metrics.jsonl").read_bytes()
+    (tmp_path / "config.toml").write_bytes((finished / "config.toml").read_bytes())
+    (tmp_path / "metrics.jsonl").write_bytes(damaged + b"\n" + whole)
+    assert inspect_run(tmp_path).facts["best"] == inspect_run(finished).facts["best"]
+    drop_after(tmp_path, 10**9)
+    assert (tmp_path / "metrics.jsonl").read_bytes().endswith(whole)
 
 
 def test_metrics_that_were_edited_are_told_on_resume(shards: Path, tmp_path: Path,  # noqa: F811

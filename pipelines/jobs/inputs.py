@@ -62,7 +62,7 @@ def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) 
     for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
         if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
-            if given != STDIN and not (path.is_file() or path.is_fifo()):
+            if given != STDIN and not (path.is_file() or path.is_fifo() or path.samefile(os.devnull)):
                 raise UsageError(f"{given}: neither a file nor a pipe", hint=kind.hint)
             found.append(given)
         elif path.is_dir():

@@ -11,12 +11,14 @@ from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.state import Mon
 
 NOTHING: frozenset[str] = frozenset()
+LIFE_ORB, THROAT_SPRAY, FOCUS_SASH = frozenset({"lifeorb"}), frozenset({"throatspray"}), frozenset({"focussash"})
+STURDY, SYNCHRONIZE, PARENTAL_BOND = frozenset({"sturdy"}), frozenset({"synchronize"}), frozenset({"parentalbond"})
 
 
 class Attack:
     """A move and what it did, until the lines about it are over."""
 
-    def __init__(self, mover: Mon, foe: Mon, move: Move, types: tuple[str, str]) -> None:
+    def __init__(self, mover: Mon, foe: Mon, move: Move, types: tuple[str, str] | None) -> None:
         self.mover, self.foe, self.move, self.types = mover, foe, move, types
         self.foe_was_full = foe.hp == 1.0
         self.did_damage = self.super_effective = self.lowered = self.gave_status = False
@@ -25,57 +27,74 @@ class Attack:
         """Exclude what would have shown itself by now."""
         if self.did_damage:
             self._exclude_of_mover(exclude)
-            self._exclude_of_foe(battle, exclude)
+            if not tells.WHEN_HIT.isdisjoint(exclude.open_abilities(self.foe)):
+                self._exclude_abilities_of_foe(battle, exclude)
+            if exclude.asks_item(self.foe):
+                self._exclude_items_of_foe(battle, exclude)
         if self.foe.hp > 0 and self.lowered:
             exclude.abilities(self.foe, tells.AFTER_LOWERED)
         if self.foe.hp > 0 and self.gave_status and battle.gen >= 5:
-            exclude.abilities(self.foe, frozenset({"synchronize"}))
+            exclude.abilities(self.foe, SYNCHRONIZE)
 
     def _exclude_of_mover(self, exclude: Exclusion) -> None:
         mover, move = self.mover, self.move
         if mover.hp <= 0:
             return
-        if not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE):
-            exclude.items(mover, frozenset({"lifeorb"}))
-        if "sound" in move.flags:
-            exclude.items(mover, frozenset({"throatspray"}))
+        if exclude.asks_item(mover):
+            if "lifeorb" not in mover.absent and not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE):
+                exclude.items(mover, LIFE_ORB)
+            if "sound" in move.flags:
+                exclude.items(mover, THROAT_SPRAY)
+        if tells.AFTER_MOVE.isdisjoint(exclude.open_abilities(mover)):
+            return
         if self.foe.fainted and max(mover.boosts) < 6:
             exclude.abilities(mover, tells.KO_ABILITIES)
         if (not mover.terastallized and len(mover.stint_moves) == 1 and not move.name.startswith(CHANGING)
-                and self.types != (move.type, NONE) and mover.types is None and move.name in mover.stint_moves):
+                and self.types not in (None, (move.type, NONE)) and mover.types is None
+                and move.name in mover.stint_moves):
             exclude.abilities(mover, tells.TYPE_CHANGING)
 
-    def _exclude_of_foe(self, battle: Battle, exclude: Exclusion) -> None:
+    def _was_felled_from_full(self, exclude: Exclusion) -> bool:
+        return (self.foe.fainted and self.foe_was_full and self.move.hits == (1, 1) and not self.move.ohko
+                and not exclude.may_have(self.mover, PARENTAL_BOND))
+
+    def _touched(self, exclude: Exclusion) -> bool:
+        mover = self.mover
+        return ("contact" in self.move.flags and mover.item != "protectivepads"
+                and not exclude.may_have(mover, tells.UNTOUCHED))
+
+    def _exclude_abilities_of_foe(self, battle: Battle, exclude: Exclusion) -> None:
         mover, foe, move = self.mover, self.foe, self.move
-        is_ignored = move.ignores_ability or exclude.may_have(mover, tells.IGNORING)
-        is_contact = "contact" in move.flags and not exclude.may_have(mover, frozenset({"longreach"}))
-        if not is_ignored:
+        if not move.ignores_ability and not exclude.may_have(mover, tells.IGNORING):
             self._exclude_immune(battle, exclude)
-        if (foe.fainted and self.foe_was_full and move.hits == (1, 1) and not move.ohko
-                and not exclude.may_have(mover, frozenset({"parentalbond"}))):
-            exclude.items(foe, frozenset({"focussash"}))
-            if battle.gen >= 5 and not is_ignored:
-                exclude.abilities(foe, frozenset({"sturdy"}))
+            if battle.gen >= 5 and self._was_felled_from_full(exclude):
+                exclude.abilities(foe, STURDY)
+        if mover.hp <= 0 or foe.fainted or max(foe.boosts) >= 6 or min(mover.boosts) <= -6:
+            return
+        exclude.abilities(foe, tells.HIT_ABILITIES | tells.HIT_ABILITIES_OF.get(move.category, NOTHING)
+                          | tells.HIT_ABILITIES_BY_TYPE.get(move.type, NOTHING))
+        if self._touched(exclude):
+            exclude.abilities(foe, tells.HIT_ABILITIES_OF["contact"])
+
+    def _exclude_items_of_foe(self, battle: Battle, exclude: Exclusion) -> None:
+        mover, foe, move = self.mover, self.foe, self.move
+        if self._was_felled_from_full(exclude):
+            exclude.items(foe, FOCUS_SASH)
         if mover.hp <= 0:
             return
-        abilities = tells.HIT_ABILITIES | tells.HIT_ABILITIES_OF.get(move.category, NOTHING)
-        abilities |= tells.HIT_ABILITIES_BY_TYPE.get(move.type, NOTHING)
-        if is_contact and not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE) and mover.item != "protectivepads":
-            abilities |= tells.HIT_ABILITIES_OF["contact"]
+        if "rockyhelmet" not in foe.absent and self._touched(exclude):
             exclude.items(foe, tells.HIT_ITEMS_OF["contact"])
-        if foe.fainted:
+        if foe.fainted or move.name.startswith(CHANGING):
             return
-        if max(foe.boosts) < 6 and min(mover.boosts) > -6:
-            exclude.abilities(foe, abilities)
-        if move.name.startswith(CHANGING):
-            return
-        items = tells.HIT_ITEMS_OF.get(move.category, NOTHING) | tells.HIT_ITEMS_BY_TYPE.get(move.type, NOTHING)
-        is_forceful = exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE)
-        if not is_forceful and all(side.alive > 1 for side in battle.sides.values()):
-            items |= tells.HIT_ITEMS
+        exclude.items(foe, tells.HIT_ITEMS_OF.get(move.category, NOTHING))
+        if (by_type := tells.HIT_ITEMS_BY_TYPE.get(move.type)) is not None:
+            exclude.items(foe, by_type)
+        if (not foe.absent >= tells.HIT_ITEMS and all(side.alive > 1 for side in battle.sides.values())
+                and not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE)):
+            exclude.items(foe, tells.HIT_ITEMS)
         if self.super_effective:
-            items |= tells.SUPER_EFFECTIVE | tells.RESIST_BERRIES.get(move.type, NOTHING)
-        exclude.items(foe, items)
+            exclude.items(foe, tells.SUPER_EFFECTIVE)
+            exclude.items(foe, tells.RESIST_BERRIES.get(move.type, NOTHING))
 
     def _exclude_immune(self, battle: Battle, exclude: Exclusion) -> None:
         foe, move = self.foe, self.move

@@ -77,9 +77,9 @@ class Battle:
         """The player whose next move is a Z-Move."""
         self.entry_states: dict[str, tuple[Any, ...]] = {}
         """Per player, what was known of the Pokémon shown as active before it came in; needed if it was another."""
-        self.faster: dict[str, dict[tuple[Mon, Mon], tuple[bool, int]]] = {player: {} for player in PLAYERS}
-        """Per player, (own Pokémon, the opponent's as it was shown) -> whether the own one is faster at equal stages,
-        by the order in which they moved last, and in which turn."""
+        self.faster: dict[str, dict[Mon, dict[Mon, tuple[bool, int]]]] = {player: {} for player in PLAYERS}
+        """Per player, for an opponent's Pokémon as it was shown and an own one: whether the own one is faster at equal
+        stages, by the order in which they moved last, and in which turn."""
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
 

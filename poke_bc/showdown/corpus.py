@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
@@ -77,6 +77,8 @@ class _Stored(msgspec.Struct):
     """All of a corpus, as it is written; the outer keys are formats."""
 
     battles: set[int] = set()
+    repeated: set[int] = set()
+    """Battles of which several records were added."""
     species: dict[str, dict[str, _Species]] = {}
     present: dict[str, Counts] = {}
     """Species and level, with "\\0" between -> how many sides had one."""
@@ -141,7 +143,7 @@ class Corpus:
         by_species = self._stored.species.setdefault(revealed.format, {})
         present = self._stored.present.setdefault(revealed.format, {})
         battle = hashed(revealed.battle)
-        self._stored.battles.add(battle)
+        (self._stored.repeated if battle in self._stored.battles else self._stored.battles).add(battle)
         for number, shown in enumerate(revealed.sets):
             _count(present, (_who(shown),))
             known = by_species.setdefault(shown.species, _Species())
@@ -158,6 +160,15 @@ class Corpus:
     def holds(self, battle: int) -> bool:
         """Whether a battle, by the hash of its id, was added."""
         return battle in self._stored.battles
+
+    def repeats(self, battle: int) -> bool:
+        """Whether several records of a battle were added: what one shows is not all that the corpus knows of it."""
+        return battle in self._stored.repeated
+
+    def kept(self, format_: str, species: str, without: int) -> Iterator[ShownSet]:
+        """The sets kept of a species, or of all, without those of one battle."""
+        for name in [species] if species else sorted(self._stored.species.get(format_, {})):
+            yield from (shown for _, battle, shown in self.sets(format_, name) if battle != without)
 
     def sets(self, format_: str, species: str) -> list[tuple[frozenset[str], int, ShownSet]]:
         """(moves, hash of the battle, set) of a species' sets, those that show most first."""
@@ -205,7 +216,8 @@ class OtherBattles:
     def __init__(self, corpus: Corpus, own: RevealedSets) -> None:
         self._corpus, self.format = corpus, own.format
         self._battle = hashed(own.battle)
-        self._own_sets = own.sets if corpus.holds(self._battle) else ()
+        self._is_repeated = corpus.repeats(self._battle)
+        self._own_sets = own.sets if corpus.holds(self._battle) and not self._is_repeated else ()
 
     def matching(self, species: str, moves: Iterable[str]) -> list[ShownSet]:
         """Sets of a species that contain these moves, those that show most first."""
@@ -213,12 +225,17 @@ class OtherBattles:
         return [shown for known, battle, shown in self._corpus.sets(self.format, species)
                 if wanted <= known and battle != own]
 
+    def _kept(self, species: str) -> Iterator[ShownSet]:
+        return self._corpus.kept(self.format, species, self._battle)
+
     def draw(self, what: str, at: float, species: str = "", without: Iterable[str] = ()) -> str | None:
         """One of a species' `moves`, `items`, `abilities` or `teras`, or of all species'; none of `without`.
 
         `at` as in Tally.draw; None if nothing was shown.
         """
         tally = self._corpus.tally(self.format, what, species)
+        if self._is_repeated:
+            tally = Tally(Counter(name for shown in self._kept(species) for name in shown.shown(what)))
         less: Counts = {}
         for shown in self._own_sets:
             if shown.species == species or not species:
@@ -230,6 +247,8 @@ class OtherBattles:
     def draw_pokemon(self, is_wanted: Callable[[str], bool], seed: str) -> tuple[str, int] | None:
         """(species, level) of a Pokémon of the format whose species `is_wanted`; None if there is none."""
         tally = self._corpus.present(self.format)
+        if self._is_repeated:
+            tally = Tally(Counter(map(_who, self._kept(""))))
         counts, less = tally.counts, Counter(map(_who, self._own_sets))
         while True:
             left = len(counts) - sum(count >= counts[name] for name, count in less.items() if name in counts)

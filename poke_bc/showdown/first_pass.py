@@ -12,7 +12,7 @@ from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
 from poke_bc.showdown.illusion import hidden_stints, unlabel
 from poke_bc.showdown.log_reader import LogReader
-from poke_bc.showdown.protocol import move_id, read_details, read_number, written
+from poke_bc.showdown.protocol import move_id, read_details, read_number, tier_of, written
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 from poke_bc.showdown.seen import SeenTeam, seen_team
 
@@ -37,7 +37,7 @@ class FirstPass(msgspec.Struct, frozen=True, gc=False):
 def first_pass(record: BattleRecord) -> FirstPass:
     """Read the log of one battle. Raises SkippedBattle."""
     gen = generation(record)
-    reader = _read(record.lines, gen)
+    reader = _read(record.lines, gen, tier_of(record.format))
     _check_turns(record.lines)
     battle = reader.battle
     if record.choices and assign_choices(reader.decisions, record.choices):
@@ -50,15 +50,15 @@ def first_pass(record: BattleRecord) -> FirstPass:
                      reader.arrivals.illusions, reader.arrivals.returning_hp, battle.passed_over)
 
 
-def _read(lines: Sequence[str], gen: int) -> LogReader:
+def _read(lines: Sequence[str], gen: int, tier: str) -> LogReader:
     """Read the log, and once more if it proves Illusions that never ended."""
-    reader = LogReader(lines, gen)
+    reader = LogReader(lines, gen, tier)
     reader.read()
     hidden = {at: mon for side in reader.battle.sides.values() if not side.revived
               for at, mon in hidden_stints(reader.arrivals.of(side.player), side, reader.battle.dex).items()}
     known = {at: (mon.nick, written(mon.details)) for at, mon in hidden.items() if mon is not None}
     if known:
-        reader = LogReader(lines, gen, known)
+        reader = LogReader(lines, gen, tier, known)
         reader.read()
     for at in hidden.keys() - known.keys():
         unlabel(reader.decisions, reader.arrivals.all, at)

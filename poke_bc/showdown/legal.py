@@ -50,9 +50,10 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
     if is_trapped(battle, player, active):
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
     restricted = may_be_restricted(battle, active)
+    used = pp_used(battle, player, active)
     for slot, move in enumerate(names[:MOVE_SLOTS]):
         is_closed = restricted and is_prevented(battle, player, active, move)
-        legal[slot] = has_pp(battle, player, active, move) and not is_closed
+        legal[slot] = not is_closed and has_pp(battle, active, move, used)
     if True not in legal[:MOVE_SLOTS]:
         legal[0] = True
     return legal
@@ -74,15 +75,18 @@ def only_option(battle: Battle, active: Mon) -> str:
 
 def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     """Whether the log shows that it cannot switch out."""
+    held = not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2) \
+        or battle.fairy_lock == battle.turn
+    foe = battle.foe_of(player)
+    how = TRAPS.get(foe.certain_ability(battle.dex)) if foe is not None and not foe.fainted else None
+    if not held and how is None:
+        return False
     types = (*mon.current_types(battle.dex), mon.added_type)
     if (battle.gen >= 6 and "ghost" in types) or item_of(mon, certain=True) == "shedshell":
         return False
-    if not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2) \
-            or battle.fairy_lock == battle.turn:
+    if held:
         return True
-    foe = battle.foe_of(player)
-    how = TRAPS.get(battle.ability_at_work(foe)) if foe is not None and not foe.fainted else None
-    if how is None:
+    if foe is None or battle.ability_at_work(foe) == NONE:
         return False
     own_ability = certain_own_ability(battle, mon)
     if how == "grounded":
@@ -91,13 +95,24 @@ def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     return how in types if how else own_ability != "shadowtag"
 
 
-def has_pp(battle: Battle, player: str, mon: Mon, name: str) -> bool:
-    """Whether a move has PP left, as far as its uses were shown."""
-    move = battle.dex.move(name)
-    if move is None:
+def has_pp(battle: Battle, mon: Mon, name: str, used: Mapping[str, int]) -> bool:
+    """Whether a move has PP left. `used`: what `pp_used` says of all."""
+    times = used.get(name, 0)
+    if not times:
         return True
-    used = pp_used(battle, player, mon)
-    return used.get(name, 0) < (min(move.pp, 5) if mon.copied is not None else move.pp)
+    move = battle.dex.move(name)
+    return move is None or times < (min(move.pp, 5) if mon.copied is not None else move.pp)
+
+
+def must_struggle(battle: Battle, player: str, mon: Mon) -> bool:
+    """Whether it certainly has no move that can be chosen."""
+    names, used = moves_of(battle, player, mon), pp_used(battle, player, mon)
+    if mon.own_set is None or not mon.own_set.imputed.isdisjoint(names):
+        return False
+    restricted = may_be_restricted(battle, mon)
+    return (restricted or any(times >= 5 for times in used.values())) and not any(
+        has_pp(battle, mon, name, used) and not (restricted and is_prevented(battle, player, mon, name))
+        for name in names)
 
 
 def may_be_restricted(battle: Battle, mon: Mon) -> bool:

@@ -33,7 +33,7 @@ from poke_bc.showdown.decision import (
 )
 from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.power import only_base
-from poke_bc.showdown.protocol import caller, cannot_move, cause_of, effect_id, move_id, other
+from poke_bc.showdown.protocol import UNKNOWN, caller, cannot_move, cause_of, effect_id, move_id, other
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.silence import Silence
@@ -57,10 +57,11 @@ class LogReader:
     """
 
     def __init__(
-        self, lines: Sequence[str], gen: int, illusions: Mapping[int, tuple[str, str]] | None = None
+        self, lines: Sequence[str], gen: int, tier: str = UNKNOWN,
+        illusions: Mapping[int, tuple[str, str]] | None = None,
     ) -> None:
         self.lines = lines
-        self.battle = Battle(gen, illusions=illusions)
+        self.battle = Battle(gen, illusions=illusions, tier=tier)
         self.decisions: list[OpenDecision] = []
         self.arrivals = Arrivals(self.battle)
         self._open: dict[str, OpenDecision | None] = dict.fromkeys(PLAYERS)

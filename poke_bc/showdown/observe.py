@@ -13,7 +13,7 @@ from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.brought import NOBODY_LEFT, opponent_left_home, own_left_home
 from poke_bc.showdown.decision import TURN
-from poke_bc.showdown.legal import only_option
+from poke_bc.showdown.legal import must_struggle, only_option
 from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.observation import NO_ESTIMATES, NO_STATS, Observation
 from poke_bc.showdown.observed_teams import NO_OPP, NO_OWN, TeamColumns, update_opponent, update_own
@@ -21,7 +21,7 @@ from poke_bc.showdown.own_pokemon import item_of, moves_of
 from poke_bc.showdown.protocol import NONE, UNKNOWN, other
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Side, Z
 
-AGE_MAX, TURN_MAX, EFFECT_MAX, COUNT_MAX, RATING_MAX = 8, 1000, 15, 15, 4000
+AGE_MAX, TURN_MAX, COUNT_MAX, RATING_MAX, MOST_DAMAGE = 8, 1000, 15, 4000, 4.0
 """What ends by itself does so at an age of 8 at the latest: 8 is what has no end."""
 VOLATILES = tuple("""
     substitute confusion leechseed taunt encore disable torment attract yawn curse nightmare partiallytrapped
@@ -31,12 +31,14 @@ VOLATILES = tuple("""
 """Order of `own_volatiles` and `opp_volatiles`."""
 _INDEX = {name: index for index, name in enumerate(VOLATILES)} | {
     "perish": VOLATILES.index("perishsong"), "noretreat": VOLATILES.index("trapped")}
-TIMED = ("taunt", "encore", "disable", "partiallytrapped")
+TIMED_EFFECTS = ("taunt", "encore", "disable", "partiallytrapped")
+"""Order of `own_effect_turns` and `opp_effect_turns`."""
+TIMED = frozenset(TIMED_EFFECTS)
 ROOMS = ("trickroom", "magicroom", "wonderroom", "gravity")
 SCREENS = ("reflect", "lightscreen", "auroraveil", "tailwind", "safeguard", "mist")
 NO_ROOMS, NO_SCREENS = (0,) * len(ROOMS), (0,) * len(SCREENS)
 NO_ORDER = [0] * TEAM_SLOTS
-NO_EFFECTS = (0, 0, 0, 0, NONE, NONE)
+NO_TURNS, NO_MOVES = [0] * len(TIMED_EFFECTS), [NONE, NONE]
 NO_HIDDEN_POWERS = [NONE] * TEAM_SLOTS
 NO_BOOSTS, NO_VOLATILES = [0] * 7, [False] * len(VOLATILES)
 
@@ -152,15 +154,16 @@ def _turn_values(side: Side, phase: str) -> tuple[Any, ...]:
 
 def _who_is_faster(battle: Battle, own: Side, opp: Side) -> tuple[int, list[int]]:
     """The own active Pokémon, and all six, against the opponent's active one: 1 faster, -1 slower, 0 not known."""
-    known, foe = battle.faster[own.player], opp.active
-    if not known or foe is None or foe.fainted or foe.copied is not None:
+    foe = opp.active
+    if foe is None or foe.fainted or foe.copied is not None:
         return 0, NO_ORDER
-    shown, order, active = foe.disguise or foe, NO_ORDER, 0
-    for mon in own.mons:
-        if mon.slot >= 0 and mon.copied is None and not mon.fainted and (found := known.get((mon, shown))) is not None:
-            if order is NO_ORDER:
-                order = NO_ORDER.copy()
-            order[mon.slot] = 1 if found[0] else -1
+    known = battle.faster[own.player].get(foe.disguise or foe)
+    if known is None:
+        return 0, NO_ORDER
+    order, active = NO_ORDER.copy(), 0
+    for mon, (is_faster, _) in known.items():
+        if mon.slot >= 0 and mon.copied is None and not mon.fainted:
+            order[mon.slot] = 1 if is_faster else -1
             if mon is own.active:
                 active = order[mon.slot]
     return active, order
@@ -170,20 +173,23 @@ def _stint_values(battle: Battle, side: Side, phase: str) -> tuple[Any, ...]:
     """Of the active Pokémon: added type, turns of four effects, what Encore and Disable are about, the boosted stat,
     fallen allies, hits on its Substitute, how often it has repeated its move, and whether it has used two; and the
     damage that the side dealt last."""
-    mon = side.active
-    damage = round(min((side.last_turn if phase == TURN else side.this_turn).damage, 4.0), 4)
+    mon, damage = side.active, (side.last_turn if phase == TURN else side.this_turn).damage
+    if damage:
+        damage = round(min(damage, MOST_DAMAGE), 4)
     if mon is None or mon.fainted:
-        return (NONE, *NO_EFFECTS, NONE, 0, 0, 0, False, damage)
-    effects: tuple[Any, ...] = NO_EFFECTS
-    if volatiles := mon.volatiles:
-        effects = (
-            *[min(max(battle.turn - volatiles[name], 1), EFFECT_MAX) if name in volatiles else 0
-              for name in TIMED],
-            mon.encored or UNKNOWN if "encore" in volatiles else NONE,
-            mon.disabled or UNKNOWN if "disable" in volatiles else NONE)
-    return (mon.added_type if mon.added_type and not mon.terastallized else NONE, *effects, mon.boosted_stat,
-            mon.fallen, min(mon.substitute_hits, COUNT_MAX) if "substitute" in volatiles else 0,
-            min(mon.repeats, COUNT_MAX), len(mon.stint_moves) > 1, damage)
+        return (NONE, NO_TURNS, NO_MOVES, NONE, 0, 0, 0, False, damage)
+    turns, moves, hits, repeats, volatiles = NO_TURNS, NO_MOVES, 0, mon.repeats, mon.volatiles
+    if volatiles:
+        if not TIMED.isdisjoint(volatiles):
+            turns = [min(max(battle.turn - volatiles[name], 1), COUNT_MAX) if name in volatiles else 0
+                     for name in TIMED_EFFECTS]
+            encored = mon.encored if mon.encored in mon.stint_moves else UNKNOWN  # it may be a Max Move's base move
+            moves = [encored if "encore" in volatiles else NONE,
+                     mon.disabled or UNKNOWN if "disable" in volatiles else NONE]
+        if "substitute" in volatiles:
+            hits = min(mon.substitute_hits, COUNT_MAX)
+    return (mon.added_type if mon.added_type and not mon.terastallized else NONE, turns, moves, mon.boosted_stat,
+            mon.fallen, hits, repeats if repeats < COUNT_MAX else COUNT_MAX, len(mon.stint_moves) > 1, damage)
 
 
 def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") -> list[bool]:
@@ -200,4 +206,4 @@ def possible_gimmicks(battle: Battle, side: Side, phase: str, locked: str = "") 
         can[MEGA] = not side.gimmick_used[MEGA]
     can[DYNAMAX] = battle.may_dynamax(side)
     can[TERA] = battle.gen == 9 and not side.gimmick_used[TERA] and "tera" not in battle.banned
-    return can
+    return [False] * 4 if True in can and must_struggle(battle, side.player, mon) else can

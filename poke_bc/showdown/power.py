@@ -33,7 +33,8 @@ def base_slots(
         return slots
     of_kind = [slot for slot, name in enumerate(names)
                if (known := dex.move(name)) is not None and (known.category == "status") == (shown == MAX_GUARD)]
-    return [slot for slot in of_kind if names[slot] in imputed] or of_kind
+    hidden = [slot for slot, name in enumerate(names) if name in imputed]
+    return [slot for slot in of_kind if slot in hidden] or of_kind or hidden
 
 
 def only_base(dex: Dex, shown: str) -> str:

@@ -12,7 +12,7 @@ from poke_bc.showdown import tells
 from poke_bc.showdown.attack import Attack
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
-from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cause_of, effect_id, move_id
+from poke_bc.showdown.protocol import NONE, caller, cause_of, effect_id, move_id
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import Mon
 from poke_bc.showdown.tracker import LineListener
@@ -20,6 +20,10 @@ from poke_bc.showdown.tracker import LineListener
 SPEED = 4
 FULL, LOW, VERY_LOW = 1.0, 0.49, 0.24
 """HP at most of which a berry for half or a quarter has certainly been eaten, in percent that are rounded."""
+NOTHING: frozenset[str] = frozenset()
+MAGIC_GUARD, REGENERATOR, NATURAL_CURE = (frozenset([name]) for name in ("magicguard", "regenerator", "naturalcure"))
+TRACE, BOOSTER_ENERGY, ASSAULT_VEST = (frozenset([name]) for name in ("trace", "boosterenergy", "assaultvest"))
+WHITE_HERB, MENTAL_HERB, POWER_HERB = (frozenset([name]) for name in ("whiteherb", "mentalherb", "powerherb"))
 HAZARD_DAMAGE = frozenset({"Stealth Rock", "Spikes", "G-Max Steelsurge"})
 
 
@@ -71,16 +75,19 @@ class Silence:
         self._hurt[player], self._low[player] = mon.hp < FULL, FULL
         hp, status = self._left.get(mon, (FULL, NONE))
         if 0 < hp < FULL and mon.hp <= hp:
-            self._not.abilities(mon, frozenset({"regenerator"}))
+            self._not.abilities(mon, REGENERATOR)
         if status not in (NONE, "") and mon.status == status:
-            self._not.abilities(mon, frozenset({"naturalcure"}))
+            self._not.abilities(mon, NATURAL_CURE)
 
     def _replace(self, number: int, parts: list[str]) -> None:
         self._attack = None  # of a disguise, whose own facts are restored
         self._arrivals.pop(parts[2][:2], None)
 
     def _settle(self, number: int, parts: list[str]) -> None:
-        self._settle_attack()
+        if self._attack is not None:
+            self._settle_attack()
+        if not self._arrivals:
+            return
         for player, arrival in self._arrivals.items():
             if arrival.mon is self._battle.sides[player].active and arrival.mon.hp > 0:
                 self._settle_arrival(arrival, self._battle.foe_of(player))
@@ -88,31 +95,31 @@ class Silence:
 
     def _settle_arrival(self, arrival: _Arrival, foe: Mon | None) -> None:
         battle, mon = self._battle, arrival.mon
-        is_unhurt = arrival.over_rocks and not self._not.may_have(mon, frozenset({"magicguard"}))
-        if is_unhurt and mon.item == mon.first_item == UNKNOWN:
+        is_unhurt = arrival.over_rocks and not self._not.may_have(mon, MAGIC_GUARD)
+        if is_unhurt and self._not.asks_item(mon):
             mon.first_item = "heavydutyboots"
-        if battle.gen >= 5 and "gravity" not in battle.rooms:
-            self._not.items(mon, tells.ENTRY_ITEMS)
-        for ability, condition in tells.BOOSTED_BY.items():
-            if self._not.may_have(mon, frozenset({ability})) and condition not in (arrival.weather, arrival.terrain,
-                                                                              battle.weather, battle.terrain):
-                self._not.items(mon, frozenset({"boosterenergy"}))
-        if mon.ability != UNKNOWN or battle.gen < 3:
+        if self._not.asks_item(mon):
+            if battle.gen >= 5 and "gravity" not in battle.rooms:
+                self._not.items(mon, tells.ENTRY_ITEMS)
+            if battle.gen >= 9:
+                for ability, condition in tells.BOOSTED_BY.items():
+                    around = (arrival.weather, arrival.terrain, battle.weather, battle.terrain)
+                    if condition not in around and self._not.may_have(mon, ability):
+                        self._not.items(mon, BOOSTER_ENERGY)
+        if tells.AT_ENTRY.isdisjoint(self._not.open_abilities(mon)):
             return
-        silent = {name for gen, names in tells.ENTRY_ABILITIES.items() if gen <= battle.gen for name in names}
-        if foe is not None and foe.hp > 0 and "substitute" not in foe.volatiles:
-            for gen, names in tells.ENTRY_ABILITIES_WITH_FOE.items():
-                silent.update(names if gen <= battle.gen else ())
-            if battle.gen >= 4 and not self._not.may_have(foe, tells.NOT_TRACED):
-                silent.add("trace")
-        if tells.STRONG_WEATHER.isdisjoint((arrival.weather, battle.weather)):
-            for weather, names in tells.WEATHER_ABILITIES.items():
-                silent.update(names if weather not in (arrival.weather, battle.weather) else ())
-            if {"hail", "snowscape"} & {arrival.weather, battle.weather}:
-                silent.discard("snowwarning")
-        for terrain, names in tells.TERRAIN_ABILITIES.items():
-            silent.update(names if terrain not in (arrival.terrain, battle.terrain) else ())
-        self._not.abilities(mon, frozenset(silent))
+        with_foe = foe is not None and foe.hp > 0 and "substitute" not in foe.volatiles
+        self._not.abilities(mon, tells.announced(battle.gen, with_foe=with_foe))
+        if foe is not None and with_foe and battle.gen >= 4 and not self._not.may_have(foe, tells.NOT_TRACED):
+            self._not.abilities(mon, TRACE)
+        weathers = {arrival.weather, battle.weather}
+        if tells.STRONG_WEATHER.isdisjoint(weathers):
+            for ability, own in tells.WEATHER_ABILITIES.items():
+                if own.isdisjoint(weathers):
+                    self._not.abilities(mon, ability)
+        for ability, terrain in tells.TERRAIN_ABILITIES.items():
+            if terrain not in (arrival.terrain, battle.terrain):
+                self._not.abilities(mon, ability)
 
     # --- moves --------------------------------------------------------------------------------------------------------
 
@@ -128,8 +135,9 @@ class Silence:
                 self._not.items(mon, battle.dex.choice_items)
                 self._not.abilities(mon, tells.LOCKING_ABILITIES)
             if move.category == "status" and not battle.sides[player].dynamaxed and move.name in mon.stint_moves:
-                self._not.items(mon, frozenset({"assaultvest"}))
-        self._attack = Attack(mon, foe, move, mon.current_types(battle.dex))
+                self._not.items(mon, ASSAULT_VEST)
+        may_change = not tells.TYPE_CHANGING.isdisjoint(self._not.open_abilities(mon))
+        self._attack = Attack(mon, foe, move, mon.current_types(battle.dex) if may_change else None)
 
     def _damage(self, number: int, parts: list[str]) -> None:
         mon, cause = self._battle.mon(parts[2]), cause_of(parts)
@@ -208,31 +216,39 @@ class Silence:
                 self._end_of(mon, player)
 
     def _end_of(self, mon: Mon, player: str) -> None:
-        battle, foe, volatiles = self._battle, self._battle.foe_of(player), mon.volatiles
-        low, self._low[player] = max(mon.hp, self._low[player] if battle.gen <= 3 else 0.0), mon.hp
-        items: set[str] = set()
-        if self._hurt[player] and mon.hp < FULL and "healblock" not in volatiles:
-            items |= tells.HEALING_ITEMS
-        is_safe = "safeguard" in battle.sides[player].conditions or battle.terrain == "mistyterrain"
-        if mon.status == NONE and not is_safe:
-            types = mon.current_types(battle.dex)
-            items |= {orb for orb, immune in tells.ORBS.items() if immune.isdisjoint(types)}
-        if foe is None or not self._not.may_have(foe, tells.NO_BERRIES):
-            items |= tells.STATUS_BERRIES.get(mon.status, frozenset())
-            items |= tells.CONFUSION_BERRIES if "confusion" in volatiles else frozenset()
-            items |= tells.HALF_HP_BERRIES if low <= LOW else frozenset()
-            items |= tells.PINCH_BERRIES if low <= VERY_LOW else frozenset()
+        hp = mon.hp
+        low, self._low[player] = max(hp, self._low[player] if self._battle.gen <= 3 else 0.0), hp
+        is_hurt = self._hurt[player] and hp < FULL
+        if self._not.asks_item(mon):
+            self._no_items_at_end(mon, player, is_hurt, low)
+        if not tells.AT_END.isdisjoint(self._not.open_abilities(mon)):
+            if mon.came_in < self._battle.turn and max(mon.boosts) < 6:
+                self._not.abilities(mon, tells.EVERY_TURN)
+            if is_hurt and (names := tells.IN_WEATHER.get(self._battle.weather)) is not None and not any(
+                    side.active is not None and self._not.may_have(side.active, tells.NO_WEATHER)
+                    for side in self._battle.sides.values()):
+                self._not.abilities(mon, names)
+
+    def _no_items_at_end(self, mon: Mon, player: str, is_hurt: bool, low: float) -> None:
+        battle, volatiles, status, exclude = self._battle, mon.volatiles, mon.status, self._not.items
+        foe = battle.foe_of(player)
+        if is_hurt and "healblock" not in volatiles:
+            exclude(mon, tells.HEALING_ITEMS)
+        wants_berry = status != NONE or low <= LOW or "confusion" in volatiles
+        if wants_berry and (foe is None or not self._not.may_have(foe, tells.NO_BERRIES)):
+            exclude(mon, tells.STATUS_BERRIES.get(status, NOTHING))
+            exclude(mon, tells.CONFUSION_BERRIES if "confusion" in volatiles else NOTHING)
+            exclude(mon, tells.HALF_HP_BERRIES if low <= LOW else NOTHING)
+            exclude(mon, tells.PINCH_BERRIES if low <= VERY_LOW else NOTHING)
+        if status == NONE and "safeguard" not in battle.sides[player].conditions and battle.terrain != "mistyterrain":
+            for orb, immune in tells.ORBS.items():
+                if not orb <= mon.absent and immune.isdisjoint(mon.current_types(battle.dex)):
+                    exclude(mon, orb)
         if min(mon.boosts) < 0:
-            items.add("whiteherb")
-        if battle.gen >= 5 and not tells.MENTAL.isdisjoint(volatiles):
-            items.add("mentalherb")
+            exclude(mon, WHITE_HERB)
+        if volatiles and battle.gen >= 5 and not tells.MENTAL.isdisjoint(volatiles):
+            exclude(mon, MENTAL_HERB)
         if mon.charging:
-            items.add("powerherb")
-        items |= tells.TERRAIN_SEEDS.get(battle.terrain, frozenset())
-        self._not.items(mon, frozenset(items))
-        if mon.came_in < battle.turn and max(mon.boosts) < 6:
-            self._not.abilities(mon, tells.EVERY_TURN)
-        if self._hurt[player] and not any(
-                side.active is not None and self._not.may_have(side.active, tells.NO_WEATHER)
-                for side in battle.sides.values()):
-            self._not.abilities(mon, tells.IN_WEATHER.get(battle.weather, frozenset()))
+            exclude(mon, POWER_HERB)
+        if battle.terrain != NONE:
+            exclude(mon, tells.TERRAIN_SEEDS.get(battle.terrain, NOTHING))

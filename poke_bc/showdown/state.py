@@ -240,16 +240,6 @@ class Mon:
                 if name == "mimic" else used for name, used in self.moves.items()}
 
 
-class Race(msgspec.Struct, gc=False):
-    """Two Pokémon of which one has moved first: it is faster if the other's move has the same priority."""
-
-    first: Mon
-    second: Mon
-    priority: int
-    factors: tuple[float, float]
-    """What stages, paralysis and Tailwind make of both speeds."""
-
-
 class SideTurn(msgspec.Struct, gc=False):
     """What one side did in one turn."""
 
@@ -261,8 +251,10 @@ class SideTurn(msgspec.Struct, gc=False):
     failed: bool = False
     damage: float = 0.0
     """What its moves took of the opponent's maximum HP, as shown."""
-    race: Race | None = None
-    """Set with its first move, if the other side had not moved yet."""
+    mover: Mon | None = None
+    against: Mon | None = None
+    speed_factors: tuple[float, float] = (1.0, 1.0)
+    """If it moved first: who did, against whom, and what stages, paralysis and Tailwind made of both speeds."""
     hurried: bool = False
     """Whether Quick Claw, Custap Berry or Quick Draw let it move first."""
 

@@ -5,6 +5,8 @@ Names of later generations do no harm in earlier ones: they only say what a PokÃ
 
 from __future__ import annotations
 
+from functools import cache
+
 Names = frozenset[str]
 
 
@@ -32,20 +34,36 @@ ENTRY_ABILITIES = {
 """First generation in which they announce themselves -> abilities."""
 ENTRY_ABILITIES_WITH_FOE = {3: _names("intimidate"), 4: _names("download"), 5: _names("imposter")}
 """The same, but only if there is a foe that no Substitute protects."""
-WEATHER_ABILITIES = _by("""
-    raindance: drizzle; sunnyday: drought orichalcumpulse; sandstorm: sandstream; hail: snowwarning;
-    snowscape: snowwarning; primordialsea: primordialsea; desolateland: desolateland; deltastream: deltastream""")
-"""Weather -> what brings it. They are silent where it already is."""
+
+
+@cache
+def announced(gen: int, *, with_foe: bool) -> Names:
+    """The abilities that announce themselves on entry."""
+    tables = (ENTRY_ABILITIES, ENTRY_ABILITIES_WITH_FOE) if with_foe else (ENTRY_ABILITIES,)
+    return frozenset(name for table in tables for first, names in table.items() if first <= gen for name in names)
+
+
+WEATHER_ABILITIES = {
+    _names("drizzle"): _names("raindance"), _names("drought orichalcumpulse"): _names("sunnyday"),
+    _names("sandstream"): _names("sandstorm"), _names("snowwarning"): _names("hail snowscape"),
+    _names("primordialsea"): _names("primordialsea"), _names("desolateland"): _names("desolateland"),
+    _names("deltastream"): _names("deltastream"),
+}
+"""Abilities -> the weather that they bring, silently where it already is."""
 STRONG_WEATHER = _names("primordialsea desolateland deltastream")
-TERRAIN_ABILITIES = _by("""electricterrain: electricsurge hadronengine; grassyterrain: grassysurge;
-    mistyterrain: mistysurge; psychicterrain: psychicsurge""")
+TERRAIN_ABILITIES = {
+    _names("electricsurge hadronengine"): "electricterrain", _names("grassysurge"): "grassyterrain",
+    _names("mistysurge"): "mistyterrain", _names("psychicsurge"): "psychicterrain",
+}
 NOT_TRACED = _names("""
     asoneglastrier asonespectrier battlebond comatose commander disguise flowergift forecast gulpmissile hungerswitch
     iceface illusion imposter multitype neutralizinggas poisonpuppeteer powerconstruct powerofalchemy protosynthesis
     quarkdrive receiver rkssystem schooling shieldsdown stancechange terashift trace wonderguard zenmode zerotohero
     """)
-BOOSTED_BY = {"protosynthesis": "sunnyday", "quarkdrive": "electricterrain"}
+BOOSTED_BY = {_names("protosynthesis"): "sunnyday", _names("quarkdrive"): "electricterrain"}
 """Ability -> the weather or terrain that makes it work without Booster Energy."""
+
+AT_ENTRY = announced(9, with_foe=True).union(["trace"], *WEATHER_ABILITIES, *TERRAIN_ABILITIES)
 
 # --- when hit -------------------------------------------------------------------------------------------------------
 
@@ -65,6 +83,9 @@ IMMUNE_BY_FLAG = _by("sound: soundproof; bullet: bulletproof; wind: windrider")
 FIRST_STRIKE = _names("armortail dazzling queenlymajesty")
 IGNORING = _names("moldbreaker teravolt turboblaze normalize")
 """Abilities of an attacker that make immunity say nothing."""
+WHEN_HIT = HIT_ABILITIES.union(
+    ["sturdy"], FIRST_STRIKE, *HIT_ABILITIES_OF.values(), *HIT_ABILITIES_BY_TYPE.values(), *IMMUNE_ABILITIES.values(),
+    *IMMUNE_BY_FLAG.values())
 HIT_ITEMS = _names("ejectbutton redcard")
 HIT_ITEMS_OF = _by("physical: keeberry jabocaberry; special: marangaberry rowapberry; contact: rockyhelmet")
 HIT_ITEMS_BY_TYPE = _by("water: absorbbulb luminousmoss; electric: cellbattery; ice: snowball; normal: chilanberry")
@@ -77,10 +98,13 @@ RESIST_BERRIES = _by("""
 
 # --- after own moves ------------------------------------------------------------------------------------------------
 
+UNTOUCHED = _names("longreach magicguard")
+"""Abilities of an attacker that contact does not hurt."""
 NO_LIFE_ORB_DAMAGE = _names("magicguard sheerforce")
 KO_ABILITIES = _names("asoneglastrier asonespectrier beastboost chillingneigh grimneigh moxie soulheart")
 LOCKING_ABILITIES = _names("gorillatactics")
 TYPE_CHANGING = _names("libero protean")
+AFTER_MOVE = KO_ABILITIES | TYPE_CHANGING
 
 # --- when hurt, or given a status or a lower stat ------------------------------------------------------------------
 
@@ -111,13 +135,14 @@ STATUS_BERRIES = _by("""
     psn: lumberry miracleberry pechaberry psncureberry; tox: lumberry miracleberry pechaberry psncureberry;
     slp: lumberry miracleberry chestoberry mintberry; frz: lumberry miracleberry aspearberry burntberry""")
 CONFUSION_BERRIES = _names("bitterberry lumberry miracleberry persimberry")
-ORBS = {"flameorb": _names("fire"), "toxicorb": _names("poison steel")}
+ORBS = {_names("flameorb"): _names("fire"), _names("toxicorb"): _names("poison steel")}
 """Orb -> types that it does not work on."""
 MENTAL = _names("encore taunt disable torment healblock attract")
 TERRAIN_SEEDS = {f"{name}terrain": frozenset([f"{name}seed"]) for name in ("electric", "grassy", "misty", "psychic")}
 EVERY_TURN = _names("moody speedboost")
 IN_WEATHER = _by("raindance: dryskin raindish; sunnyday: dryskin solarpower; hail: icebody; snowscape: icebody")
 """Weather -> abilities that change the HP of who is hurt."""
+AT_END = EVERY_TURN.union(*IN_WEATHER.values())
 NO_BERRIES = _names("asoneglastrier asonespectrier unnerve")
 """Abilities of the foe."""
 NO_WEATHER = _names("airlock cloudnine")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from poke_bc.contract.files import atomic_write
 from poke_bc.train.config import TrainConfig
@@ -131,15 +133,24 @@ def flat(line: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     return figures
 
 
+class _Line(msgspec.Struct):
+    """What is read back from a line of metrics.jsonl."""
+
+    step: int
+    val: dict[str, float] | None = None
+
+
+def read_metrics(run: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Lines of metrics.jsonl with their figures, but for those that were cut short or damaged."""
+    path = run / METRICS_FILE
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
+        with contextlib.suppress(msgspec.MsgspecError, ValueError):
+            msgspec.json.decode(line, type=_Line)
+            yield line, json.loads(line)
+
+
 def drop_after(run: Path, step: int) -> None:
     """Remove the lines of metrics.jsonl that a resumed run will write again: those after `step`."""
-    path = run / METRICS_FILE
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else ():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except ValueError:  # truncated when the run was killed
-            continue
-    with atomic_write(path) as file:
+    kept = [line for line, figures in read_metrics(run) if figures["step"] <= step]
+    with atomic_write(run / METRICS_FILE) as file:
         file.writelines(kept)

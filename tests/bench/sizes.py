@@ -30,7 +30,7 @@ def run(folder: Path) -> Iterator[Line]:
     yield line_of("bytes of trajectories, .jsonl.zst : .jsonl", "B/decision", [packed.stat().st_size / decisions],
                   as_text, target="(none)")
     yield line_of("bytes of rows in the shard : .jsonl", "B/decision", [shards["bytes"] / decisions], as_text,
-                  target="< 1024 B/decision")
+                  target="< 1060 B/decision")
     yield line_of("memory of a block's receipt, kept until the end : the block", "B/block",
                   [_receipt_bytes(raw, folder)], [float(BLOCK_BYTES)], target="(none)")
     yield line_of("bytes of trajectories of a battle, both views : its log", "B/battle",

@@ -219,12 +219,20 @@ def _write(pairs: Pairs, effect: Floats, damage: Floats) -> None:
         opp[:, :4], (opp[:, :4] >= left[0][:, None]) & (opp[:, :4] > 0), np.maximum(opp[:, 4], opp[:, 5]),
         _largest(taken), _largest(dealt),
         (speed[0] - speed[1]) / np.maximum(speed[0] + speed[1], 1) * both[:, 0],
-        pokemon.own_stats, pokemon.is_filled,
     ]
     columns = [(each.round(4) if each.dtype == np.float64 else each).tolist() for each in values]
+    columns += [_shared(pokemon.own_stats), _shared(pokemon.is_filled)]
     for observation, *found in zip(pokemon.observations, *columns, strict=True):
         for name, value in zip(ESTIMATES, found, strict=True):
             setattr(observation, name, value)
+
+
+def _shared(rows: NDArray[Any]) -> list[list[Any]]:
+    """A list for each row; neighbours that are equal are one list."""
+    is_new = np.ones(len(rows), bool)
+    np.any(rows[1:] != rows[:-1], axis=1, out=is_new[1:])
+    distinct = rows[is_new].tolist()
+    return [distinct[place] for place in (is_new.cumsum() - 1).tolist()]
 
 
 def _largest(values: Floats) -> Floats:

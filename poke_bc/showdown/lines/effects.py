@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poke_bc.dex import to_id
 from poke_bc.showdown.battle import Battle
-from poke_bc.showdown.lines.order import HURRYING
+from poke_bc.showdown.lines.order import HURRYING, change_speed
 from poke_bc.showdown.lines.reveals import borrow, has_ability, has_item, reveal, reveal_cause
 from poke_bc.showdown.protocol import NONE, UNKNOWN, cause_of, effect_id, move_id, other, read_details, source_of
 from poke_bc.showdown.state import DYNAMAX, MEGA, TERA, Mon, Z
@@ -187,7 +187,7 @@ def transform(battle: Battle, mon: Mon, parts: list[str]) -> None:
 
 
 def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
-    details = read_details(parts[3])
+    details, before = read_details(parts[3]), mon.shape
     if parts[1] == "-formechange":
         mon.temporary_forme = details.species
     elif mon.forme != details.species:
@@ -197,6 +197,7 @@ def forme(battle: Battle, mon: Mon, parts: list[str]) -> None:
         mon.first_ability = mon.brought_ability if mon.forme == mon.details.species else only
         mon.ability, mon.ability_changed = mon.first_ability, False
         mon.ability_shown |= only != UNKNOWN
+    change_speed(battle, mon, before)
     reveal_cause(battle, parts, mon)
 
 

@@ -104,8 +104,8 @@ def who_comes_in(battle: Battle, side: Side, number: int, parts: list[str]) -> t
 
 def _expose(side: Side, shown: Mon, impostor: Mon) -> None:
     """The one that seemed to have fainted comes in: the opponent sees that it had been another."""
+    impostor.hidden -= shown.credited.keys()
     shown.credited, impostor.believed = {}, None
-    impostor.hidden.clear()
     show(side, impostor)
 
 
@@ -132,7 +132,7 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
         old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
         old.disguise.impostor = old
         old.disguise.bench_changes += 1
-    if battle.ability_at_work(old) == "regenerator" and not old.fainted:
+    if old.ability == "regenerator" and not old.fainted and battle.ability_at_work(old) == "regenerator":
         old.hp, old.hp_shown = min(old.hp + 1 / 3, 1.0), min(old.hp_shown + 1 / 3, 1.0)
     old.leave()
     old.bench_changes += 1
@@ -168,7 +168,7 @@ def replace(battle: Battle, parts: list[str]) -> None:
     if active.disguise is not None:
         shown, active.disguise = active.disguise, None
         active.believed = None
-        active.hidden.clear()
+        active.hidden -= active.stint_moves  # of an earlier stint in disguise nobody knows
         restore(shown, battle.entry_states[side.player])
         active.nick = nick
     else:

@@ -86,9 +86,10 @@ def move(battle: Battle, parts: list[str]) -> None:
 def _is_pressed(battle: Battle, player: str, move: str, parts: list[str]) -> bool:
     """Whether the foe's Pressure takes another PP; Sticky Web alone of the moves against a side escapes it."""
     foe = battle.foe_of(player)
+    if foe is None or (foe.ability != "pressure" and battle.gen != 3):  # it shows itself, but in generation 3
+        return False
     aims = (len(parts) > 4 and parts[4][:2] not in ("", player) and move != "stickyweb") or move in PRESSED_ANYWAY
-    return (aims and foe is not None and battle.ability_at_work(foe) == "pressure"
-            and (battle.gen == 3 or foe.ability == "pressure"))  # it shows itself, but in generation 3
+    return aims and battle.ability_at_work(foe) == "pressure"
 
 
 def _rampage(battle: Battle, mon: Mon, move: str) -> None:
