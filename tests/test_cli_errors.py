@@ -294,9 +294,8 @@ def test_a_trajectory_that_fits_no_schema(tmp_path: Path) -> None:
     assert everything(tmp_path) == ["raw.jsonl"]
 
 
-def test_a_device_is_no_input(tmp_path: Path) -> None:
-    done = run_cli("preprocess", "/dev/null", "--out", tmp_path / "out")
-    assert_told_in_two_lines(done, "/dev/null: neither a file nor a pipe", code=2)
+def test_a_device_without_lines_is_empty_input(tmp_path: Path) -> None:
+    assert_told_in_two_lines(run_cli("preprocess", "/dev/null", "--out", tmp_path / "out"), "/dev/null", "empty")
 
 
 def test_the_commonest_reason_says_which_key(tmp_path: Path) -> None:
