@@ -94,7 +94,7 @@ def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     held = not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2) \
         or battle.fairy_lock == battle.turn
     foe = battle.foe_of(player)
-    how = TRAPS.get(foe.certain_ability(battle.dex)) if foe is not None and not foe.fainted else None
+    how = TRAPS.get(battle.certain_ability(foe)) if foe is not None and not foe.fainted else None
     if not held and how is None:
         return False
     types = (*mon.current_types(battle.dex), mon.added_type)
