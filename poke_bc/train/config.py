@@ -113,7 +113,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
 
     def write(self, folder: Path) -> None:
         """Write config.toml, beginning with a digest of the rest."""
-        text = self.to_toml().encode()
+        text = self.to_toml().encode(errors="surrogateescape")
         with atomic_write(folder / CONFIG_FILE) as file:
             file.write(_MARK + digest(text).encode() + b"\n" + text)
 
@@ -185,7 +185,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8", "surrogateescape"))
     except FileNotFoundError:
         raise UsageError(f"{path}: does not exist", hint="give --config a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
