@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from bad_lines import BAD
-from command_line import environment, run_cli
+from command_line import environment, run_cli, run_python
 from degenerate import DegenerateFile, degenerate_file
 from file_trees import finished_parts
 from trajectories import make_trajectories, to_text, write_raw
@@ -54,6 +54,14 @@ def test_the_front_page_names_every_command() -> None:
     for command in COMMANDS:
         assert re.search(rf"^[│ ]+{command} ", done.stdout, re.MULTILINE), command
     assert run_cli("--version").stdout == f"poke-bc {__version__}\n"
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("poke-bc tr", "train"), ("poke-bc split --whe", "--where")])
+def test_the_shell_completes_commands_and_options(typed: str, offered: str) -> None:
+    done = run_python("import os, sys\nos.environ |= {'_POKE_BC_COMPLETE': 'complete_bash', 'COMP_WORDS': sys.argv[1], "
+                      "'COMP_CWORD': str(sys.argv[1].count(' '))}\nsys.argv = ['poke-bc']\n"
+                      "from poke_bc.cli import main\nmain()", typed)
+    assert (done.code, done.stdout.split()) == (0, [offered]), done.stderr
 
 
 def test_preprocess_tells_its_result_as_json(raw: Path, tmp_path: Path) -> None:

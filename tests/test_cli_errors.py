@@ -19,7 +19,7 @@ from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import checksummed
-from poke_bc.contract.manifest import MANIFEST
+from poke_bc.contract.manifest import MANIFEST, Manifest
 
 SCHEMA = 'name = "mine"\nversion = 1\n[[field]]\nname = "turn"\nkind = "number"\nhigh = 1000\n'
 
@@ -324,6 +324,11 @@ def test_battles_are_for_convert_first(name: str, content: str, tmp_path: Path) 
             preprocess([given], tmp_path / "out", workers=1)
         named = given if "in this folder" in str(caught.value) else path
         assert caught.value.hint.startswith(f"poke-bc convert {named} -o raw")
+    (path.parent / f"again-{name}").write_text(content)
+    with pytest.raises((InputError, UsageError)) as caught:
+        preprocess(path.parent, tmp_path / "out", workers=1)
+    assert caught.value.hint.startswith(f"poke-bc convert {path.parent} -o raw")  # all of it, as it was given
+    (path.parent / f"again-{name}").unlink()
     assert everything(tmp_path) == ["replays", f"replays/{name}"]
 
 
@@ -334,6 +339,15 @@ def test_inspect_and_preprocess_say_that_battles_are_for_convert_first(tmp_path:
         done = run_cli(*command, cwd=tmp_path)
         assert_told_in_two_lines(done, "replays/a.json: these are battles", code=3)
         assert "hint: poke-bc convert replays/a.json -o raw" in done.stderr
+
+
+def test_split_and_train_say_what_they_were_given_instead(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "battle.log").write_text(LOG)
+    with pytest.raises(InputError, match="these are battles"):
+        split(tmp_path / "battle.log")
+    with pytest.raises(UsageError, match="a file, and no folder of shards") as caught:
+        Manifest.read(raw)
+    assert f"poke-bc preprocess {raw}" in caught.value.hint
 
 
 def test_battles_in_parquet_are_for_convert_first(tmp_path: Path) -> None:

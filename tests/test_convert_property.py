@@ -91,7 +91,7 @@ def test_an_observation_made_from_the_one_before_is_the_same_as_one_made_afresh(
     assert [convert(to_record(battle, exact=exact), corpus) for battle in battles] == expected
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(number=PICK, changes=LOG_CHANGES, exact=st.booleans())
 def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
     battles: list[dict[str, Any]], corpus: Corpus, number: int, changes: list[Change], exact: bool
@@ -102,7 +102,7 @@ def test_a_damaged_log_is_converted_or_skipped_with_a_reason(
         assert_good(convert(record, corpus))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(changed=st.lists(st.tuples(PICK, LOG_CHANGES, st.booleans()), min_size=8, max_size=8))
 def test_preprocess_takes_everything_that_convert_writes_of_damaged_logs(
     battles: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory,

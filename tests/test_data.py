@@ -205,7 +205,7 @@ def test_one_shard_and_several_give_the_same_rows(folders: dict[str, Path], monk
     indices = np.random.default_rng(0).permutation(len(ShardDataset(folders["one"], "train")))
     expected = ShardDataset(folders["one"], "train").batch(indices)
     assert same(ShardDataset(folders["several"], "train").batch(indices), expected)
-    monkeypatch.setattr("poke_bc.data.shards._memory_bytes", lambda: 0)
+    monkeypatch.setattr("poke_bc.data.shards.memory_bytes", lambda: 0)
     mapped = ShardDataset(folders["several"], "train")
     assert not mapped.shards.is_resident
     assert same(mapped.batch(indices), expected)

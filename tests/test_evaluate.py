@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from poke_bc.evaluate import baselines, evaluate, render
 from poke_bc.inspect import inspect_shards
 from poke_bc.policy import load_policy
 from poke_bc.train import TrainConfig, TrainResult, train
+from poke_bc.verify import verify
 
 Run = tuple[Path, TrainResult]
 
@@ -236,3 +238,12 @@ def test_the_commands_take_any_setting_and_shards_as_a_whole(shards: Path, tmp_p
     found = run_cli("evaluate", run, "--shards", other, "--split", "all", "--device", "cpu", "--json")
     assert found.json["decisions"] == len(ShardDataset(other))
     assert_told_in_two_lines(run_cli("train", "--set", "policy.widht=16"), "unknown setting 'widht'")
+
+
+def test_a_folder_whose_name_is_not_utf_8_holds_a_run_as_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff[1]")
+    config = small_config(make_shards(folder / "shards", battles=12), folder / "run", steps=4)
+    train(config, progress=False)
+    assert evaluate(folder / "run")["decisions"] > 0
+    assert train(TrainConfig.read(folder / "run"), resume=True, progress=False)
+    assert verify(folder / "run").differences == []

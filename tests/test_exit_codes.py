@@ -100,3 +100,12 @@ def test_sigterm_ends_like_ctrl_c_even_where_that_is_ignored(ctrl_c: str) -> Non
         stdout, stderr = command.communicate(timeout=60)
     assert (command.returncode, stderr) == (130, b"interrupted\n")
     assert json.loads(stdout)["error"]["kind"] == "Interrupted"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_the_command_is_still_being_loaded_is_no_traceback(number: signal.Signals) -> None:
+    load = ("import os, signal, sys\nclass Loading:\n    def find_spec(self, name, *_):\n"
+            f"        if name == 'poke_bc.cli': signal.raise_signal({int(number)})\n"
+            "sys.meta_path.insert(0, Loading())\nfrom poke_bc.__main__ import main\nmain()")
+    done = run_python(load)
+    assert (done.code, done.stderr) == (130, "interrupted\n")

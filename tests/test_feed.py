@@ -122,7 +122,7 @@ def test_the_rows_of_a_window_were_read_when_they_are_gathered(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Of every chunk all columns, once an epoch, and at most one window ahead of what is handed out."""
-    monkeypatch.setattr("poke_bc.data.shards._memory_bytes", lambda: 0)
+    monkeypatch.setattr("poke_bc.data.shards.memory_bytes", lambda: 0)
     dataset = ShardDataset(folders[name], "train")
     original, read, gathered = dataset.read_through, [], []
     gather = dataset.gather

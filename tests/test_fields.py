@@ -4,6 +4,7 @@ the own stats; and that an observation holds nothing of what only the opponent k
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from battles_at import View, battles, read, record
 from hypothesis import given
 from hypothesis import strategies as st
+from test_scripted import recorded
 
 from poke_bc.contract.rows import row_bytes
 from poke_bc.contract.schema import load_schema
@@ -198,6 +200,20 @@ def test_own_stats_are_those_of_the_requests() -> None:
         assert not any(exact["p1"][0]["own_stats_filled"])
         there = [name != "none" for name in filled["p1"][0]["own_species"]]
         assert filled["p1"][0]["own_stats_filled"] == there
+
+
+def test_every_field_since_version_2_varies_on_battles_of_the_simulator() -> None:
+    names = [field.name for field in SINGLES.fields]
+    names = names[names.index("gen"):]
+    found: dict[str, set[str]] = {name: set() for name in names}
+    scripted = [{"id": f"{battle['formatid']}-{battle['id']}", "formatid": battle["formatid"],
+                 "log": "\n".join(battle["spectator"])} for battle in recorded()]
+    for battle in [*scripted, *(battles()[id_] for id_ in WITH_REQUESTS[::3])]:
+        for observation in chain.from_iterable(as_rows(read(battle)).values()):
+            for name in names:
+                found[name].add(repr(observation[name]))
+    above = {f"{side}_{name}" for side in ("own", "opp") for name in ("rating", "added_type", "fallen_allies")}
+    assert {name for name, values in found.items() if len(values) < 2} <= above
 
 
 def test_a_row_has_at_most_1060_bytes() -> None:

@@ -177,6 +177,20 @@ def test_sleep_ends_a_rampage() -> None:
     assert "locked" not in actives(asleep)[0].volatiles
 
 
+@pytest.mark.parametrize(("more", "is_locked"), [
+    ((), True),
+    (("|-start|p1a: Dragonite|confusion|[fatigue]",), False),
+    (("|-activate|p2a: Snorlax|move: Protect",), False),
+])
+def test_a_rampage_goes_on_for_a_third_turn_unless_fatigue_or_protect_ended_it(
+    more: tuple[str, ...], is_locked: bool
+) -> None:
+    outrage = "|move|p1a: Dragonite|Outrage|p2a: Snorlax"
+    view = views(9, "Dragonite", "Snorlax", outrage, "|-damage|p2a: Snorlax|60/100", "|upkeep", "|turn|2",
+                 outrage + "|[from] lockedmove", *more, "|upkeep", "|turn|3")["p1"]
+    assert [len(view.at(turn).open_moves) for turn in (1, 2, 3)] == [4, 1, 1 if is_locked else 4]
+
+
 def test_a_choice_item_proven_later_locks_its_own_player_all_along() -> None:
     lines = ("|move|p1a: Latios|Psychic|p2a: Snorlax", "|-damage|p2a: Snorlax|60/100", "|upkeep", "|turn|2",
              "|move|p1a: Latios|Psychic|p2a: Snorlax", "|upkeep", "|turn|3",

@@ -267,7 +267,7 @@ def test_a_policy_is_found_from_its_run_and_its_checkpoint(saved: Path, tmp_path
     for path in (checkpoint, tmp_path / "run", tmp_path / "run" / "last"):
         assert load_policy(path).name == "mlp"
     assert load_policy(tmp_path / "run", checkpoint="step-00000007").name == "mlp"
-    with pytest.raises(RunError, match="step-00000008"):
+    with pytest.raises(UsageError, match="step-00000008"):
         load_policy(tmp_path / "run", checkpoint="step-00000008")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -262,14 +263,9 @@ def test_killed_workers_are_replaced_and_the_bytes_are_the_same(tmp_path: Path) 
     assert files(tmp_path / "out") == files(tmp_path / "fresh")
 
 
-KILLED_BY_A_BLOCK = """
-import multiprocessing, os, signal, sys, time
-from functools import partial
-from unittest import mock
-
-import pipelines.preprocess
+DYING = """
+import multiprocessing, os, signal, time
 from pipelines.decode import Decoder
-from poke_bc.cli import main
 
 decode = Decoder.decode
 
@@ -280,18 +276,29 @@ def dying(decoder, text, *arguments, **keywords):
     return decode(decoder, text, *arguments, **keywords)
 
 Decoder.decode = dying
-if __name__ == "__main__":
-    small = partial(pipelines.preprocess.preprocess, block_bytes=6000)
-    with mock.patch("pipelines.preprocess.preprocess", small):
-        main()
+"""
+"""Run by every process at its start, as its sitecustomize."""
+SMALL_BLOCKS = """
+from functools import partial
+from unittest import mock
+
+import pipelines.preprocess
+from poke_bc.cli import main
+
+small = partial(pipelines.preprocess.preprocess, block_bytes=6000)
+with mock.patch("pipelines.preprocess.preprocess", small):
+    main()
 """
 
 
 def test_a_block_that_kills_every_worker_is_named_and_finished_tasks_are_kept(tmp_path: Path) -> None:
     raw, script = write_raw(tmp_path / "raw.jsonl", make_trajectories(200)), tmp_path / "script.py"
-    script.write_text(KILLED_BY_A_BLOCK)
+    script.write_text(SMALL_BLOCKS)
+    (tmp_path / "sitecustomize.py").write_text(DYING)
+    env = environment()
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
     command = [sys.executable, str(script), "preprocess", str(raw), "--out", str(tmp_path / "out"), "--workers", "2"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert_told_in_two_lines(Finished(done.returncode, done.stdout, done.stderr), f"{raw}, bytes ", "died 3 times")
     assert finished_parts(tmp_path / "out")
     assert not (tmp_path / "out" / MANIFEST).exists()

@@ -29,6 +29,11 @@ def recorded() -> list[dict[str, Any]]:
         return [json.loads(line) for line in io.TextIOWrapper(stream, encoding="utf-8")]
 
 
+def timeless(battle: dict[str, Any]) -> dict[str, Any]:
+    """A battle without the hour at which it was played."""
+    return battle | {"spectator": [line for line in battle["spectator"] if not line.startswith("|t:|")]}
+
+
 def play() -> list[dict[str, Any]]:
     """The scenarios, played in the simulator if it is installed."""
     if not shutil.which("node") or not os.environ.get("SHOWDOWN"):
@@ -86,7 +91,7 @@ def unknowable(view: str) -> dict[str, Counter[str]]:
 
 def test_playing_the_scenarios_again_gives_the_recorded_battles(played: dict[str, Any]) -> None:
     assert len(played) == len(SCENARIOS) == 69
-    assert list(played.values()) == recorded()
+    assert [timeless(battle) for battle in played.values()] == [timeless(battle) for battle in recorded()]
 
 
 def test_rows_equal_the_simulators_state_but_for_what_nobody_can_know(

@@ -149,8 +149,8 @@ def test_a_checkpoint_of_either_kind_of_step_goes_on_as_the_other(
     first, then = (Run(data, kind and kind()) for kind in order)
     first.go(last=20)
     checkpoints = Checkpoints(tmp_path / "run")
-    checkpoints.prepare()
-    checkpoints.save(Progress(step=20), first.policy, first.optimizer, first.sums, card={})
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    checkpoints.save(Progress(step=20), first.policy, first.optimizer, first.sums, first.config, card={})
     rate = then.optimizer.param_groups[0]["lr"]
     checkpoints.load(then.policy, then.optimizer, then.sums)
     assert then.optimizer.param_groups[0]["lr"] is rate
@@ -164,8 +164,8 @@ def test_a_cpu_s_checkpoint_goes_on_in_captured_steps(data: ShardDataset, tmp_pa
     cpu.step = Update(cpu.policy, cpu.optimizer, cpu.config, cpu.sums, bfloat16=False)
     cpu.go(last=5)
     checkpoints = Checkpoints(tmp_path / "run")
-    checkpoints.prepare()
-    checkpoints.save(Progress(step=5), cpu.policy, cpu.optimizer, cpu.sums, card={})
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    checkpoints.save(Progress(step=5), cpu.policy, cpu.optimizer, cpu.sums, cpu.config, card={})
     checkpoints.load(then.policy, then.optimizer, then.sums)
     assert all(group["capturable"] and isinstance(group["lr"], Tensor) for group in then.optimizer.param_groups)
     then.go(first=5)
@@ -218,7 +218,7 @@ def test_a_windowed_run_resumes_to_the_same_weights(
         return small_config(shards, tmp_path / name, order="window", window=100, epochs=2, **changes)
 
     train(config("whole"), progress=False)
-    trainer = Trainer(config("part", save_every=4), Checkpoints(tmp_path / "part"), resume=False)
+    trainer = Trainer(config("part", save_every=4), Checkpoints(tmp_path / "part"))
     with trainer.feed() as feeder:
         for _ in range(4):
             trainer.step(feeder.next_packed())
@@ -268,7 +268,7 @@ def test_between_lines_of_metrics_a_run_never_waits_for_the_device(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resident: bool  # noqa: F811
 ) -> None:
     trainer = Trainer(small_config(shards, tmp_path / "run", policy={"value_head": True}, value_weight=0.5),
-                      Checkpoints(tmp_path / "run"), resume=False)
+                      Checkpoints(tmp_path / "run"))
     with BatchFeeder(trainer.data, 64, seed=1, resident=resident) as feeder:
         trainer.step(feeder.next_packed())  # the first one makes the optimizer's state
         with no_waiting(monkeypatch):

@@ -458,7 +458,8 @@ def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, sha
     ('censored = "guess"', "expected one of skip, marginal", "docs/settings.md"),
     ('precision = "float16"', "expected one of auto, float32, bfloat16", "docs/settings.md"),
     ("shards = 3", "shards = 3: expected Path, got int", "docs/settings.md"),
-    ("window = 1023", "window = 1023: expected int >= 1024", "docs/settings.md"),
+    ("window = 1023", "window = 1023: expected at least 1024", "order"),
+    ("window = 1e18", r"window = 1e\+18: expected int", "docs/settings.md"),
     ("lr = ", "not a readable TOML file", "lr"),
 ])
 def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, words: str, hint: str) -> None:

@@ -27,6 +27,7 @@ from pipelines.convert.copies import Copies, Copy
 from pipelines.convert.filters import Filters
 from pipelines.convert.passes import CHOSEN, RENAMED, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
+from pipelines.convert.records import TRAJECTORY
 from pipelines.convert.summary import FILTERED, ConvertSummary, most_frequent
 from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.executor import Executor
@@ -124,7 +125,8 @@ def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) 
     example = next(iter(summary.examples.get(reason, ())), "")
     return InputError(f"{none} could be converted; most often ({reasons[reason]:,}): {reason}"
                       + (f" ({example})" if example else ""),
-                      hint="give replays as JSON, logs, saved pages or Parquet; see docs/format.md")
+                      hint=f"poke-bc preprocess {names[0]}" if reason == TRAJECTORY else
+                      "give replays as JSON, logs, saved pages or Parquet; see docs/format.md")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from poke_bc.dex import to_id
 from poke_bc.showdown.record import PLAYERS, BattleRecord, Player, RecordedRequest, SkippedBattle
 from poke_bc.showdown.request_types import Request, check_request, malformed, typed
 
-NOT_A_BATTLE = "not a battle"
+NOT_A_BATTLE, TRAJECTORY = "not a battle", "a trajectory, not a battle"
 _REPLAY_ID = re.compile(r"(?:[a-z0-9]+-)?(?P<format>[a-z0-9]*[a-z][a-z0-9]*)-\d+(?:-[a-z0-9]+)?")
 _REPLAY_FILE = re.compile(r"(?:battle-)?(?:[a-z0-9]+-)?"
                           r"(?:gen\d[a-z0-9]*-\d+|[a-z0-9]*[a-z][a-z0-9]*-\d{5,})(?:-[a-z0-9]+)?")
@@ -72,7 +72,7 @@ def read_battle(raw: RawBattle, pseudonyms: Pseudonyms) -> BattleRecord:
     if isinstance(value, dict) and isinstance(value.get("log"), str | list):
         return _from_replay(value, raw, pseudonyms)
     if isinstance(value, dict) and "steps" in value:
-        raise SkippedBattle("a trajectory, not a battle", "poke-bc preprocess reads it")
+        raise SkippedBattle(TRAJECTORY, "poke-bc preprocess reads it")
     raise SkippedBattle(NOT_A_BATTLE, "JSON without a log")
 
 

@@ -33,6 +33,8 @@ STORE_SUFFIX = ".parts"
 _LOCK, _PLAN, _PART = "lock", "plan.json", ".part"
 _OURS = re.compile(rf"\d{{6,}}\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TEMPORARY)}.*")
 """Names of the files that a run writes to its store; others are never touched."""
+_SIGNS = (_LOCK, _PLAN)
+"""Files by which a folder is known as a store."""
 _FOOTER = struct.Struct("<QQQQ")  # size and xxh3 of the body, size and xxh3 of the receipt
 
 
@@ -154,7 +156,7 @@ class PartStore(Generic[R]):
             self.folder.rmdir()
 
     def _clear(self, keep: Callable[[str], bool]) -> None:
-        for entry in sorted(self.folder.iterdir(), key=lambda each: each.name == _LOCK):  # the lock last: it says whose
+        for entry in sorted(self.folder.iterdir(), key=lambda each: each.name in _SIGNS):  # these last
             if _OURS.fullmatch(entry.name) and entry.is_file() and not keep(entry.name):
                 with contextlib.suppress(*[PermissionError] * (entry.name == _LOCK)):  # on Windows it is in use
                     entry.unlink(missing_ok=True)
@@ -177,7 +179,7 @@ def open_store(folder: Path, receipt_type: type[R], output: Path, failed: type[P
     store = PartStore(folder, receipt_type)
     try:
         is_new = not folder.parent.exists()
-        if folder.is_dir() and not (folder / _LOCK).exists() and any(folder.iterdir()):
+        if folder.is_dir() and not any(entry.name in _SIGNS for entry in folder.iterdir()) and any(folder.iterdir()):
             raise UsageError(f"{folder}: needed for finished tasks, but holds files of something else",
                              hint="move it away, or choose another output")
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from poke_bc.contract.errors import InputError
 
@@ -23,9 +25,11 @@ def are_battles(text: bytes) -> bool:
     return b'"steps"' not in head and _BATTLE.search(head) is not None
 
 
-def battles_given(name: str) -> InputError:
-    """The error for them."""
-    return InputError(f"{name}: these are battles, not trajectories", hint=hint(name))
+def battles_given(name: str, inputs: Sequence[str] = ()) -> InputError:
+    """The error for them; its hint names the folder of all inputs if they have one."""
+    folders = {Path(each).parent for each in inputs}
+    given = str(folders.pop()) if len(inputs) > 1 and len(folders) == 1 else name
+    return InputError(f"{name}: these are battles, not trajectories", hint=hint(given))
 
 
 def hint(name: str) -> str:

@@ -39,7 +39,7 @@ def observation_keys(names: list[str], tasks: Iterator[Task]) -> tuple[Keys, Ite
         elif Path(name).is_file():
             head = head_of(name)
             if are_battles(head):
-                raise battles_given(name)
+                raise battles_given(name, names)
             refuse_other_texts(name, head)
             keys[name] = _keys(Text(head, 0).first())
     if names and names[0] not in keys:  # a pipe, which can only be read once

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.jobs.inputs import check_readable
 from pipelines.jobs.streams import BOM, Stream, open_stream
+from pipelines.preprocess.battles_given import are_battles, battles_given
 from pipelines.preprocess.beginnings import head_of, refuse_other_texts
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.split.assign import VIEWS, SplitDone, Way, split_views
@@ -55,6 +56,8 @@ def _views_of(path: Path, way: Way) -> tuple[pl.DataFrame, int]:
                      value.get("date"), len(value["steps"]), True))
         if way.where:
             known.append({name: value.get(name) for name in TRAJECTORY_KEYS} | {"decisions": len(value["steps"])})
+    if skipped[0] and not rows and are_battles(head_of(str(path))):
+        raise battles_given(str(path))
     if skipped[0] > MAX_BAD * (len(rows) + skipped[0]):
         raise InputError(f"{path}: {skipped[0]:,} of {len(rows) + skipped[0]:,} lines are not trajectories",
                          hint=f"poke-bc preprocess {path} --max-bad 1 names each in quarantine.jsonl")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from poke_bc.cli.output import SHARDS, Json, Quiet, print_json, progress_bar, show_table
+from poke_bc.cli.output import SHARDS, Json, Quiet, print_json, progress_bar, seconds, show_table
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one per CPU.")]
 
@@ -49,13 +49,16 @@ def convert(
             winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
     if as_json:
         return print_json(result)
-    print(f"{result['converted']:,} of {result['battles']:,} battles in {result['seconds']:.1f} s "
+    print(f"{result['converted']:,} of {result['battles']:,} battles in {seconds(result['seconds'])} "
           f"({result['battles_per_s']:,.0f}/s) -> {out} ({result['trajectories']:,} trajectories, "
           f"{result['decisions']:,} decisions)")
     print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
           f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
     if result["joined"]:
         print(f"joined: {result['joined']:,} records of battles whose other player's record is there too")
+    if result["passed_over"]:
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in result["passed_over"].items())
+        print(f"passed over: {sum(result['passed_over'].values()):,} lines of kinds not known yet ({kinds})")
     if result["left_out"]:
         print(f"left out: {', '.join(f'{count:,} {reason}' for reason, count in result['left_out'].items())}")
     if result["skipped"]:
@@ -90,9 +93,10 @@ def preprocess(
     result = done.to_dict()
     if as_json:
         return print_json(result)
-    print(f"{result['decisions']:,} decisions of {result['trajectories']:,} trajectories in {result['seconds']:.1f} s "
-          f"({result['decisions_per_s']:,.0f}/s) -> {out} ({result['shards']} shards, {result['bytes'] / 1e6:.1f} MB, "
-          f"{result['bytes_per_decision']:.0f} bytes per decision)")
+    shards = f"{result['shards']} shard{'s' if result['shards'] != 1 else ''}"
+    print(f"{result['decisions']:,} decisions of {result['trajectories']:,} trajectories in "
+          f"{seconds(result['seconds'])} ({result['decisions_per_s']:,.0f}/s) -> {out} ({shards}, "
+          f"{result['bytes'] / 1e6:.1f} MB, {result['bytes_per_decision']:.0f} bytes per decision)")
     print(f"schema {result['schema']} · labelled {result['labelled']:,} · legal masks: {result['legal_masks']} · "
           f"duplicates {result['duplicates']:,} · quarantined {result['quarantined']:,} · decoder: {result['decoder']}")
     counts = done.manifest.counts

@@ -29,6 +29,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=not is_unicode(sys.stdout), allow_nan=False))
 
 
+def seconds(value: float) -> str:
+    """A time from which a rate can be computed again."""
+    return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"
+
+
 def show(renderable: RenderableType) -> None:
     """Print tables, 120 columns wide in a file or pipe, where rich would assume 80."""
     from rich.console import Console
@@ -62,8 +67,8 @@ def progress_bar(unit: str, *, quiet: bool) -> Iterator[Progress]:
 
         def update(stage: str, done: int, total: int | None, results: int) -> None:
             now = time.monotonic()
-            seconds = now - started.setdefault(stage, now)
-            speed = f" · {results / seconds:,.0f}/s" if seconds > 1 else ""
+            passed = now - started.setdefault(stage, now)
+            speed = f" · {results / passed:,.0f}/s" if passed > 1 else ""
             bar.update(task, description=stage, completed=done, total=total, rate=f"{results:,} {unit}{speed}")
 
         yield update

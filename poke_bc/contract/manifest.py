@@ -146,6 +146,9 @@ class Manifest:
         try:
             found = read_checksummed(path, _Stored, ShardError, version=("format", FORMAT_VERSION), hint=hint)
         except (FileNotFoundError, NotADirectoryError):
+            if folder.is_file():
+                raise UsageError(f"{folder}: a file, and no folder of shards",
+                                 hint=f"if it holds trajectories: poke-bc preprocess {folder}") from None
             raise UsageError(f"{folder}: no shards here ({MANIFEST} is missing)",
                              hint=f"poke-bc preprocess RAW.jsonl --out {folder}") from None
         schema = schema_from_dict(found.schema, str(path)).with_sizes(found.vocabulary_sizes)

@@ -53,7 +53,7 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
     write_json(folder / VOCABULARIES, {name: {"size": vocabulary.size, "names": vocabulary.names}
                                        for name, vocabulary in policy.schema.vocabularies.items()})
     with atomic_write(folder / CARD) as file:
-        file.write(model_card(policy, card or {}).encode())
+        file.write(model_card(policy, card or {}).encode(errors="backslashreplace"))
     config = _Config(
         format=POLICY_FORMAT, producer=__version__, policy=policy.options.to_dict(),
         schema={"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
@@ -93,7 +93,7 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
                            hint="use another checkpoint, or copy the policy again")
     try:
         policy = create_policy(policy_options(config.policy), _read_schema(folder))
-        policy.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        policy.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{folder}: made by poke-bc {config.producer}, cannot be built by {__version__} "
                        f"({str(error).splitlines()[0]})", hint=f"pip install poke-bc=={config.producer}") from None

@@ -124,6 +124,10 @@ class Battle:
                 side.active is not None and side.active is not mon and side.active.ability == "neutralizinggas"
                 for side in self.sides.values()):
             return NONE
+        return self.certain_ability(mon)
+
+    def certain_ability(self, mon: Mon) -> str:
+        """The ability shown, or the only one its species can have, unless the format frees abilities."""
         return mon.ability if self.any_ability else mon.certain_ability(self.dex)
 
     def may_dynamax(self, side: Side) -> bool:

@@ -65,7 +65,7 @@ def only_option(battle: Battle, active: Mon) -> str:
         return "recharge"
     if active.charging:
         return active.charging
-    if active.is_rampaging(battle.turn):
+    if is_rampaging(battle, active):
         return active.rampage
     if "binding" in active.volatiles:
         return active.last_move
@@ -73,12 +73,28 @@ def only_option(battle: Battle, active: Mon) -> str:
     return "fight" if bound else ""
 
 
+def is_rampaging(battle: Battle, mon: Mon) -> bool:
+    """Whether Outrage (two turns, or three) or Rollout (five) certainly locks it in.
+
+    From generation 5 on a line tells that Outrage has ended, of fatigue, unless the Pokémon cannot get confused.
+    """
+    if "locked" not in mon.volatiles:
+        return False
+    longest = 4 if mon.rampage in ("rollout", "iceball") else 1
+    if battle.gen >= 5 and mon.rampage not in ("rollout", "iceball", "uproar"):
+        species = battle.dex.species(mon.shape)
+        immune = ("confusion" in mon.volatiles or battle.terrain == "mistyterrain" or species is None
+                  or "owntempo" in (mon.ability, *species.abilities))
+        longest = 1 if immune else 2
+    return 1 <= battle.turn - mon.volatiles["locked"] <= longest
+
+
 def is_trapped(battle: Battle, player: str, mon: Mon) -> bool:
     """Whether the log shows that it cannot switch out."""
     held = not TRAPPING.isdisjoint(mon.volatiles) or ("partiallytrapped" in mon.volatiles and battle.gen >= 2) \
         or battle.fairy_lock == battle.turn
     foe = battle.foe_of(player)
-    how = TRAPS.get(foe.certain_ability(battle.dex)) if foe is not None and not foe.fainted else None
+    how = TRAPS.get(battle.certain_ability(foe)) if foe is not None and not foe.fainted else None
     if not held and how is None:
         return False
     types = (*mon.current_types(battle.dex), mon.added_type)

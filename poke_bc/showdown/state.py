@@ -206,11 +206,6 @@ class Mon:
         species = dex.species(self.shape)
         return species.abilities[0] if species is not None and len(species.abilities) == 1 else UNKNOWN
 
-    def is_rampaging(self, turn: int) -> bool:
-        """Whether Outrage (at least two turns) or Rollout (five) certainly locks it in."""
-        longest = 4 if self.rampage in ("rollout", "iceball") else 1
-        return "locked" in self.volatiles and 1 <= turn - self.volatiles["locked"] <= longest
-
     def use(self, move: str, pp: int = 1) -> None:
         """Record a move of its own as shown."""
         known = self.moves

@@ -71,7 +71,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     order: Literal["global", "window"] = "global"
     """Order of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks, each
     read sequentially, for shards on a slow disk or a network that are larger than the memory."""
-    window: Annotated[int, Meta(ge=CHUNK_ROWS, le=1 << 40)] = 262144
+    window: Annotated[int, Meta(ge=1, le=1 << 40)] = 262144
     """Rows of a window, for `order = "window"`; two windows should fit into memory. The larger, the closer to a global
     order."""
 
@@ -99,6 +99,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         if isinstance(self.policy, dict):  # as in TOML
             force_setattr(self, "policy", policy_options(self.policy))
         super().__post_init__()
+        if self.window < CHUNK_ROWS:
+            raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
+                             hint='only order = "window" uses it')
         if self.value_weight and not self.policy.value_head:
             raise UsageError("value_weight is set, but the policy has no value head",
                              hint="set policy.value_head = true")
@@ -110,7 +113,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
 
     def write(self, folder: Path) -> None:
         """Write config.toml, beginning with a digest of the rest."""
-        text = self.to_toml().encode()
+        text = self.to_toml().encode(errors="surrogateescape")
         with atomic_write(folder / CONFIG_FILE) as file:
             file.write(_MARK + digest(text).encode() + b"\n" + text)
 
@@ -182,7 +185,7 @@ def resolve(flags: Mapping[str, Any], file: Path | None = None, *, assignments: 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8", "surrogateescape"))
     except FileNotFoundError:
         raise UsageError(f"{path}: does not exist", hint="give --config a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -54,5 +54,7 @@ def free_memory(device: torch.device) -> int:
         free = min(free, next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")))
     with contextlib.suppress(OSError, ValueError):  # "max" is no number
         limit, used = (int((_CGROUP / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
-        free = min(free, limit - used)
+        used_for = dict(line.split() for line in (_CGROUP / "memory.stat").read_text("ascii").splitlines())
+        cached = int(used_for.get("active_file", 0)) + int(used_for.get("inactive_file", 0))  # given back when needed
+        free = min(free, limit - used + cached)
     return free

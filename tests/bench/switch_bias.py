@@ -15,14 +15,17 @@ FOLDER keeps the shards and the runs; what is there is used again.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -34,7 +37,6 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.metrics import EVAL_BATCH, switch_labels
 from poke_bc.policy import Policy, load_policy
 from poke_bc.train import resolve, train
-from tests.bench.common import read_lines
 
 WAYS = ("skip", "marginal")
 BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
@@ -45,18 +47,23 @@ Array = NDArray[Any]
 
 def make_shards(records: Path, folder: Path, battles: int | None) -> None:
     """FOLDER/log and FOLDER/player: shards of the same battles, split alike."""
-    every = read_lines(records)
-    chosen = every[:: max(len(every) // battles, 1)][:battles] if battles else every
+    step = max(sum(1 for _ in _lines(records)) // battles, 1) if battles else 1
     for view in ("log", "player"):
         if (folder / view / "split.json").exists():
             continue
         source, raw = folder / f"{view}.battles.jsonl", folder / f"{view}.jsonl.zst"
         hidden = {} if view == "player" else {"p1": [], "p2": []}
         with source.open("w", encoding="utf-8") as out:
-            out.writelines(json.dumps(record | hidden) + "\n" for record in chosen)
+            chosen = islice(_lines(records), 0, battles and step * battles, step)
+            out.writelines(json.dumps(json.loads(line) | hidden) + "\n" for line in chosen)
         convert_battles([str(source)], raw, salt="switch-bias")
         preprocess([raw], folder / view)
         split(folder / view, val_ratio=0.2)
+
+
+def _lines(records: Path) -> Iterator[bytes]:
+    with pa.input_stream(str(records), compression="zstd") as stream:
+        yield from io.BufferedReader(stream)
 
 
 @dataclass(frozen=True)

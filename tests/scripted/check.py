@@ -242,7 +242,7 @@ def one_row(out, played, trajectory, step, asked, turn, kind, requests) -> None:
         real = {ALIAS.get(v, v) for v in mon["volatiles"]} & set(VOLATILES) | (
             {"transform"} if mon["transformed"] else set()
         )
-        got = {name for name, flag in zip(VOLATILES, seen[f"{side}_volatiles"], strict=True) if flag}
+        got = {name for name, flag in zip(VOLATILES, seen[f"{side}_volatiles"], strict=False) if flag}
         if side == "own" and kind == "turn" and len(request["active"][0]["moves"]) == 1:
             got, real = got - {"locked"}, real - {"locked"}  # the request offers one move: both names are fair
         if got != real:

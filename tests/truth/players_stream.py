@@ -92,6 +92,8 @@ class Board(Effects):
         species, level, tera = details(words[1])
         mon = self._member(side, name, species, level)
         if leaving is not None:
+            if (leaving.regenerated or "regenerator" in leaving.named) and not leaving.fainted:
+                leaving.hp = min(leaving.hp + 1 / 3, 1.0)
             leaving.transformed_into = ""
             leaving.formes.append(leaving.formes[0])  # a change by -formechange ends
         if toid(by) == "batonpass":

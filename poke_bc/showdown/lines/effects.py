@@ -102,8 +102,8 @@ def activate(battle: Battle, mon: Mon, parts: list[str]) -> None:
         return
     effect = effect_id(parts[3])
     mover = battle.sides[battle.mover].active if battle.mover else None
-    if effect in PROTECTS and mover is not None and mover.volatiles.get("locked") == battle.turn:
-        del mover.volatiles["locked"]
+    if effect in PROTECTS and mover is not None:
+        mover.volatiles.pop("locked", None)
     if effect == "substitute" and "[damage]" in parts:
         mon.substitute_hits += 1
     elif effect in HURRYING:
