@@ -125,7 +125,7 @@ def _ages(battle: Battle, began: Mapping[str, int], effects: tuple[str, ...]) ->
 
 
 def _shown_values(battle: Battle, side: Side, phase: str, *, again: bool = False) -> Shown:
-    """Both players mostly decide at the same moment, so the values are kept; `again`: a request has changed the side."""
+    """Both players mostly decide at one moment, so the values are kept; `again`: a request has changed the side."""
     at = (battle.lines_read, phase)
     kept: Shown | None = battle.shown.get(side.player)
     if kept is None or kept.at != at or again:
