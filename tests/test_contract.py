@@ -109,9 +109,9 @@ def make_manifest() -> Manifest:
     file = FileEntry(name="shard-00000-0123abcd.arrow", bytes=10, xxh3="0" * 16)
     return Manifest(
         schema=sized, producer="0.0.1", limit=3,
+        sources=(Source(name="späte Kämpfe.jsonl", bytes=7, lines=1, trajectories=1, decisions=2, quarantined=1,
+                        fields=1, xxh3="1" * 16),),
         shards=(ShardEntry(rows=file, trajectories=file, row_count=2, trajectory_count=1),),
-        sources=(Source(name="späte Kämpfe.jsonl", bytes=7, lines=1, trajectories=1, decisions=1, quarantined=0, fields=1,
-                        xxh3="1" * 16),),
         counts=Counts(battles=1, trajectories=1, decisions=2, observed=2, with_legal=1, quarantined={"$: bad": 1}))
 
 
