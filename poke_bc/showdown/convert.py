@@ -165,7 +165,7 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         action, gimmick = request.action(battle, mons)
         label = Label(OBSERVED if action != NO_ACTION else NO_LABEL, action, None, gimmick)
     else:
-        label = label_of(battle, decision, legal, roster.counterparts)
+        label = label_of(battle, decision, legal, roster.counterparts, request.locked)
     return Row(observation, legal, label, _stats(roster))
 
 
