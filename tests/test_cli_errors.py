@@ -196,10 +196,10 @@ def test_a_full_disk(size: str, raw: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def of_another_format(raw: Path) -> Path:
-    folder = raw.parent / "format-2"
+    folder = raw.parent / "format-1"
     preprocess([raw], folder, workers=1, limit=20)
     value = json.loads((folder / MANIFEST).read_bytes())
-    (folder / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 2})))
+    (folder / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 1})))
     return folder
 
 
@@ -207,7 +207,7 @@ def of_another_format(raw: Path) -> Path:
 def test_shards_of_another_format_version(command: str, of_another_format: Path, tmp_path: Path) -> None:
     before = everything(of_another_format)
     options = ["--shards", of_another_format, "--run", tmp_path / "run"] if command == "train" else [of_another_format]
-    assert_told_in_two_lines(run_cli(command, *options), MANIFEST, "format 2, this poke-bc reads format 1")
+    assert_told_in_two_lines(run_cli(command, *options), MANIFEST, "format 1, this poke-bc reads format 2")
     assert everything(of_another_format) == before
     assert everything(tmp_path) == []
 

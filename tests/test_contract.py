@@ -109,8 +109,9 @@ def make_manifest() -> Manifest:
     file = FileEntry(name="shard-00000-0123abcd.arrow", bytes=10, xxh3="0" * 16)
     return Manifest(
         schema=sized, producer="0.0.1", limit=3,
+        sources=(Source(name="späte Kämpfe.jsonl", bytes=7, lines=1, trajectories=1, decisions=2, quarantined=1,
+                        fields=1, xxh3="1" * 16),),
         shards=(ShardEntry(rows=file, trajectories=file, row_count=2, trajectory_count=1),),
-        sources=(Source(name="späte Kämpfe.jsonl", bytes=7, lines=1, xxh3="1" * 16),),
         counts=Counts(battles=1, trajectories=1, decisions=2, observed=2, with_legal=1, quarantined={"$: bad": 1}))
 
 
@@ -148,8 +149,8 @@ def test_a_flipped_bit_in_the_manifest_is_refused(
 def test_a_manifest_of_another_format_version_is_refused_with_the_command_that_replaces_it(tmp_path: Path) -> None:
     make_manifest().write(tmp_path)
     value = json.loads((tmp_path / MANIFEST).read_bytes())
-    (tmp_path / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 2})))
-    with pytest.raises(ShardError, match=r"format 2, this poke-bc reads format 1") as caught:
+    (tmp_path / MANIFEST).write_text(json.dumps(checksummed(value | {"format": 1})))
+    with pytest.raises(ShardError, match=r"format 1, this poke-bc reads format 2") as caught:
         Manifest.read(tmp_path)
     assert "poke-bc preprocess" in caught.value.hint
 

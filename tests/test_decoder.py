@@ -270,8 +270,9 @@ def test_the_command_says_which_decoder_ran(tmp_path: Path) -> None:
 
 
 RUN = """
-import sys, time
+import signal, time
 from pipelines.decode import Decoder
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a process that a script left in the background
 with Decoder(1 << 40) as decoder:
     decoder.update()
     print(decoder._compiler.pid, flush=True)

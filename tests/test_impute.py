@@ -14,6 +14,7 @@ import pytest
 
 from poke_bc.dex import dex
 from poke_bc.dex.published import published_sets
+from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus, RevealedSets, ShownSet
 from poke_bc.showdown.first_pass import FirstPass, first_pass
 from poke_bc.showdown.impute import inferred_team
@@ -297,6 +298,35 @@ def test_a_battle_is_never_filled_from_another_record_of_itself() -> None:
     assert teams[0] == teams[1] == teams[2]
     assert len(teams[0]) > 1
     assert "azelf" not in dict(teams[0])
+
+
+# --- Pokémon that never came in -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("format_", "gen", "level"), [("gen9randombattle", 9, 74), ("gen1ou", 1, 100)])
+def test_a_battle_converted_alone_has_whole_teams(format_: str, gen: int, level: int) -> None:
+    """Nobody else's team is known; what never came in can be switched to all the same."""
+    who = ("Garchomp, L74", "Blissey, L83") if gen == 9 else ("Chansey", "Tauros")
+    lines = ["|gametype|singles", "|player|p1|a||", "|player|p2|b||", "|teamsize|p1|6", "|teamsize|p2|6", f"|gen|{gen}",
+             "|start", f"|switch|p1a: A|{who[0]}|100/100", f"|switch|p2a: B|{who[1]}|100/100", "|turn|1",
+             "|move|p2a: B|Body Slam|p1a: A", "|-damage|p1a: A|0 fnt", "|faint|p1a: A", "|-forfeited|a", "|win|b"]
+    record = BattleRecord("x-1", format_, tuple(lines))
+    first = first_pass(record)
+    team, published = filled(first), published_sets(format_, gen)
+    assert len({mon.base for mon in team}) == 6
+    assert [mon.details.level for mon in team[1:]] == [level] * 5
+    for mon in team[1:]:
+        known = dex(gen).species(mon.details.species)
+        assert known is not None
+        assert "species" in own_set(mon).imputed
+        if published:
+            assert frozenset(own_set(mon).moves) in {each.moves for each in published.of(known.name)}
+        else:
+            assert not known.evolves
+            assert set(own_set(mon).moves) <= dex(gen).learnset(known.name)
+    rows = {each["player"]: each["steps"] for each in convert(record, Corpus(), first)}
+    assert [sum(step["legal"][4:]) for step in rows["p1"]] == [5, 5]  # turn 1, then the switch that nobody saw
+    assert rows["p1"][1]["observation"].phase == "forced_faint"
 
 
 def test_where_any_ability_may_be_silence_proves_nothing() -> None:

@@ -46,6 +46,19 @@ TOLD = [f"{PURSUIT}|[from] Pursuit", f"{PURSUIT}|[from] move: Pursuit", f"{PURSU
 KNOCKED_OUT = ["|-damage|p1a: Onix|0 fnt", "|faint|p1a: Onix"]
 
 
+def test_where_only_struggle_may_be_left_an_unseen_choice_has_no_label() -> None:
+    """Tackle alone is open to an Encore, and Disable closes it: slot 0 is legal, but it is not Struggle's."""
+    row = convert_record(by_hand([
+        "|switch|p1a: A|Pikachu|100/100", "|switch|p2a: B|Clefable|100/100", "|turn|1",
+        "|move|p1a: A|Tackle|p2a: B", "|-damage|p2a: B|90/100", "|move|p2a: B|Encore|p1a: A",
+        "|-start|p1a: A|Encore", "|upkeep", "|turn|2",
+        "|move|p1a: A|Tackle|p2a: B", "|-damage|p2a: B|80/100", "|move|p2a: B|Disable|p1a: A",
+        "|-start|p1a: A|Disable|Tackle", "|upkeep", "|turn|3",
+        "|move|p2a: B|Moonblast|p1a: A", "|-damage|p1a: A|0 fnt", "|faint|p1a: A"]))["p1"].at(3)
+    assert row.open_moves == {row.moves[0]}
+    assert (row.label, row.candidates) == ("none", set())
+
+
 @pytest.mark.parametrize("line", TOLD)
 @pytest.mark.parametrize("gen", [2, 3, 4])
 def test_until_generation_4_a_switch_that_pursuit_intercepts_still_happens(line: str, gen: int) -> None:

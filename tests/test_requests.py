@@ -94,6 +94,19 @@ def test_a_request_that_was_cut_off_takes_the_choice_after_it_from_nobody(battle
     assert [each.choice for each in cut] == [each.choice for number, each in enumerate(whole) if number != 4]
 
 
+def test_a_request_that_leaves_nothing_to_choose_is_no_row_and_the_battle_stays(battles: list[str]) -> None:
+    battle = next(battle for text in battles for battle in [json.loads(text)]
+                  if any(each["request"].get("forceSwitch") for each in battle["p1"]))
+    before = convert(read(battle), Corpus())
+    asked = copy.deepcopy(next(each for each in battle["p1"] if each["request"].get("forceSwitch")))
+    asked["choice"], asked["after_line"] = None, battle["p1"][-1]["after_line"]
+    for mon in asked["request"]["side"]["pokemon"]:
+        mon["condition"] = "0 fnt"
+    battle["p1"].append(asked)
+    after = convert(read(battle), Corpus())
+    assert [len(each["steps"]) for each in after] == [len(each["steps"]) for each in before]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(number=PICK, part=st.sampled_from(["p1", "p2", ""]), changes=VALUE_CHANGES)
 def test_nothing_in_a_record_is_an_internal_error(battles: list[str], number: int, part: str,

@@ -261,6 +261,15 @@ def test_illusion_gives_back_what_the_disguise_seemed_to_do() -> None:
     assert not mew.uncertain
 
 
+def test_a_disguise_that_had_terastallized_earlier_leaves_the_other_as_it_was() -> None:
+    board = Board()
+    for line in ("|switch|p2a: Mew|Mew|100/100", "|-terastallize|p2a: Mew|Dark", "|switch|p2a: Xatu|Xatu|100/100",
+                 "|switch|p2a: Mew|Mew|80/100", "|replace|p2a: Zed|Zoroark|"):
+        board.read(line)
+    mew, _, zoroark = board.sides["p2"].team
+    assert (mew.tera_used, mew.tera, zoroark.tera_used) == (True, "Dark", False)
+
+
 def test_court_change_swaps_the_sides() -> None:
     board = Board()
     for line in ("|turn|3", "|-sidestart|p1: Ash|Spikes", "|-sidestart|p1: Ash|Spikes",

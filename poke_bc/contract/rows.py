@@ -18,7 +18,7 @@ from poke_bc.contract.schema import Schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of shards and manifest together; raised whenever an older reader would misread them."""
 
 CATEGORY_COLUMN, NUMBER_COLUMN = "category", "number"

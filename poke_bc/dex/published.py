@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -43,6 +44,11 @@ class PublishedSets:
         self._dex, self._table = dex(gen), table
         self.single = tuple(frozenset(table.names[place] for place in group) for group in table.single)
         """Names of which a team has one at most: Stealth Rock; a mega stone."""
+
+    @property
+    def species(self) -> Iterable[str]:
+        """All that teams are drawn from."""
+        return self._table.sets
 
     @cache  # noqa: B019 - the few tables live as long as the process
     def of(self, species: str) -> tuple[PublishedSet, ...]:

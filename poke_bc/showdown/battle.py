@@ -82,6 +82,8 @@ class Battle:
         stages, by the order in which they moved last, and in which turn."""
         self.views: dict[str, Any] = {}
         """Per player, what poke_bc.showdown.observe keeps from one observation to the next."""
+        self.shown: dict[str, Any] = {}
+        """Per side, what it keeps for the other player's observation at the same moment."""
 
     def mon(self, ident: str, parts: Sequence[str] = ()) -> Mon | None:
         """`p1a: Nick` -> the active Pokémon of p1; `p1: Nick` -> the one of that name, perhaps on the bench.

@@ -86,8 +86,6 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.original_id or record.id))
     rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
     points = _decision_points(record, first, rosters)
-    if not points:
-        raise SkippedBattle("no decision")
     battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
                     first.returning_hp, tier_of(record.format))
     for player, rating in record.ratings.items():
@@ -95,9 +93,13 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
         follow(battle, record.lines[battle.lines_read:point.at])
-        rows[point.player].append(_possible(_row(battle, point, rosters[point.player]), point))
+        row = _row(battle, point, rosters[point.player])
+        if _is_possible(row, point):
+            rows[point.player].append(row)
     follow(battle, record.lines[battle.lines_read:])
     all_rows = [row for player in PLAYERS for row in rows[player]]
+    if not all_rows:
+        raise SkippedBattle("no decision")
     is_exact = any(roster.is_exact for roster in rosters.values())
     add_damage([row.observation for row in all_rows], first.gen, [row.stats for row in all_rows] if is_exact else None)
     return [_trajectory(record, battle, player, rows[player], rosters[player]) for player in PLAYERS if rows[player]]
@@ -163,18 +165,16 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         action, gimmick = request.action(battle, mons)
         label = Label(OBSERVED if action != NO_ACTION else NO_LABEL, action, None, gimmick)
     else:
-        label = label_of(battle, decision, legal, roster.counterparts)
+        label = label_of(battle, decision, legal, roster.counterparts, request.locked)
     return Row(observation, legal, label, _stats(roster))
 
 
-def _possible(row: Row, point: DecisionPoint) -> Row:
-    """The row, if its choice was possible: that of damaged requests or a damaged log may not be."""
+def _is_possible(row: Row, point: DecisionPoint) -> bool:
+    """Whether anything could be chosen. Damaged requests or a damaged log may show a choice that could not."""
     label = row.label
     if label.label == OBSERVED and not row.legal[label.action]:
         raise SkippedBattle("inconsistent state", f"turn {point.turn}: a choice that was not legal")
-    if True not in row.legal:
-        raise SkippedBattle("inconsistent state", f"turn {point.turn}: nothing was legal")
-    return row
+    return True in row.legal
 
 
 def _stats(roster: Roster) -> list[Mapping[str, int] | None]:

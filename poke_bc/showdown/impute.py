@@ -58,10 +58,8 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> 
         return known is not None and known.base_species not in taken
 
     for place in range(len(mons), min(team.size, TEAM_SLOTS)):
-        hidden = others.draw_pokemon(is_free, f"{seed}\0{place}")
-        if hidden is None:
-            break
-        species, level = hidden
+        species, level = others.draw_pokemon(is_free, f"{seed}\0{place}") or _any_pokemon(
+            team, filter(is_free, published.species if published else _fully_evolved(dex)), f"{seed}\0{place}")
         base = dex.species(species).base_species  # type: ignore[union-attr] # is_free
         taken.add(base)
         mon = impute(SeenMon("", Details(species, level), base, ShownSet(species, level, ())), dex, others,
@@ -70,6 +68,19 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> 
         mon.own_set = msgspec.structs.replace(mon.own_set, imputed=mon.own_set.imputed | {"species"})
         mons.append(mon)
     return give_slots(mons)
+
+
+def _any_pokemon(team: SeenTeam, species: Iterable[str], seed: str) -> tuple[str, int]:
+    """One where no other battle shows any: a player has six, whoever they are, and may switch to each."""
+    drawn = _draw_equally(species, chance(f"{seed}\0species"))
+    assert drawn is not None  # there are more species than places
+    return drawn, team.mons[0].shown.level if team.mons else 100
+
+
+def _fully_evolved(dex: Dex) -> Iterable[str]:
+    """The species that do not evolve, without their formes."""
+    known = map(dex.species, dex.species_names)
+    return (each.name for each in known if each is not None and each.name == each.base_species and not each.evolves)
 
 
 def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str, gone: Set[str] = frozenset()) -> Mon:

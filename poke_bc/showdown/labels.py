@@ -20,7 +20,7 @@ from poke_bc.showdown.decision import (
     TURN,
     Decision,
 )
-from poke_bc.showdown.legal import only_option
+from poke_bc.showdown.legal import only_option, open_moves
 from poke_bc.showdown.own_pokemon import moves_of, slot_of
 from poke_bc.showdown.power import base_slots
 from poke_bc.showdown.seen import move_name
@@ -43,19 +43,21 @@ class Label(msgspec.Struct, frozen=True, gc=False):
 NOTHING = Label(NO_LABEL)
 
 
-def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons: Sequence[Mon | None]) -> Label:
+def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons: Sequence[Mon | None],
+             locked: str = "") -> Label:
     """The label that the log shows. An action that it shows becomes legal in `legal`.
 
     A choice that nobody saw is censored, also where some of the four moves are imputed: it was one of the four slots.
 
     Args:
         mons: own Pokémon by index of FirstPass.teams.
+        locked: the only move that was open, if a request said so.
     """
     if decision is None or decision.label == NO_LABEL:
         return NOTHING
     active = battle.sides[decision.player].active
-    if active is not None and decision.phase == TURN and decision.target is None \
-            and only_option(battle, active) in NO_SLOT:
+    if active is not None and decision.phase == TURN and decision.target is None and (
+            (locked or only_option(battle, active)) in NO_SLOT or _may_have_struggled(battle, decision, active)):
         return NOTHING
     is_certain = decision.label == OBSERVED
     if decision.label == CENSORED:
@@ -75,6 +77,12 @@ def label_of(battle: Battle, decision: Decision | None, legal: list[bool], mons:
         return Label(OBSERVED, action, None, decision.gimmick)
     candidates = [legal[action] and action in possible for action in range(NUM_ACTIONS)]
     return Label(CENSORED, NO_ACTION, candidates, decision.gimmick) if any(candidates) else NOTHING
+
+
+def _may_have_struggled(battle: Battle, decision: Decision, active: Mon) -> bool:
+    """Whether nobody saw the choice and no move was open: slot 0 is legal then, but no slot is Struggle."""
+    return (decision.label == CENSORED and decision.among != AMONG_SWITCHES and not decision.locked
+            and not only_option(battle, active) and True not in open_moves(battle, decision.player, active))
 
 
 def _cannot_come_in(battle: Battle, decision: Decision, slot: int) -> bool:

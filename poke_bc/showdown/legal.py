@@ -49,14 +49,18 @@ def inferred_legal(battle: Battle, player: str, phase: str, locked: str = "") ->
         return legal
     if is_trapped(battle, player, active):
         legal[MOVE_SLOTS:] = [False] * (NUM_ACTIONS - MOVE_SLOTS)
-    restricted = may_be_restricted(battle, active)
-    used = pp_used(battle, player, active)
-    for slot, move in enumerate(names[:MOVE_SLOTS]):
-        is_closed = restricted and is_prevented(battle, player, active, move)
-        legal[slot] = not is_closed and has_pp(battle, active, move, used)
+    legal[:MOVE_SLOTS] = open_moves(battle, player, active)
     if True not in legal[:MOVE_SLOTS]:
         legal[0] = True
     return legal
+
+
+def open_moves(battle: Battle, player: str, active: Mon) -> list[bool]:
+    """The slots whose moves nothing shown prevents; none is left: Struggle."""
+    restricted, used = may_be_restricted(battle, active), pp_used(battle, player, active)
+    names = moves_of(battle, player, active)[:MOVE_SLOTS]
+    return [has_pp(battle, active, move, used) and not (restricted and is_prevented(battle, player, active, move))
+            for move in names] + [False] * (MOVE_SLOTS - len(names))
 
 
 def only_option(battle: Battle, active: Mon) -> str:

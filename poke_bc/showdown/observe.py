@@ -7,7 +7,7 @@ under Illusion the disguise). Field by field: poke_bc/contract/schemas/singles.t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from poke_bc.contract.actions import TEAM_SLOTS
 from poke_bc.showdown.battle import Battle
@@ -51,6 +51,17 @@ class View:
         self.opp = TeamColumns(NO_OPP)
 
 
+class Shown(NamedTuple):
+    """Values of one side that are the same for both players, at one moment."""
+
+    at: tuple[int, str]
+    """Lines read, and phase."""
+    side: tuple[Any, ...]
+    active: tuple[Any, ...]
+    turn: tuple[Any, ...]
+    stint: tuple[Any, ...]
+
+
 def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
             can_gimmick: Sequence[bool] | None = None) -> Any:
     """What `player` ("p1" or "p2") knows now.
@@ -73,19 +84,21 @@ def observe(battle: Battle, player: str, phase: str, *, locked: str = "",
         locked = only_option(battle, own.active)
     update_own(view.own, battle, own)
     update_opponent(view.opp, battle, opp)
+    own_values = _shown_values(battle, own, phase, again=can_gimmick is not None)
+    opp_values = _shown_values(battle, opp, phase)
     return Observation(
         min(battle.turn, TURN_MAX), phase,
         list(can_gimmick) if can_gimmick is not None else possible_gimmicks(battle, own, phase, locked),
         battle.weather, _age(battle, battle.weather_since) if battle.weather != NONE else 0,
         battle.terrain, _age(battle, battle.terrain_since) if battle.terrain != NONE else 0,
         *_ages(battle, battle.rooms, ROOMS) if battle.rooms else NO_ROOMS,
-        *_side_values(battle, own), *_side_values(battle, opp),
+        *own_values.side, *opp_values.side,
         *view.own.columns, *view.opp.columns,
-        *_active_values(battle, own.active, locked), *_active_values(battle, opp.active, ""),
-        *_turn_values(own, phase), *_turn_values(opp, phase),
+        *(_bound(own_values.active, locked) if _binds(battle, locked) else own_values.active), *opp_values.active,
+        *own_values.turn, *opp_values.turn,
         *NO_ESTIMATES,
         battle.gen, battle.tier, min(own.rating or 0, RATING_MAX), min(opp.rating or 0, RATING_MAX),
-        *_who_is_faster(battle, own, opp), *_stint_values(battle, own, phase), *_stint_values(battle, opp, phase),
+        *_who_is_faster(battle, own, opp), *own_values.stint, *opp_values.stint,
         *NO_STATS,
         own_left_home(own) if battle.started and own.listed > own.size else NOBODY_LEFT,
         opponent_left_home(opp) if battle.started and opp.listed > opp.size else NOBODY_LEFT,
@@ -111,6 +124,16 @@ def _ages(battle: Battle, began: Mapping[str, int], effects: tuple[str, ...]) ->
     return [_age(battle, began[effect]) if effect in began else 0 for effect in effects]
 
 
+def _shown_values(battle: Battle, side: Side, phase: str, *, again: bool = False) -> Shown:
+    """Both players mostly decide at one moment, so the values are kept; `again`: a request has changed the side."""
+    at = (battle.lines_read, phase)
+    kept: Shown | None = battle.shown.get(side.player)
+    if kept is None or kept.at != at or again:
+        kept = battle.shown[side.player] = Shown(at, _side_values(battle, side), _active_values(battle, side.active),
+                                                 _turn_values(side, phase), _stint_values(battle, side, phase))
+    return kept
+
+
 def _side_values(battle: Battle, side: Side) -> tuple[Any, ...]:
     """Hazards, screens, what is to come, and how many are left."""
     conditions = side.conditions
@@ -126,7 +149,7 @@ def _side_values(battle: Battle, side: Side) -> tuple[Any, ...]:
             side.alive, side.gimmick_used.copy(), min(max(battle.turn - side.dynamaxed, 1), 3) if side.dynamaxed else 0)
 
 
-def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, ...]:
+def _active_values(battle: Battle, mon: Mon | None) -> tuple[Any, ...]:
     """Boosts, volatiles, counts of Perish Song and Stockpile, turns active, protect streak, last move."""
     flags, boosts, perish, stockpile, turns, streak, last = NO_VOLATILES, NO_BOOSTS, 0, 0, 0, 0, NONE
     if mon is not None and not mon.fainted:
@@ -140,10 +163,20 @@ def _active_values(battle: Battle, mon: Mon | None, locked: str) -> tuple[Any, .
             boosts = mon.boosts.copy()
         turns, streak = max(min(battle.turn - mon.came_in, TURN_MAX), 0), min(mon.protect_streak, 15)
         last = mon.last_move
-    if locked and locked != "struggle" and not (battle.gen == 1 and locked in BINDING_MOVES):
-        flags = flags.copy()
-        flags[_INDEX["mustrecharge" if locked == "recharge" else "locked"]] = True
     return (boosts, flags, perish, stockpile, turns, streak, last)
+
+
+def _binds(battle: Battle, locked: str) -> bool:
+    """Whether the only move that is open is one that it must go on with."""
+    return bool(locked) and locked != "struggle" and not (battle.gen == 1 and locked in BINDING_MOVES)
+
+
+def _bound(active: tuple[Any, ...], locked: str) -> tuple[Any, ...]:
+    """The values of an active Pokémon that must recharge or go on with a move."""
+    boosts, flags, *others = active
+    flags = flags.copy()
+    flags[_INDEX["mustrecharge" if locked == "recharge" else "locked"]] = True
+    return (boosts, flags, *others)
 
 
 def _turn_values(side: Side, phase: str) -> tuple[Any, ...]:

@@ -152,7 +152,8 @@ class Board(Effects):
             mon.lent |= set(disguise.stay_moves) | disguise.lent | side.illusion_moves
             mon.named |= disguise.named | side.illusion_named
             mon.moves += [move for move in disguise.stay_moves if move not in mon.moves]
-            mon.tera_used, mon.tera = mon.tera_used or disguise.tera_used, mon.tera or disguise.tera
+            if disguise.tera_used and not disguise.before_stay[2]:  # else the disguise itself, in an earlier stay
+                mon.tera_used, mon.tera = True, disguise.tera
             disguise.lent |= set(disguise.moves)
             disguise.tricky = mon.tricky = True
             disguise.hp, disguise.status, disguise.tera_used = disguise.before_stay
