@@ -413,3 +413,13 @@ def test_dropout_draws_where_its_input_is() -> None:
     x = torch.ones(100)
     with torch.device("meta"):
         assert Dropout(0.5)(x).device.type == "cpu"
+
+
+def test_numbers_are_centred_on_the_rows_that_training_sees(folders: dict[str, Path]) -> None:
+    data = ShardDataset(folders["one"], "train")
+    policy = create_policy("mlp", data.manifest.schema)
+    number = data.batch(np.arange(len(data))).number
+    before = policy.numbers(number)
+    policy.note_seen([data.batch(np.arange(len(data))).category], number.split(7))
+    assert torch.allclose(policy.numbers(number), before - before.mean(dim=0), atol=1e-6)
+    assert before.mean(dim=0).abs().max() > 0.1

@@ -119,9 +119,15 @@ class Policy(nn.Module):
         finally:
             self.train(training)
 
-    def note_seen(self, categories: Iterable[Tensor]) -> None:
-        """Record which ids training will see, in chunks [n, C]; all others get the unknown id's embedding, zero."""
+    def note_seen(self, categories: Iterable[Tensor], numbers: Iterable[Tensor] = ()) -> None:
+        """Record what training will see, in chunks.
+
+        Args:
+            categories: ids [n, C] of all rows; all other ids get the unknown id's embedding, zero.
+            numbers: [n, K] of enough rows to know their mean.
+        """
         self.ids.note_seen(categories)
+        self.numbers.centre(numbers)
 
     @property
     def name(self) -> str:

@@ -29,6 +29,9 @@ from poke_bc.train.step import Update
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
+MEAN_ROWS = 1 << 20
+"""Rows, spread evenly, whose mean the numbers are centred on."""
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
@@ -121,7 +124,8 @@ class Trainer:
         """Start a new run: record which ids the policy will see, and write the configuration."""
         for remark in advice(self.data, self.val, self.config.batch_size):
             warn(remark)
-        self.policy.note_seen(self.data.chunks("category"))
+        some_rows = self.data.rows[::-(-len(self.data) // MEAN_ROWS)]
+        self.policy.note_seen(self.data.chunks("category"), self.data.chunks("number", some_rows))
         if self.config.init_from is not None:
             start_from(self.policy, self.config.init_from)
         with writing(self.config.run):

@@ -24,7 +24,9 @@ class PerFieldMLP(nn.Module):
         self.schema = schema
         self.tables = nn.ModuleDict({f"of_{name}": nn.Embedding(vocabulary.size, embedding)  # a module has a `type`
                                      for name, vocabulary in schema.vocabularies.items()})
-        self.stem = nn.Linear(schema.category_width * embedding + sum(field.width for field in schema.numbers), width)
+        numbers = sum(field.width for field in schema.numbers)
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.stem = nn.Linear(schema.category_width * embedding + numbers, width)
         self.blocks = nn.ModuleList(PerFieldBlock(width, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, NUM_ACTIONS)
@@ -34,6 +36,7 @@ class PerFieldMLP(nn.Module):
         for field in self.schema.categories:
             parts.append(self.tables[f"of_{field.vocab}"](ids[:, start : start + field.width]).flatten(1))
             start += field.width
+        vectors, parts = torch.cat(parts, dim=1), []
         for field in sorted(self.schema.numbers, key=lambda field: field.kind == BITS):
             values = number[:, self.schema.columns[field.name]].float()
             if field.kind == BITS:
@@ -42,7 +45,7 @@ class PerFieldMLP(nn.Module):
             else:
                 top = field.high if field.scale is None else field.scale
                 parts.append((values - field.low) / (top - field.low))
-        x = self.stem(torch.cat(parts, dim=1))
+        x = self.stem(torch.cat([vectors, torch.cat(parts, dim=1) - self.mean], dim=1))
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.norm(x))
@@ -70,7 +73,7 @@ def with_the_weights_of(policy: Policy) -> PerFieldMLP:
     for name, vocabulary in policy.schema.vocabularies.items():
         weights[f"tables.of_{name}.weight"] = table[rows[start : start + vocabulary.size]]
         start += vocabulary.size + 1
-    names = {"layers.0": "norm", "layers.1": "up", "layers.3": "down", "policy_head": "head"}
+    names = {"numbers.mean_N": "mean", "layers.0": "norm", "layers.1": "up", "layers.3": "down", "policy_head": "head"}
     for ours, theirs in names.items():
         weights = {name.replace(ours, theirs): weight for name, weight in weights.items()}
     peer.load_state_dict(weights)
