@@ -7,7 +7,7 @@ from poke_bc.showdown import tells
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
 from poke_bc.showdown.power import CHANGING
-from poke_bc.showdown.protocol import NONE
+from poke_bc.showdown.protocol import NONE, UNKNOWN
 from poke_bc.showdown.state import Mon
 
 NOTHING: frozenset[str] = frozenset()
@@ -18,6 +18,9 @@ STURDY, SYNCHRONIZE, PARENTAL_BOND = frozenset({"sturdy"}), frozenset({"synchron
 class Attack:
     """A move and what it did, until the lines about it are over."""
 
+    __slots__ = ("did_damage", "foe", "foe_was_full", "gave_status", "lowered", "move", "mover", "super_effective",
+                 "types")
+
     def __init__(self, mover: Mon, foe: Mon, move: Move, types: tuple[str, str] | None) -> None:
         self.mover, self.foe, self.move, self.types = mover, foe, move, types
         self.foe_was_full = foe.hp == 1.0
@@ -26,26 +29,25 @@ class Attack:
     def settle(self, battle: Battle, exclude: Exclusion) -> None:
         """Exclude what would have shown itself by now."""
         if self.did_damage:
-            self._exclude_of_mover(exclude)
-            if not tells.WHEN_HIT.isdisjoint(exclude.open_abilities(self.foe)):
+            if self.mover.hp > 0:
+                self._exclude_of_mover(exclude)
+            if exclude.asks_ability(self.foe, tells.WHEN_HIT):
                 self._exclude_abilities_of_foe(battle, exclude)
-            if exclude.asks_item(self.foe):
+            if self.foe.item == self.foe.first_item == UNKNOWN:
                 self._exclude_items_of_foe(battle, exclude)
-        if self.foe.hp > 0 and self.lowered:
+        if self.lowered and self.foe.hp > 0:
             exclude.abilities(self.foe, tells.AFTER_LOWERED)
-        if self.foe.hp > 0 and self.gave_status and battle.gen >= 5:
+        if self.gave_status and self.foe.hp > 0 and battle.gen >= 5:
             exclude.abilities(self.foe, SYNCHRONIZE)
 
     def _exclude_of_mover(self, exclude: Exclusion) -> None:
         mover, move = self.mover, self.move
-        if mover.hp <= 0:
-            return
-        if exclude.asks_item(mover):
+        if mover.item == mover.first_item == UNKNOWN:
             if "lifeorb" not in mover.absent and not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE):
                 exclude.items(mover, LIFE_ORB)
             if "sound" in move.flags:
                 exclude.items(mover, THROAT_SPRAY)
-        if tells.AFTER_MOVE.isdisjoint(exclude.open_abilities(mover)):
+        if not exclude.asks_ability(mover, tells.AFTER_MOVE):
             return
         if self.foe.fainted and max(mover.boosts) < 6:
             exclude.abilities(mover, tells.KO_ABILITIES)
@@ -78,7 +80,7 @@ class Attack:
 
     def _exclude_items_of_foe(self, battle: Battle, exclude: Exclusion) -> None:
         mover, foe, move = self.mover, self.foe, self.move
-        if self._was_felled_from_full(exclude):
+        if foe.fainted and self._was_felled_from_full(exclude):
             exclude.items(foe, FOCUS_SASH)
         if mover.hp <= 0:
             return

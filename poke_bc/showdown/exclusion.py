@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poke_bc.dex import Dex
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.protocol import UNKNOWN
 from poke_bc.showdown.state import Mon
@@ -10,54 +11,63 @@ NOTHING: frozenset[str] = frozenset()
 KLUTZ = frozenset({"klutz"})
 
 
-class Exclusion:
-    """Adds to `Mon.absent` what did not show itself, where it would have.
+class _Abilities(dict[str, frozenset[str]]):
+    """Species -> the abilities that it can have; of a species that is not known, none."""
 
-    Nothing where a Pokémon may have any ability: Magic Guard alone explains most silences.
-    """
+    def __init__(self, dex: Dex) -> None:
+        super().__init__()
+        self._dex = dex
+
+    def __missing__(self, species: str) -> frozenset[str]:
+        known = self._dex.species(species)
+        found = self[species] = frozenset(known.abilities if known else ())
+        return found
+
+
+class Exclusion:
+    """Adds to `Mon.absent` what did not show itself, where it would have."""
 
     def __init__(self, battle: Battle) -> None:
         self._battle = battle
-        self._possible: dict[str, frozenset[str]] = {}
+        self._abilities = _Abilities(battle.dex)
 
     def may_have(self, mon: Mon, abilities: frozenset[str]) -> bool:
         """Whether it has, or its species could have, one of these abilities."""
         if mon.ability != UNKNOWN:
             return mon.ability in abilities
-        species = self._battle.dex.species(mon.shape)
-        return species is None or not abilities.isdisjoint(species.abilities)
+        species = mon.temporary_forme or mon.forme
+        if possible := self._abilities[species]:
+            return not abilities.isdisjoint(possible)
+        return self._battle.dex.species(species) is None
 
-    def asks_item(self, mon: Mon) -> bool:
-        """Whether the item that it was brought with has not shown itself: a quick check before `items`."""
-        return mon.item == mon.first_item == UNKNOWN and not self._battle.any_ability
+    def asks_ability(self, mon: Mon, abilities: frozenset[str]) -> bool:
+        """Whether it may still have been brought with one of these: a quick check before `abilities`."""
+        return not abilities.isdisjoint(self._abilities[mon.forme]) and bool(self._open(mon, abilities))
 
-    def open_abilities(self, mon: Mon) -> frozenset[str]:
-        """Those it may still have been brought with; none if it is known, or has another now: a quick check."""
+    def _open(self, mon: Mon, abilities: frozenset[str]) -> frozenset[str]:
+        """Those that it may still have been brought with; none if its own is known, or it has another now."""
+        possible = self._abilities[mon.forme]
         if (mon.ability != UNKNOWN or mon.brought_ability != UNKNOWN or mon.ability_changed or mon.copied is not None
-                or self._battle.any_ability):
+                or len(possible) < 2 or mon.forme != mon.details.species):
             return NOTHING
-        if (possible := self._possible.get(mon.forme)) is None:
-            species = self._battle.dex.species(mon.forme)
-            possible = self._possible[mon.forme] = frozenset(species.abilities if species else ())
-        if len(possible) < 2 or mon.forme != mon.details.species:
-            return NOTHING
-        return possible - mon.absent
+        return (possible & abilities) - mon.absent
 
     def items(self, mon: Mon, items: frozenset[str]) -> None:
         """It was not brought with any of these items, unless something may have kept them from working."""
-        if (self.asks_item(mon) and not items <= mon.absent and "embargo" not in mon.volatiles
+        if (not items <= mon.absent and mon.item == mon.first_item == UNKNOWN and "embargo" not in mon.volatiles
                 and "magicroom" not in self._battle.rooms and not self.may_have(mon, KLUTZ)):
             mon.absent |= items
 
     def abilities(self, mon: Mon, abilities: frozenset[str]) -> None:
         """It was not brought with any of these abilities, unless it has another now, or none works."""
-        found = abilities & self.open_abilities(mon)
-        if found and "gastroacid" not in mon.volatiles and not self._is_gas_out():
+        if (not abilities.isdisjoint(self._abilities[mon.forme]) and (found := self._open(mon, abilities))
+                and "gastroacid" not in mon.volatiles and not self._is_gas_out()):
             mon.absent |= found
 
     def any_of(self, mon: Mon, names: frozenset[str]) -> None:
         """None of these items and abilities."""
-        self.items(mon, names & self._battle.dex.items.keys())
+        if mon.item == mon.first_item == UNKNOWN:
+            self.items(mon, names & self._battle.dex.items.keys())
         self.abilities(mon, names)
 
     def _is_gas_out(self) -> bool:

@@ -12,7 +12,7 @@ from poke_bc.showdown.corpus import RevealedSets
 from poke_bc.showdown.decision import Decision
 from poke_bc.showdown.illusion import hidden_stints, unlabel
 from poke_bc.showdown.log_reader import LogReader
-from poke_bc.showdown.protocol import move_id, read_details, read_number, tier_of, written
+from poke_bc.showdown.protocol import move_id, read_details, tier_of, written
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 from poke_bc.showdown.seen import SeenTeam, seen_team
 
@@ -38,7 +38,7 @@ def first_pass(record: BattleRecord) -> FirstPass:
     """Read the log of one battle. Raises SkippedBattle."""
     gen = generation(record)
     reader = _read(record.lines, gen, tier_of(record.format))
-    _check_turns(record.lines)
+    _check_turns(reader.turns)
     battle = reader.battle
     if record.choices and assign_choices(reader.decisions, record.choices):
         use_choices(reader.decisions, reader.arrivals.all, battle.dex)
@@ -65,15 +65,13 @@ def _read(lines: Sequence[str], gen: int, tier: str) -> LogReader:
     return reader
 
 
-def _check_turns(lines: Iterable[str]) -> None:
+def _check_turns(turns: Iterable[int]) -> None:
     """Refuse a log whose turns are missing, doubled or out of order; it may begin late."""
     last = 0
-    for line in lines:
-        if line.startswith("|turn|"):
-            turn = read_number(line[6:].split("|")[0])
-            if turn != last + 1 and (last or turn < 1):
-                raise SkippedBattle("impossible order of turns", f"{turn} after {last}")
-            last = turn
+    for turn in turns:
+        if turn != last + 1 and (last or turn < 1):
+            raise SkippedBattle("impossible order of turns", f"{turn} after {last}")
+        last = turn
 
 
 def generation(record: BattleRecord) -> int:

@@ -37,9 +37,9 @@ def hidden_stints(stints: Sequence[Arrival], side: Side, dex: Dex) -> dict[int, 
     master, = masters
     disguised = [stint for stint in stints if stint.mon is stint.shown and stint.mon is not master]
     for count in range(1, MOST + 1):
-        fitting = [set(hidden) for hidden in combinations(disguised, count) if _fit(stints, hidden, master, dex)]
+        fitting = [hidden for hidden in combinations(disguised, count) if _fit(stints, hidden, master, dex)]
         if fitting:
-            return {stint.at: master for stint in set.intersection(*fitting)}
+            return {stint.at: master for stint in disguised if all(stint in hidden for hidden in fitting)}
     return {}
 
 
@@ -53,15 +53,20 @@ def _fit(stints: Sequence[Arrival], hidden: Sequence[Arrival], master: Mon | Non
     for stint in stints:
         mon = master if master is not None and stint in hidden else stint.mon
         before = left.get(mon, 1.0)
-        species = dex.species(mon.forme)
-        heals = species is not None and "regenerator" in species.abilities
         if mon is last or before <= 0 or left.get(stint.shown, 1.0) <= 0:
             return False
-        if not -ROUNDING < stint.hp - before < ROUNDING + REGENERATED * heals:
+        healed = stint.hp - before
+        if not -ROUNDING < healed < ROUNDING and not (ROUNDING <= healed < ROUNDING + REGENERATED
+                                                      and _regenerates(mon, dex)):
             return False
         last = mon
         left[mon] = 0.0 if stint.fainted else stint.left_hp
     return True
+
+
+def _regenerates(mon: Mon, dex: Dex) -> bool:
+    species = dex.species(mon.forme)
+    return species is not None and "regenerator" in species.abilities
 
 
 def unlabel(decisions: Sequence[OpenDecision], stints: Sequence[Arrival], at: int) -> None:

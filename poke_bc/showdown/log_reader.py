@@ -37,7 +37,7 @@ from poke_bc.showdown.protocol import UNKNOWN, caller, cannot_move, cause_of, ef
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 from poke_bc.showdown.request_lines import request_before
 from poke_bc.showdown.silence import Silence
-from poke_bc.showdown.tracker import LineListener, both, follow
+from poke_bc.showdown.tracker import LineListener, follow, together
 
 FORCING, BINDING = frozenset({"locked", "mustrecharge"}), frozenset({"binding", "partiallytrapped"})
 """Volatiles that leave no choice of a move; BINDING only in generation 1."""
@@ -53,6 +53,7 @@ class LogReader:
     Attributes:
         battle: the state after the last line read.
         decisions: of both players, in order.
+        turns: their numbers, in order.
         arrivals: who came in, with what Illusion and Regenerator tell about earlier lines.
     """
 
@@ -63,6 +64,7 @@ class LogReader:
         self.lines = lines
         self.battle = Battle(gen, illusions=illusions, tier=tier)
         self.decisions: list[OpenDecision] = []
+        self.turns: list[int] = []
         self.arrivals = Arrivals(self.battle)
         self._open: dict[str, OpenDecision | None] = dict.fromkeys(PLAYERS)
         self._ejected: set[str] = set()
@@ -80,8 +82,9 @@ class LogReader:
             "choice": self._choice, "-message": self._message, "message": self._message,
             **dict.fromkeys(GIMMICK_LINES, self._gimmick),
         }
-        silence, after = Silence(self.battle), {"turn": self._open_turn, "replace": self._replace}
-        follow(self.battle, self.lines, both(silence.before, before), both(silence.after, after))
+        after: dict[str, LineListener] = {"turn": self._open_turn, "replace": self._replace}
+        silence = Silence(self.battle)
+        follow(self.battle, self.lines, together(silence.before, before), together(silence.after, after))
         self._end()
 
     # --- turns ------------------------------------------------------------------------------------------------------
@@ -102,6 +105,7 @@ class LogReader:
         self._close(CENSORED)
 
     def _open_turn(self, number: int, parts: list[str]) -> None:
+        self.turns.append(self.battle.turn)
         for player, side in self.battle.sides.items():
             if side.active is not None and not side.active.fainted:
                 self._open[player] = self._new(player, TURN, number + 1)

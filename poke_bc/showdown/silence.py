@@ -6,13 +6,11 @@ Each check waits until the moment at which the item or ability would have shown 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from poke_bc.showdown import tells
 from poke_bc.showdown.attack import Attack
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
-from poke_bc.showdown.protocol import NONE, caller, cause_of, effect_id, move_id
+from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cause_of, effect_id, move_id
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import Mon
 from poke_bc.showdown.tracker import LineListener
@@ -21,6 +19,7 @@ SPEED = 4
 FULL, LOW, VERY_LOW = 1.0, 0.49, 0.24
 """HP at most of which a berry for half or a quarter has certainly been eaten, in percent that are rounded."""
 NOTHING: frozenset[str] = frozenset()
+TRANSFORM = frozenset(["transform"])
 MAGIC_GUARD, REGENERATOR, NATURAL_CURE = (frozenset([name]) for name in ("magicguard", "regenerator", "naturalcure"))
 TRACE, BOOSTER_ENERGY, ASSAULT_VEST = (frozenset([name]) for name in ("trace", "boosterenergy", "assaultvest"))
 WHITE_HERB, MENTAL_HERB, POWER_HERB = (frozenset([name]) for name in ("whiteherb", "mentalherb", "powerherb"))
@@ -35,10 +34,14 @@ class _Arrival:
 
 
 class Silence:
-    """Collects in `Mon.absent` what each Pokémon was not brought with, in `first_item` what explains a silence."""
+    """Collects in `Mon.absent` what each Pokémon was not brought with, in `first_item` what explains a silence.
+
+    Nothing where a Pokémon may have any ability: Magic Guard alone explains most silences.
+    """
 
     def __init__(self, battle: Battle) -> None:
         self._battle, self._not = battle, Exclusion(battle)
+        self._sides = {f"{player}a": side for player, side in battle.sides.items()}
         self._arrivals: dict[str, _Arrival] = {}
         self._attack: Attack | None = None
         self._left: dict[Mon, tuple[float, str]] = {}
@@ -47,14 +50,16 @@ class Silence:
         """Whether the active Pokémon was hurt before the end of the turn began to change its HP."""
         self._low = dict.fromkeys(PLAYERS, FULL)
         """Least HP at which it ended the last turn and this one, at the most."""
-        self.before: Mapping[str, LineListener] = {
+        self.before: dict[str, LineListener] = {
             "move": self._settle, "cant": self._settle, "turn": self._settle, "upkeep": self._end_turn,
             "switch": self._leave, "drag": self._leave, "-end": self._end,
             "replace": self._replace}
-        self.after: Mapping[str, LineListener] = {
+        self.after: dict[str, LineListener] = {
             "move": self._move, "switch": self._arrive, "drag": self._arrive, "turn": self._turn,
             "-damage": self._damage, "-heal": self._heal, "-status": self._status, "-unboost": self._unboost,
             "-supereffective": self._super_effective, "-hitcount": self._hit_count, "-activate": self._activate}
+        if battle.any_ability:
+            self.before, self.after = {}, {}
 
     # --- entry --------------------------------------------------------------------------------------------------------
 
@@ -86,27 +91,25 @@ class Silence:
     def _settle(self, number: int, parts: list[str]) -> None:
         if self._attack is not None:
             self._settle_attack()
-        if not self._arrivals:
-            return
-        for player, arrival in self._arrivals.items():
-            if arrival.mon is self._battle.sides[player].active and arrival.mon.hp > 0:
-                self._settle_arrival(arrival, self._battle.foe_of(player))
-        self._arrivals.clear()
+        if self._arrivals:
+            for player, arrival in self._arrivals.items():
+                if arrival.mon is self._battle.sides[player].active and arrival.mon.hp > 0:
+                    self._settle_arrival(arrival, self._battle.foe_of(player))
+            self._arrivals.clear()
 
     def _settle_arrival(self, arrival: _Arrival, foe: Mon | None) -> None:
         battle, mon = self._battle, arrival.mon
-        is_unhurt = arrival.over_rocks and not self._not.may_have(mon, MAGIC_GUARD)
-        if is_unhurt and self._not.asks_item(mon):
-            mon.first_item = "heavydutyboots"
-        if self._not.asks_item(mon):
+        if mon.item == mon.first_item == UNKNOWN:
+            if arrival.over_rocks and not self._not.may_have(mon, MAGIC_GUARD):
+                mon.first_item = "heavydutyboots"
             if battle.gen >= 5 and "gravity" not in battle.rooms:
                 self._not.items(mon, tells.ENTRY_ITEMS)
-            if battle.gen >= 9:
+            if battle.gen >= 9 and self._not.may_have(mon, tells.BOOSTED):
                 for ability, condition in tells.BOOSTED_BY.items():
                     around = (arrival.weather, arrival.terrain, battle.weather, battle.terrain)
                     if condition not in around and self._not.may_have(mon, ability):
                         self._not.items(mon, BOOSTER_ENERGY)
-        if tells.AT_ENTRY.isdisjoint(self._not.open_abilities(mon)):
+        if not self._not.asks_ability(mon, tells.AT_ENTRY):
             return
         with_foe = foe is not None and foe.hp > 0 and "substitute" not in foe.volatiles
         self._not.abilities(mon, tells.announced(battle.gen, with_foe=with_foe))
@@ -126,40 +129,42 @@ class Silence:
     def _move(self, number: int, parts: list[str]) -> None:
         self._attack = None
         battle, player = self._battle, parts[2][:2]
-        mon, foe = battle.sides[player].active, battle.foe_of(player)
+        sides = battle.sides
+        mon, foe = sides[player].active, sides["p2" if player == "p1" else "p1"].active
         move = battle.dex.move(move_id(parts[3]))
         if mon is None or foe is None or move is None:
             return
-        if caller(parts) in ("", "locked"):
-            if len(mon.stint_moves - {"transform"}) > 1:
+        is_status = move.category == "status"
+        if (is_status or len(mon.stint_moves) > 1) and caller(parts) in ("", "locked"):
+            if len(mon.stint_moves - TRANSFORM) > 1:
                 self._not.items(mon, battle.dex.choice_items)
                 self._not.abilities(mon, tells.LOCKING_ABILITIES)
-            if move.category == "status" and not battle.sides[player].dynamaxed and move.name in mon.stint_moves:
+            if is_status and not sides[player].dynamaxed and move.name in mon.stint_moves:
                 self._not.items(mon, ASSAULT_VEST)
-        may_change = not tells.TYPE_CHANGING.isdisjoint(self._not.open_abilities(mon))
+        may_change = self._not.asks_ability(mon, tells.TYPE_CHANGING)
         self._attack = Attack(mon, foe, move, mon.current_types(battle.dex) if may_change else None)
 
     def _damage(self, number: int, parts: list[str]) -> None:
-        mon, cause = self._battle.mon(parts[2]), cause_of(parts)
-        if mon is None or parts[2][2:3] != "a":
+        if (side := self._sides.get(parts[2][:3])) is None or (mon := side.active) is None:
             return
+        player, cause = side.player, cause_of(parts)
         if cause is None:
-            self._hurt[parts[2][:2]] = True
+            self._hurt[player] = True
             if self._attack is not None and mon is self._attack.foe:
                 self._attack.did_damage = True
             return
-        arrival = self._arrivals.get(parts[2][:2])
+        arrival = self._arrivals.get(player)
         if cause in HAZARD_DAMAGE:
-            self._hurt[parts[2][:2]] = True
+            self._hurt[player] = True
             if arrival is not None and cause == "Stealth Rock":
                 arrival.over_rocks = False
         if (names := tells.HURT_BY.get(cause.replace(":", ""))) is not None:
             self._not.any_of(mon, names)
 
     def _settle_attack(self) -> None:
-        if self._attack is not None:
-            self._attack.settle(self._battle, self._not)
-        self._attack = None
+        attack, self._attack = self._attack, None
+        if attack is not None and (attack.did_damage or attack.lowered or attack.gave_status):
+            attack.settle(self._battle, self._not)
 
     def _super_effective(self, number: int, parts: list[str]) -> None:
         if self._attack is not None:
@@ -201,8 +206,8 @@ class Silence:
             self._hurt[parts[2][:2]] = False  # it ends after it prevented Leftovers
 
     def _heal(self, number: int, parts: list[str]) -> None:
-        if (mon := self._battle.mon(parts[2])) is not None and parts[2][2:3] == "a":
-            self._hurt[parts[2][:2]] = mon.hp < FULL
+        if (side := self._sides.get(parts[2][:3])) is not None and side.active is not None:
+            self._hurt[side.player] = side.active.hp < FULL
 
     def _turn(self, number: int, parts: list[str]) -> None:
         for player, side in self._battle.sides.items():
@@ -213,34 +218,36 @@ class Silence:
         self._settle(number, parts)
         for player, side in self._battle.sides.items():
             if (mon := side.active) is not None and mon.hp > 0:
-                self._end_of(mon, player)
+                low = max(mon.hp, self._low[player]) if self._battle.gen <= 3 else mon.hp
+                self._low[player] = mon.hp
+                is_hurt = self._hurt[player] and mon.hp < FULL
+                if mon.item == mon.first_item == UNKNOWN:
+                    self._no_items_at_end(mon, player, is_hurt, low)
+                if self._not.asks_ability(mon, tells.AT_END):
+                    self._no_abilities_at_end(mon, is_hurt)
 
-    def _end_of(self, mon: Mon, player: str) -> None:
-        hp = mon.hp
-        low, self._low[player] = max(hp, self._low[player] if self._battle.gen <= 3 else 0.0), hp
-        is_hurt = self._hurt[player] and hp < FULL
-        if self._not.asks_item(mon):
-            self._no_items_at_end(mon, player, is_hurt, low)
-        if not tells.AT_END.isdisjoint(self._not.open_abilities(mon)):
-            if mon.came_in < self._battle.turn and max(mon.boosts) < 6:
-                self._not.abilities(mon, tells.EVERY_TURN)
-            if is_hurt and (names := tells.IN_WEATHER.get(self._battle.weather)) is not None and not any(
-                    side.active is not None and self._not.may_have(side.active, tells.NO_WEATHER)
-                    for side in self._battle.sides.values()):
-                self._not.abilities(mon, names)
+    def _no_abilities_at_end(self, mon: Mon, is_hurt: bool) -> None:
+        if mon.came_in < self._battle.turn and max(mon.boosts) < 6:
+            self._not.abilities(mon, tells.EVERY_TURN)
+        if is_hurt and (names := tells.IN_WEATHER.get(self._battle.weather)) is not None and not any(
+                side.active is not None and self._not.may_have(side.active, tells.NO_WEATHER)
+                for side in self._battle.sides.values()):
+            self._not.abilities(mon, names)
 
     def _no_items_at_end(self, mon: Mon, player: str, is_hurt: bool, low: float) -> None:
         battle, volatiles, status, exclude = self._battle, mon.volatiles, mon.status, self._not.items
-        foe = battle.foe_of(player)
         if is_hurt and "healblock" not in volatiles:
             exclude(mon, tells.HEALING_ITEMS)
         wants_berry = status != NONE or low <= LOW or "confusion" in volatiles
-        if wants_berry and (foe is None or not self._not.may_have(foe, tells.NO_BERRIES)):
-            exclude(mon, tells.STATUS_BERRIES.get(status, NOTHING))
-            exclude(mon, tells.CONFUSION_BERRIES if "confusion" in volatiles else NOTHING)
-            exclude(mon, tells.HALF_HP_BERRIES if low <= LOW else NOTHING)
-            exclude(mon, tells.PINCH_BERRIES if low <= VERY_LOW else NOTHING)
-        if status == NONE and "safeguard" not in battle.sides[player].conditions and battle.terrain != "mistyterrain":
+        if wants_berry and ((foe := battle.foe_of(player)) is None or not self._not.may_have(foe, tells.NO_BERRIES)):
+            if status != NONE:
+                exclude(mon, tells.STATUS_BERRIES.get(status, NOTHING))
+            if "confusion" in volatiles:
+                exclude(mon, tells.CONFUSION_BERRIES)
+            if low <= LOW:
+                exclude(mon, tells.HALF_HP_BERRIES if low > VERY_LOW else tells.LOW_HP_BERRIES)
+        if (status == NONE and not mon.absent >= tells.ALL_ORBS and battle.terrain != "mistyterrain"
+                and "safeguard" not in battle.sides[player].conditions):
             for orb, immune in tells.ORBS.items():
                 if not orb <= mon.absent and immune.isdisjoint(mon.current_types(battle.dex)):
                     exclude(mon, orb)

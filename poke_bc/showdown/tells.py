@@ -62,6 +62,7 @@ NOT_TRACED = _names("""
     """)
 BOOSTED_BY = {_names("protosynthesis"): "sunnyday", _names("quarkdrive"): "electricterrain"}
 """Ability -> the weather or terrain that makes it work without Booster Energy."""
+BOOSTED = frozenset[str]().union(*BOOSTED_BY)
 
 AT_ENTRY = announced(9, with_foe=True).union(["trace"], *WEATHER_ABILITIES, *TERRAIN_ABILITIES)
 
@@ -130,6 +131,7 @@ HALF_HP_BERRIES = _names("berry berryjuice goldberry oranberry sitrusberry")
 PINCH_BERRIES = _names("""
     aguavberry apicotberry figyberry ganlonberry iapapaberry lansatberry liechiberry magoberry petayaberry salacberry
     starfberry wikiberry""")
+LOW_HP_BERRIES = HALF_HP_BERRIES | PINCH_BERRIES
 STATUS_BERRIES = _by("""
     brn: lumberry miracleberry iceberry rawstberry; par: lumberry miracleberry cheriberry przcureberry;
     psn: lumberry miracleberry pechaberry psncureberry; tox: lumberry miracleberry pechaberry psncureberry;
@@ -137,6 +139,7 @@ STATUS_BERRIES = _by("""
 CONFUSION_BERRIES = _names("bitterberry lumberry miracleberry persimberry")
 ORBS = {_names("flameorb"): _names("fire"), _names("toxicorb"): _names("poison steel")}
 """Orb -> types that it does not work on."""
+ALL_ORBS = frozenset[str]().union(*ORBS)
 MENTAL = _names("encore taunt disable torment healblock attract")
 TERRAIN_SEEDS = {f"{name}terrain": frozenset([f"{name}seed"]) for name in ("electric", "grassy", "misty", "psychic")}
 EVERY_TURN = _names("moody speedboost")

@@ -6,7 +6,7 @@ Source of the rules: smogon/pokemon-showdown, sim/SIM-PROTOCOL.md and the `this.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.lines import boosts, effects, entry, field, health, hidden_power, moves, reveals
@@ -28,7 +28,9 @@ _MINOR = re.compile("-[a-z]{3,30}")
 
 LineListener = Callable[[int, list[str]], None]
 """Called with the number of a line and its fields."""
-NO_LISTENERS: Mapping[str, LineListener] = {}
+Listeners = Mapping[str, Sequence[LineListener]]
+"""By kind of line; called in this order."""
+NO_LISTENERS: Listeners = {}
 ABOUT_POKEMON: dict[str, Callable[[Battle, Mon, list[str]], None]] = {
     "-ability": reveals.ability, "-activate": effects.activate, "-anim": moves.anim, "-boost": boosts.boost,
     "-copyboost": boosts.copy_boosts, "-curestatus": health.cure, "-damage": health.damage, "-end": effects.end,
@@ -59,14 +61,14 @@ HANDLERS: dict[str, Callable[[Battle, list[str]], None] | None] = dict.fromkeys(
 """All other lines."""
 
 
-def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListener] = NO_LISTENERS,
-           after: Mapping[str, LineListener] = NO_LISTENERS) -> None:
+def follow(battle: Battle, lines: Iterable[str], before: Listeners = NO_LISTENERS,
+           after: Listeners = NO_LISTENERS) -> None:
     """Update the battle with the next lines. Raises SkippedBattle where they cannot be followed.
 
     Args:
         battle: updated in place.
         lines: the lines behind the first `battle.lines_read`.
-        before, after: by kind of line, what to call besides, before and after the line updates the battle.
+        before, after: what to call besides, before and after a line updates the battle.
 
     >>> battle = Battle(9)
     >>> follow(battle, ["|switch|p1a: Pika|Pikachu, L50|100/100", "|turn|1", "|-damage|p1a: Pika|40/100"])
@@ -75,33 +77,33 @@ def follow(battle: Battle, lines: Iterable[str], before: Mapping[str, LineListen
     """
     for number, line in enumerate(lines, start=battle.lines_read):
         battle.lines_read = number + 1
-        if line[:1] != "|":
+        if line == "|" or line[:1] != "|":
             continue
         parts = line.split("|")
         kind = parts[1]
         try:
             if kind in before:
-                before[kind](number, parts)
+                for listener in before[kind]:
+                    listener(number, parts)
             if kind in ABOUT_POKEMON:
                 if (mon := battle.mon(parts[2], parts)) is not None:
                     ABOUT_POKEMON[kind](battle, mon, parts)
             elif (handler := HANDLERS.get(kind, _pass_over)) is not None:
                 handler(battle, parts)
             if kind in after:
-                after[kind](number, parts)
+                for listener in after[kind]:
+                    listener(number, parts)
         except (IndexError, KeyError, ValueError):  # a field is missing, names no player, or is not a number
             raise SkippedBattle("damaged line", kind) from None
 
 
-def both(first: Mapping[str, LineListener], second: Mapping[str, LineListener]) -> dict[str, LineListener]:
-    """Listeners that call those of `first`, then those of `second`."""
-    def chained(one: LineListener, two: LineListener) -> LineListener:
-        def call(number: int, parts: list[str]) -> None:
-            one(number, parts)
-            two(number, parts)
-        return call
-
-    return {**first, **second, **{kind: chained(first[kind], second[kind]) for kind in first.keys() & second.keys()}}
+def together(*listeners: Mapping[str, LineListener]) -> dict[str, list[LineListener]]:
+    """Listeners that are called in the order given."""
+    found: dict[str, list[LineListener]] = {}
+    for each in listeners:
+        for kind, listener in each.items():
+            found.setdefault(kind, []).append(listener)
+    return found
 
 
 def _pass_over(battle: Battle, parts: list[str]) -> None:
