@@ -82,3 +82,14 @@ def published_sets(format_: str, gen: int) -> PublishedSets | None:
     if not file.is_file():
         return None
     return PublishedSets(gen, msgspec.json.decode(gzip.decompress(file.read_bytes()), type=_Table))
+
+
+def random_sets(gen: int) -> PublishedSets:
+    """Those of a generation's random battles, which every generation has.
+
+    >>> "snorlax" in random_sets(1).species, "missingno" in random_sets(1).species
+    (True, False)
+    """
+    found = published_sets(f"gen{gen}randombattle", gen)
+    assert found is not None
+    return found

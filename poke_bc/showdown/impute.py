@@ -18,7 +18,7 @@ import msgspec
 
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex
-from poke_bc.dex.published import PublishedSet, published_sets
+from poke_bc.dex.published import PublishedSet, published_sets, random_sets
 from poke_bc.showdown.corpus import ABILITIES, ITEMS, MOVES, TERAS, OtherBattles, ShownSet, chance, index_at
 from poke_bc.showdown.lines import hidden_power
 from poke_bc.showdown.power import may_power
@@ -59,7 +59,7 @@ def inferred_team(team: SeenTeam, dex: Dex, others: OtherBattles, seed: str) -> 
 
     for place in range(len(mons), min(team.size, TEAM_SLOTS)):
         species, level = others.draw_pokemon(is_free, f"{seed}\0{place}") or _any_pokemon(
-            team, filter(is_free, published.species if published else _fully_evolved(dex)), f"{seed}\0{place}")
+            team, filter(is_free, (published or random_sets(dex.gen)).species), f"{seed}\0{place}")
         base = dex.species(species).base_species  # type: ignore[union-attr] # is_free
         taken.add(base)
         mon = impute(SeenMon("", Details(species, level), base, ShownSet(species, level, ())), dex, others,
@@ -75,12 +75,6 @@ def _any_pokemon(team: SeenTeam, species: Iterable[str], seed: str) -> tuple[str
     drawn = _draw_equally(species, chance(f"{seed}\0species"))
     assert drawn is not None  # there are more species than places
     return drawn, team.mons[0].shown.level if team.mons else 100
-
-
-def _fully_evolved(dex: Dex) -> Iterable[str]:
-    """The species that do not evolve, without their formes."""
-    known = map(dex.species, dex.species_names)
-    return (each.name for each in known if each is not None and each.name == each.base_species and not each.evolves)
 
 
 def impute(mon: SeenMon, dex: Dex, others: OtherBattles, seed: str, gone: Set[str] = frozenset()) -> Mon:
