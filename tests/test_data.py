@@ -306,8 +306,10 @@ def test_a_batch_from_observations_is_what_the_shards_hold(tmp_path: Path) -> No
     preprocess([raw], tmp_path / "shards", workers=1)
     steps = [step for line in raw.read_text("utf-8").splitlines() for step in json.loads(line)["steps"]]
     data = ShardDataset(tmp_path / "shards", every_row=True, columns=("category", "number", "legal"))
-    observations, known = [step["observation"] for step in steps], [step.get("legal") for step in steps]
     schema = data.manifest.schema
+    observations = [{key: value for key, value in step["observation"].items() if key in schema.columns}
+                    for step in steps]
+    known = [step.get("legal") for step in steps]
     everything = data.batch(np.arange(len(data)))
     unknown = Batch.from_observations(schema, observations)
     assert same(unknown, Batch({**everything.tensors(), "legal": torch.zeros(len(steps), dtype=torch.int16)}))
