@@ -68,6 +68,14 @@ def test_it_says_that_val_is_small_and_that_a_batch_is_larger_than_an_epoch(
     assert f"the val split has only {val:,} decisions" in told
 
 
+def test_a_val_split_of_one_battle_is_called_one_battle(tmp_path: Path) -> None:
+    folder = shards_of(tmp_path, lambda step: None, battles=8)
+    split(folder, val_ratio=0.12, seed=1)
+    data = ShardDataset(folder, "val")
+    told = [*advice(data, data, 64)]
+    assert any(f"only {len(data)} decisions of 1 battle:" in line for line in told), told
+
+
 def test_nothing_is_said_about_sound_data(shards: Path) -> None:  # noqa: F811
     data = ShardDataset(shards, "train")
     told = [*advice(data, data, len(data))]

@@ -332,6 +332,8 @@ def test_a_finished_run_goes_on_when_it_is_made_longer(shards: Path, finished: P
     rows = len(ShardDataset(shards, "train", censored=True))
     assert result.steps == math.ceil(6 * rows / 64) > finished_at.steps == math.ceil(4 * rows / 64)
     assert TrainConfig.read(run).epochs == 6
+    assert finished_at.val is not None
+    assert isinstance(finished_at.val["decisions"], int)
     assert not verify(run).differences
     again = train(resolve({"run": run}, resume=True), resume=True, progress=False)
     assert again == result

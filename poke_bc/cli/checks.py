@@ -57,7 +57,7 @@ def inspect_any(path: Path, schema: str = "auto", progress: Progress = lambda *_
         raise UsageError(f"{path}: a checkpoint or a policy, not a run", hint="give the folder of the run")
     if path.exists() and not (path.is_dir() or path.is_file()):
         raise UsageError(f"{path}: not a regular file, so reading it may never end",
-                         hint=f"write it to a file first; poke-bc preprocess {path} reads pipes")
+                         hint="write it to a file first, or preprocess it and inspect the shards")
     from pipelines.preprocess import preprocess
 
     with tempfile.TemporaryDirectory(prefix="poke-bc-inspect-", ignore_cleanup_errors=True) as folder:

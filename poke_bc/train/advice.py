@@ -36,12 +36,13 @@ def advice(data: ShardDataset, val: ShardDataset, batch_size: int) -> Iterator[s
     if not len(val):
         yield f"{data.shards.folder}: the val split has no decisions; training continues without evaluation"
     elif len(val) < _FEWEST_DECISIONS:
-        battles = len(np.unique(val.column("battle")))
-        yield (f"the val split has only {len(val):,} decisions of {battles:,} battles: its top-1 is uncertain by "
-               f"about {1.96 * 0.5 / len(val) ** 0.5:.0%}, and the best checkpoint is chosen by chance")
+        count = len(np.unique(val.column("battle")))
+        battles = "1 battle" if count == 1 else f"{count:,} battles"
+        yield (f"the val split has only {len(val):,} decisions of {battles}: its top-1 is uncertain by about "
+               f"{1.96 * 0.5 / len(val) ** 0.5:.0%}, and the best checkpoint is chosen by chance")
     if batch_size > len(data):
-        yield (f"a batch of {batch_size:,} is larger than an epoch of {len(data):,} decisions: every update takes each "
-               f"{batch_size / len(data):.1f} times; choose a smaller --batch-size")
+        yield (f"a batch of {batch_size:,} is larger than an epoch of {len(data):,} decisions: an update uses each "
+               f"decision {batch_size / len(data):.1f} times; choose a smaller --batch-size")
 
 
 def odd_labels(actions_A: NDArray[np.int64]) -> Iterator[str]:

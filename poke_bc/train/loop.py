@@ -241,7 +241,7 @@ class Trainer:
         return sums
 
     def _not_finite(self) -> TrainingError:
-        where = f"since a step from {self._finite_until + 1} to {self.progress.step}"
+        where = f"at some step from {self._finite_until + 1} to {self.progress.step}"
         if self.checkpoints.any():
             return TrainingError(
                 f"loss, gradient, weights or evaluation are not finite, {where}; the last good checkpoint is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class TrainResult:
     """Fraction of that time in which a step waited for its batch."""
     train_loss: float | None
     """Mean over the steps since the line of metrics before the last."""
-    val: dict[str, float] | None
+    val: Mapping[str, int | float] | None
     """nll, top1, top3, ece, decisions of the best checkpoint; None without a validation split."""
     run: str
     precision: str
