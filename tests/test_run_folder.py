@@ -94,7 +94,7 @@ def test_a_train_that_fails_removes_what_it_made_if_that_is_empty(tmp_path: Path
 
 def test_what_a_user_keeps_beside_the_checkpoints_stays(shards: Path, stopped: Path) -> None:  # noqa: F811
     kept = [stopped / "checkpoints" / name for name in ("step-final", "zzz", "step-0000", "step-00000003.bak",
-                                                        ".tmp-notes", "step-00000000000000x")]
+                                                        "step-99999999", ".tmp-notes", "step-00000000000000x")]
     for folder in kept:
         folder.mkdir()
         (folder / "notes").write_text("mine")

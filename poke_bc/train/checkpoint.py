@@ -115,7 +115,7 @@ class Checkpoints:
     def steps(self) -> dict[int, Path]:
         """Step -> folder of each checkpoint, ascending; whatever else lies there is none of ours."""
         found = {int(match[1]): path for path in (self.run / FOLDER).glob("step-*")
-                 if (match := _STEP.fullmatch(path.name)) and path.is_dir()}
+                 if (match := _STEP.fullmatch(path.name)) and (path / DIGESTS).is_file()}
         return dict(sorted(found.items()))
 
     def any(self) -> bool:
