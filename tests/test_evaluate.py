@@ -144,7 +144,7 @@ def test_it_says_what_it_judged_and_how_sure_it_is(
 
 
 def test_a_policy_worse_than_a_baseline_is_told_so(shards: Path, tmp_path: Path) -> None:  # noqa: F811
-    train(small_config(shards, tmp_path / "run", steps=40, lr=0.5, label_smoothing=0.0), progress=False)
+    train(small_config(shards, tmp_path / "run", steps=40, lr=2.0, label_smoothing=0.0), progress=False)
     result = evaluate(tmp_path / "run", checkpoint="last", device="cpu")
     assert result["nll"] > result["baselines"]["uniform_legal"]["nll"]
     told = next(each for each in result["remarks"] if "worse than the baseline uniform legal" in each)

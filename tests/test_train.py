@@ -326,7 +326,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
 
     calls: list[int] = []
     monkeypatch.setattr(step_module, "imitation_loss", spoilt)
-    with pytest.raises(TrainingError, match=r"a step from 6 to 8; the last good checkpoint is step-00000004"):
+    with pytest.raises(TrainingError, match=r"some step from 6 to 8; the last good checkpoint is step-00000004"):
         train(small_config(shards, tmp_path / "run", save_every=4), progress=False)
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
