@@ -7,7 +7,7 @@ from poke_bc.showdown import tells
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
 from poke_bc.showdown.power import CHANGING
-from poke_bc.showdown.protocol import NONE, UNKNOWN
+from poke_bc.showdown.protocol import NONE
 from poke_bc.showdown.state import Mon
 
 NOTHING: frozenset[str] = frozenset()
@@ -33,7 +33,7 @@ class Attack:
                 self._exclude_of_mover(exclude)
             if exclude.asks_ability(self.foe, tells.WHEN_HIT):
                 self._exclude_abilities_of_foe(battle, exclude)
-            if self.foe.item == self.foe.first_item == UNKNOWN:
+            if self.foe.has_open_item:
                 self._exclude_items_of_foe(battle, exclude)
         if self.lowered and self.foe.hp > 0:
             exclude.abilities(self.foe, tells.AFTER_LOWERED)
@@ -42,7 +42,7 @@ class Attack:
 
     def _exclude_of_mover(self, exclude: Exclusion) -> None:
         mover, move = self.mover, self.move
-        if mover.item == mover.first_item == UNKNOWN:
+        if mover.has_open_item:
             if "lifeorb" not in mover.absent and not exclude.may_have(mover, tells.NO_LIFE_ORB_DAMAGE):
                 exclude.items(mover, LIFE_ORB)
             if "sound" in move.flags:

@@ -54,7 +54,7 @@ class Exclusion:
 
     def items(self, mon: Mon, items: frozenset[str]) -> None:
         """It was not brought with any of these items, unless something may have kept them from working."""
-        if (not items <= mon.absent and mon.item == mon.first_item == UNKNOWN and "embargo" not in mon.volatiles
+        if (not items <= mon.absent and mon.has_open_item and "embargo" not in mon.volatiles
                 and "magicroom" not in self._battle.rooms and not self.may_have(mon, KLUTZ)):
             mon.absent |= items
 
@@ -66,7 +66,7 @@ class Exclusion:
 
     def any_of(self, mon: Mon, names: frozenset[str]) -> None:
         """None of these items and abilities."""
-        if mon.item == mon.first_item == UNKNOWN:
+        if mon.has_open_item:
             self.items(mon, names & self._battle.dex.items.keys())
         self.abilities(mon, names)
 

@@ -10,7 +10,7 @@ from poke_bc.showdown import tells
 from poke_bc.showdown.attack import Attack
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.exclusion import Exclusion
-from poke_bc.showdown.protocol import NONE, UNKNOWN, caller, cause_of, effect_id, move_id
+from poke_bc.showdown.protocol import NONE, caller, cause_of, effect_id, move_id
 from poke_bc.showdown.record import PLAYERS
 from poke_bc.showdown.state import Mon
 from poke_bc.showdown.tracker import LineListener
@@ -99,7 +99,7 @@ class Silence:
 
     def _settle_arrival(self, arrival: _Arrival, foe: Mon | None) -> None:
         battle, mon = self._battle, arrival.mon
-        if mon.item == mon.first_item == UNKNOWN:
+        if mon.has_open_item:
             if arrival.over_rocks and not self._not.may_have(mon, MAGIC_GUARD):
                 mon.first_item = "heavydutyboots"
             if battle.gen >= 5 and "gravity" not in battle.rooms:
@@ -221,7 +221,7 @@ class Silence:
                 low = max(mon.hp, self._low[player]) if self._battle.gen <= 3 else mon.hp
                 self._low[player] = mon.hp
                 is_hurt = self._hurt[player] and mon.hp < FULL
-                if mon.item == mon.first_item == UNKNOWN:
+                if mon.has_open_item:
                     self._no_items_at_end(mon, player, is_hurt, low)
                 if self._not.asks_ability(mon, tells.AT_END):
                     self._no_abilities_at_end(mon, is_hurt)

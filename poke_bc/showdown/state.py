@@ -199,6 +199,11 @@ class Mon:
         return (dex.both_types(self.temporary_forme or self.forme) or dex.both_types(self.forme)
                 or dex.both_types(self.base) or (UNKNOWN, NONE))
 
+    @property
+    def has_open_item(self) -> bool:
+        """Whether neither the item that it holds nor the one that it was brought with is known."""
+        return self.item == self.first_item == UNKNOWN
+
     def certain_ability(self, dex: Dex) -> str:
         """The ability shown, or the only one its species can have."""
         if self.ability != UNKNOWN or self.ability_changed:
