@@ -74,11 +74,24 @@ function learnsets() {
   return {own, chain};
 }
 
+// How ids are spelt, where that is not the id with a capital letter.
+function spellings() {
+  const kinds = {
+    species: Dex.species.all().flatMap(it => [it.name, ...(it.cosmeticFormes || []), ...(it.formeOrder || [])]),
+    move: Dex.moves.all().map(it => it.name), item: Dex.items.all().map(it => it.name),
+    ability: Dex.abilities.all().map(it => it.name),
+  };
+  const plain = id => id.charAt(0).toUpperCase() + id.slice(1);
+  return Object.fromEntries(Object.entries(kinds).map(([kind, names]) => [kind, Object.fromEntries(names
+    .map(name => [toID(name), name]).filter(([id, name]) => id && name !== plain(id)))]));
+}
+
 console.log(JSON.stringify({
   version: require(require('path').resolve(process.argv[2], 'package.json')).version,
   gens: Object.fromEntries(GENS.map(gen => [gen, generation(gen)])),
   items: Object.fromEntries(Dex.items.all().map(it => [it.id, item(it)])),
   learnsets: learnsets(),
+  spellings: spellings(),
   past: Object.fromEntries(GENS.map(gen => [gen, Dex.forGen(gen).moves.all().filter(it => it.gen <= gen &&
     it.isNonstandard === 'Past').map(it => toID(it.name))])),
   vocabulary: {

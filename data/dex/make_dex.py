@@ -11,6 +11,7 @@ generations; nothing is corrected by hand. Writes these files below poke_bc/, wi
   (formats of singles, without their generation);
 - dex/tables/gen1..9.json.gz: species, cosmetic formes, moves and type chart of one generation;
 - dex/tables/items.json.gz, dex/tables/learnsets.json.gz: all generations;
+- dex/tables/spellings.json.gz: names as people write them, by kind, where an id with a capital letter is not it;
 - dex/tables/past.json.gz: by generation the moves of earlier ones that are gone;
 - dex/tables/SHA256SUMS: digests of all of the above.
 """
@@ -52,6 +53,7 @@ def files(found: Mapping[str, Any]) -> dict[str, bytes]:
     made |= {f"dex/tables/gen{gen}.json.gz": _pack(table) for gen, table in found["gens"].items()}
     made["dex/tables/items.json.gz"] = _pack(found["items"])
     made["dex/tables/learnsets.json.gz"] = _pack(_condense(found["learnsets"], names["moves"]))
+    made["dex/tables/spellings.json.gz"] = _pack(found["spellings"])
     made["dex/tables/past.json.gz"] = _pack({gen: sorted({*moves}) for gen, moves in found["past"].items()})
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in sorted(made.items()))
     return made | {"dex/tables/SHA256SUMS": sums.encode()}

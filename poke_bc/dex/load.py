@@ -34,6 +34,15 @@ def to_id(text: str) -> str:
     return re.sub("[^a-z0-9]+", "", text.lower())
 
 
+def spelling(kind: str, name: str) -> str:
+    """The id of a species, move, item or ability as people write it; of anything else with a capital letter.
+
+    >>> spelling("species", "greattusk"), spelling("move", "willowisp"), spelling("type", "fire")
+    ('Great Tusk', 'Will-O-Wisp', 'Fire')
+    """
+    return str(_spellings().get(kind, {}).get(name, name[:1].upper() + name[1:]))
+
+
 @cache
 def dex(gen: int) -> Dex:
     """The tables of one generation, 1 to 9; the same object on every call.
@@ -155,6 +164,12 @@ class Dex:
 @cache
 def _items() -> dict[str, Item]:
     return {name: msgspec.convert([name, *row], Item) for name, row in _read("items").items()}
+
+
+@cache
+def _spellings() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = _read("spellings")
+    return found
 
 
 @cache
