@@ -1,4 +1,4 @@
-"""Commands about runs: train, evaluate."""
+"""Commands about runs: train, evaluate, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poke_bc.cli.output import Json, Quiet, print_json, show
+from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, show
 
 
 def train(
@@ -78,3 +78,36 @@ def evaluate(
     if as_json:
         return print_json(result)
     show(render(result))
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, checkpoints or policies.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path("report.html"),
+    shards: Annotated[Path | None, typer.Option(
+        help="Shards to evaluate on.  [default: those each run was trained on]")] = None,
+    split: Annotated[str, typer.Option(help="val, test or train; or all, for shards they were not trained on.")] = "val",
+    checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")] = "best",
+    battles: Annotated[int | None, typer.Option(
+        min=1, help="Maximum of battles to browse.  [default: as many as fit into 6 MB]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    show_it: Annotated[bool, typer.Option("--open", help="Open the page in the web browser.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write one HTML page about runs: figures, data, and a browser of battles; it needs no network."""
+    from poke_bc.report import report as write
+
+    with progress_bar("", quiet=quiet) as progress:
+        written = write(runs, out, shards, split, checkpoint=checkpoint, battles=battles, device=device,
+                        progress=lambda stage: progress(stage, 0, None, 0))
+    if show_it:
+        import webbrowser
+
+        webbrowser.open(out.resolve().as_uri())
+    if as_json:
+        from dataclasses import asdict
+
+        return print_json(asdict(written))
+    sample = "" if written.battles == written.of else f" of {written.of:,}"
+    print(f"{out}: {written.bytes / 1e6:.1f} MB, {written.battles:,}{sample} battles with {written.decisions:,} decisions; "
+          "open it in a web browser")
