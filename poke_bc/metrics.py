@@ -104,6 +104,14 @@ def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor,
     return -taken_B1[:, 0], rank_B, log_probs_BA.amax(dim=1).exp(), switch_B
 
 
+def _decisions(policy: Policy, batch: Batch) -> tuple[Tensor, Batch]:
+    """Logits [B, A] of the sampled decisions, and these as single rows."""
+    logits: Tensor = policy(batch).logits
+    if batch.steps is None:
+        return logits, batch
+    return logits[:, batch.steps.index(0)] if logits.ndim == 3 else logits, batch.at(0)
+
+
 def _score(logits_BA: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     nll_B, rank_B, confidence_B, switch_B = rank_and_score(logits_BA, batch.action.clamp_min(0))
     hidden_BA = logits_BA.log_softmax(dim=1).masked_fill(~action_set(batch.candidates), -torch.inf)
@@ -118,7 +126,7 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 
     Args:
         policy: on `device`; left in the mode it was in.
-        dataset: single rows, at least one.
+        dataset: of at least one row, with the policy's steps; of sequences, step 0 is scored.
         device: where the policy is.
         batch_size: affects the speed, and the scores by rounding only.
     """
@@ -126,7 +134,7 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
     policy.eval()
     try:
         with BatchFeeder(dataset, batch_size, shuffle=False, device=device) as feeder:
-            batches = [_score(policy(batch).logits, batch) for batch in feeder]
+            batches = [_score(*_decisions(policy, batch)) for batch in feeder]
     finally:
         policy.train(training)
     return Scores(*(torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True)))
@@ -139,6 +147,7 @@ def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
     policy.eval()
     try:
         places_B = np.linspace(0, len(dataset) - 1, min(len(dataset), EVAL_BATCH), dtype=np.int64)
-        return bool(policy(dataset.batch(places_B).to(policy.device)).logits.logsumexp(dim=1).isfinite().all())
+        logits_BA, _ = _decisions(policy, dataset.batch(places_B).to(policy.device))
+        return bool(logits_BA.logsumexp(dim=1).isfinite().all())
     finally:
         policy.train(training)
