@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOMENTS = 40
+MOMENTS = 24
 _OF_A_TRAJECTORY = 2
 """Else one strange player fills the list."""
 

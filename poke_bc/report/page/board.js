@@ -67,12 +67,12 @@ function status(mon) {
 const hiddenText = () => el("span", { class: "unknown" }, "hidden");
 const valueOf = name => name === "?" ? hiddenText() : name === null ? "none" : name;
 
-function details(rows, mon) {
+function details(rows, mon, withMoves = true) {
   const facts = [];
   if (rows.has("own_ability") && mon.ability !== null) facts.push(["ability", valueOf(mon.ability)]);
   if (rows.has("own_item")) facts.push(["item", [valueOf(mon.item), mon.lost && mon.lost !== "?" && mon.item === null && ` (was ${mon.lost})`]]);
   if (mon.tera) facts.push(["tera", mon.tera === "?" ? hiddenText() : [typeChip(mon.tera), mon.terastallized && " active"]]);
-  if (mon.moves.some(move => move !== null)) {
+  if (withMoves && mon.moves.some(move => move !== null)) {
     facts.push(["moves", el("span", { class: "moves" }, mon.moves.filter(move => move !== null).map((move, place) =>
       el("span", { class: move === "?" ? "unknown" : mon.shown[place] === false ? "secret" : null,
         title: mon.shown[place] === false ? "the opponent has not seen it" : null }, move === "?" ? "?" : move)))]);
@@ -93,7 +93,7 @@ function activeCard(rows, mon, side, step) {
       health(mon),
       el("div", { class: "line badges" }, boosts.map(([name, value]) => el("span", { class: value > 0 ? "badge up" : "badge down" },
         `${name} ${value > 0 ? "+" : "−"}${Math.abs(value)}`)), volatiles(rows, side, step).map(name => el("span", { class: "badge" }, name))),
-      details(rows, mon)));
+      details(rows, mon, side === "opp"))); // the own ones are among the actions
 }
 
 const openBench = new Set(); // "own3": what is unfolded stays unfolded from step to step

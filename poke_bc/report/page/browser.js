@@ -1,8 +1,8 @@
 // The battle browser: a battle, one player's view of it, a decision; the address carries all three.
 
 const SORTS = {
-  "most decisions": (one, two) => two.decisions - one.decisions, "least agreement": (one, two) => one.agreement - two.agreement,
-  "most agreement": (one, two) => two.agreement - one.agreement, "highest rating": (one, two) => two.rating - one.rating,
+  "highest rating": (one, two) => two.rating - one.rating, "most agreement": (one, two) => two.agreement - one.agreement,
+  "least agreement": (one, two) => one.agreement - two.agreement, "most decisions": (one, two) => two.decisions - one.decisions,
 };
 const FEWEST_DROP = 0.05;
 
@@ -36,9 +36,9 @@ function browser(content) {
   const valued = content.together.some(run => content.runs[run].has_value);
   const isOutcome = content.battles.every(battle => battle.views.every(view => !known(view.total_reward) || [-1, 0, 1].includes(view.total_reward)));
   const worth = (run, at) => isOutcome ? (Math.max(-1, Math.min(1, now.rows.value(run, at))) + 1) / 2 : now.rows.value(run, at);
-  const curve = valued ? chart("Predicted value over the battle", 220, curveOf) : null;
+  const curve = valued ? chart("Predicted value over the battle", 150, curveOf) : null;
 
-  function fill() {
+  function fill(first) {
     const wanted = filter.value.trim().toLowerCase();
     const key = battle => ({ decisions: battle.views.reduce((sum, view) => sum + view.decisions, 0),
       agreement: battle.views.reduce((sum, view) => sum + (view.agreement ?? 0.5), 0) / battle.views.length,
@@ -48,7 +48,7 @@ function browser(content) {
     listed.sort(SORTS[sorter.value]);
     picker.replaceChildren(...listed.map(({ at, battle, decisions, agreement, rating }) => el("option", { value: at }, [battle.id,
       rating ? `rated ${Math.round(rating)}` : null, `${decisions} decisions`, `${percent(agreement, 0)} agreement`].filter(Boolean).join(" · "))));
-    picker.value = String(now.battle);
+    picker.value = String(first === "first" && listed.length ? listed[0].at : now.battle);
   }
 
   async function open(battle, view, at, push) {
@@ -116,13 +116,14 @@ function browser(content) {
     const x = Array.from({ length: rows.length }, (_, at) => at + 1), found = largestDrops();
     const first = rows.runs.findIndex(each => each.value);
     const data = rows.runs.flatMap((each, run) => each.value ? [{ type: "scatter", mode: "lines+markers", x, y: x.map(at => worth(run, at - 1)),
-      name: safe(content.runs[content.together[run]].name), line: { color: runShade(content.together[run]), width: 2 }, marker: { size: 4 },
+      name: safe(content.runs[content.together[run]].name), line: { color: runShade(content.together[run]), width: 2 }, marker: { size: 5 },
       hovertemplate: isOutcome ? "decision %{x}: %{y:.0%}<extra></extra>" : "decision %{x}: %{y:.2f}<extra></extra>" }] : []);
     data.push({ type: "scatter", mode: "markers", name: "largest drops", x: found.map(([at]) => at + 1), y: found.map(([at]) => worth(first, at)),
       marker: { symbol: "triangle-down", size: 12, color: colour("--bad") }, hoverinfo: "skip" });
-    return { data, layout: { shapes: [marker()], margin: { l: 48, r: 12, t: 8, b: 36 }, showlegend: rows.runs.length > 1,
-      xaxis: { title: { text: "decision" }, range: [0.5, rows.length + 0.5] },
-      yaxis: isOutcome ? { range: [0, 1], tickformat: ".0%", title: { text: "chance to win" } } : { title: { text: "predicted return" } } } };
+    return { data, layout: { shapes: [marker()], margin: { l: 0, r: 0, t: 6, b: 18 }, showlegend: false,
+      xaxis: { range: [0.5, rows.length + 0.5], automargin: false, showgrid: false },
+      yaxis: { automargin: false, ticklabelposition: "inside", tickfont: { color: colour("--muted"), size: 10 }, nticks: 3,
+        ...(isOutcome ? { range: [-0.04, 1.04], tickvals: [0.25, 0.5, 0.75], tickformat: ".0%" } : {}) } } };
   }
 
   const hash = (battle, view, at) => `#${new URLSearchParams({ battle: content.battles[battle].id, player: content.battles[battle].views[view].player, decision: at + 1 })}`;
@@ -179,10 +180,11 @@ function browser(content) {
     el("button", { type: "button", "aria-label": "Next decision", onclick: () => step(1) }, "→"), place, copy),
   ribbon, el("p", { class: "legend" }, [["right", "the human's choice was the most likely"], ["near", "among the three most likely"], ["wrong", "less likely"],
     ["free", "no choice, or not known"]].map(([kind, text]) => el("span", null, el("i", { class: kind }), text))),
-  stage, curve, drops, allFields,
+  curve && el("p", { class: "legend" }, isOutcome ? "The chance to win that the value head gives, over the battle" : "The return that the value head predicts, over the battle"),
+  curve, drops, stage, allFields,
   el("h3", null, "Where policy and human differ most"), note("By how much likelier the policy's own choice was; at most two of one player's battle."), moments);
   return { made, async start() {
-    fill();
+    fill("first");
     addEventListener("keydown", onKey);
     for (const event of ["hashchange", "popstate"]) addEventListener(event, fromAddress);
     if (!content.battles.length) return;

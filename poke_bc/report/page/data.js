@@ -17,13 +17,12 @@ function dataCard(content) {
     el("div", { class: "pair" },
       el("div", null, el("h3", null, "Facts"), table(["", ""], facts, { class: "facts" })),
       el("div", null, el("h3", null, "Ratings"), ratings,
-        data.unrated > 0 && note(`${whole(data.unrated)} views without a rating.`))),
+        data.unrated > 0 && note(`${whole(data.unrated)} views without a rating.`),
+        block("Formats", counts(data.formats, "Formats")), block("Outcomes", counts(Object.entries(data.outcomes), "Outcomes")))),
     el("div", { class: "grid" },
-      block("Formats", counts(data.formats, "Formats")),
       block("Labels", counts(Object.entries(data.labels), "Labels")),
       block("Number of legal actions", counts(Object.entries(data.legal_actions).map(([count, rows]) =>
         [count === "0" ? "not recorded" : count, rows]), "Legal actions")),
-      block("Outcomes", counts(Object.entries(data.outcomes), "Outcomes")),
       block("Quarantine", data.quarantined.length ? counts(data.quarantined, "Quarantine")
         : note("No line was quarantined.")),
       block(`Sources (${whole(data.source_count)})`, table(["", "lines", "decisions", "quarantined"],

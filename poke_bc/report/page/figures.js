@@ -85,7 +85,7 @@ function slices(content) {
     const of = (run, name) => (run.figures.slices[kind] || {})[name];
     const bars = chart(`top-1 by ${plain(kind)}`, Math.max(180, 70 + names.length * (18 + 12 * content.runs.length)), () => ({
       data: content.runs.map((run, place) => {
-        const there = names.filter(name => of(run, name)).reverse();
+        const there = names.filter(name => of(run, name));
         const bounds = there.map(name => (of(run, name).interval || {}).top1);
         return { type: "bar", orientation: "h", name: safe(run.name), y: there.map(name => safe(sliceName(kind, name, content))),
           x: there.map(name => of(run, name).top1), marker: { color: runShade(place) },
@@ -94,7 +94,7 @@ function slices(content) {
             array: there.map((name, at) => bounds[at][1] - of(run, name).top1),
             arrayminus: there.map((name, at) => of(run, name).top1 - bounds[at][0]) } : undefined };
       }),
-      layout: { barmode: "group", bargap: 0.25, showlegend: content.runs.length > 1, yaxis: { type: "category" },
+      layout: { barmode: "group", bargap: 0.25, showlegend: content.runs.length > 1, yaxis: { type: "category", autorange: "reversed" },
         xaxis: { tickformat: ".0%", rangemode: "tozero", title: { text: "top-1" } } } }));
     for (const holder of charts.keys()) if (body.contains(holder)) charts.delete(holder);
     body.replaceChildren(el("div", { class: "pair" }, bars,

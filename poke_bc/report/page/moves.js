@@ -48,18 +48,18 @@ function actionRow(rows, step, action, legal) {
     const best = open && Math.max(...rows.probs(run, step)) === share;
     return el("div", { class: `prob${best ? " best" : ""}`, style: { "--run": runColour(content.together[run]) } },
       el("span", { class: "bar" }, el("i", { style: { width: `${100 * share}%` } })),
-      el("span", { class: "figure" }, open ? percentOf(share) : "not legal"));
+      el("span", { class: "figure" }, percentOf(share)));
   });
   const says = rows.runs.map((_, run) => `${content.runs[content.together[run]].name} ${percentOf(rows.probs(run, step)[action])}`).join(", ");
   const also = rows.runs.map((_, run) => activation(rows, run, step, action)).find(Boolean);
-  return el("li", { class: `action${open ? "" : " illegal"}${taken ? " taken" : ""}${what.empty ? " empty" : ""}`, "data-action": String(action),
+  return el("li", { class: `action ${what.kind}${open ? "" : " illegal"}${taken ? " taken" : ""}${what.empty ? " empty" : ""}`, "data-action": String(action),
     "aria-label": `${actionLabel(rows, step, action)}: ${open ? says : "not legal"}${taken ? ", the human's choice" : ""}` },
   el("div", { class: "what" }, what.kind === "switch" && what.mon ? token(what.mon) : null,
     el("span", { class: "label" }, what.name), what.kind === "switch" && what.mon ? health(what.mon) : moveFacts(what),
     also && open && el("span", { class: "badge" }, also),
     taken && el("span", { class: "human" }, "human", gimmick ? ` + ${capital(content.gimmicks[gimmick])}` : ""),
     may && el("span", { class: "human maybe" }, "possible")),
-  open || !what.empty ? bars : null);
+  open ? el("div", { class: "probs" }, bars) : el("span", { class: "closed" }, "not legal"));
 }
 
 function actionList(rows, step) {
