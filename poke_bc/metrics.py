@@ -113,29 +113,30 @@ def outputs_of(policy: Policy, dataset: ShardDataset, *, device: torch.device,
     Of sequences, the output for step 0 and the batch of these rows; `batch_size` counts rows, all steps together. The
     batch is valid until the next one.
     """
-    steps = dataset.steps
     training = policy.training
     policy.eval()
     try:
-        size = batch_size if steps is None else max(1, batch_size // len(steps))
+        size = max(1, batch_size // len(dataset.steps or (0,)))
         with BatchFeeder(dataset, size, shuffle=False, device=device) as feeder:
             for batch in feeder:
-                output = policy(batch)
-                if steps is None:
-                    yield output, batch
-                else:
-                    yield _of_step(output, steps.index(0)), batch.at(0)
+                yield _decisions(policy, batch)
     finally:
         policy.train(training)
 
 
-def _of_step(output: PolicyOutput, place: int) -> PolicyOutput:
-    """One step of an output that may hold all: [B, S, ...] -> [B, ...]."""
+def _decisions(policy: Policy, batch: Batch) -> tuple[PolicyOutput, Batch]:
+    """The output for the sampled decisions, and these as single rows."""
+    output: PolicyOutput = policy(batch)
+    if batch.steps is None:
+        return output, batch
+    place = batch.steps.index(0)
+
     def of_step(each: Tensor, rank: int) -> Tensor:
         return each[:, place] if each.ndim > rank else each
 
-    return PolicyOutput(of_step(output.logits, 2), None if output.value is None else of_step(output.value, 1),
-                        None if output.gimmick is None else of_step(output.gimmick, 3))
+    value, gimmick = output.value, output.gimmick
+    return PolicyOutput(of_step(output.logits, 2), None if value is None else of_step(value, 1),
+                        None if gimmick is None else of_step(gimmick, 3)), batch.at(0)
 
 
 @torch.inference_mode()
@@ -145,7 +146,7 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 
     Args:
         policy: on `device`; left in the mode it was in.
-        dataset: single rows, or sequences with step 0 where the policy reads them; at least one.
+        dataset: of at least one row, with the policy's steps; of sequences, step 0 is scored.
         device: where the policy is.
         batch_size: affects the speed, and the scores by rounding only.
     """
@@ -162,6 +163,7 @@ def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
     try:
         size = min(len(dataset), max(1, EVAL_BATCH // len(dataset.steps or (0,))))
         places_B = np.linspace(0, len(dataset) - 1, size, dtype=np.int64)
-        return bool(policy(dataset.batch(places_B).to(policy.device)).logits.logsumexp(dim=-1).isfinite().all())
+        output, _ = _decisions(policy, dataset.batch(places_B).to(policy.device))
+        return bool(output.logits.logsumexp(dim=1).isfinite().all())
     finally:
         policy.train(training)

@@ -48,7 +48,7 @@ from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
-STATE_VERSION = 1
+STATE_VERSION = 2
 _STEP = re.compile(r"step-(\d{8,})")
 _UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{_STEP.pattern}|{LAST}|{BEST})")
 
@@ -59,7 +59,8 @@ class Progress:
 
     step: int = 0
     samples: int = 0
-    """Position in the order of samples, where the feeder continues."""
+    """Decisions used, of a sequence each of its steps; so the position in the order of samples, where the feeder
+    continues."""
     seconds: float = 0.0
     """Over all sessions."""
     train_loss: float | None = None

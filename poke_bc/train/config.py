@@ -59,6 +59,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     them out. Most of them were moves, so a policy that never sees them switches too often."""
     value_weight: NotNegative = 0.0
     """Weight of the value head's squared error, added to the imitation loss."""
+    gimmick_weight: NotNegative = 0.0
+    """Weight of the gimmick head's cross-entropy, added to the imitation loss; with 1, the loss is that of the move and
+    what is activated with it together."""
     seed: Seed = 42
     """Seed of the weights, the order of samples, and dropout."""
     device: str = "auto"
@@ -102,9 +105,10 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         if self.window < CHUNK_ROWS:
             raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
                              hint='only order = "window" uses it')
-        if self.value_weight and not self.policy.value_head:
-            raise UsageError("value_weight is set, but the policy has no value head",
-                             hint="set policy.value_head = true")
+        for head in ("value", "gimmick"):
+            if getattr(self, f"{head}_weight") and not getattr(self.policy, f"{head}_head", False):
+                raise UsageError(f"{head}_weight is set, but the policy has no {head} head",
+                                 hint=f"set policy.{head}_head = true")
 
     @classmethod
     def read(cls, run: Path) -> Self:

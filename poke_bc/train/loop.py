@@ -13,6 +13,7 @@ from poke_bc.contract.errors import RunError, TrainingError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
+from poke_bc.data.shards import Shards
 from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.store import start_from
@@ -24,8 +25,8 @@ from poke_bc.train.folder import check_folder, clear, working_alone
 from poke_bc.train.memory import check_memory
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
-from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on
-from poke_bc.train.step import Update
+from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on, windows_per_step
+from poke_bc.train.step import SUMS, Update, means
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
@@ -96,17 +97,19 @@ class Trainer:
         """`before`: the settings of the run that is resumed."""
         self.config, self.checkpoints = config, checkpoints
         self.device = pick_device(config.device)
-        self.data = open_train(config)
-        self.val = ShardDataset(self.data.shards, "val")
-        check_memory(config, self.data.manifest.schema, self.device)
-
+        shards = Shards(config.shards)
+        check_memory(config, shards.manifest.schema, self.device)
         torch.manual_seed(config.seed)
-        self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
+        self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
+        steps: range | None = getattr(self.policy, "steps", None)
+        self.data = open_train(config, shards, steps)
+        self.val = ShardDataset(shards, "val", steps=steps)
+        self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
         self.policy.trained_on = trained_on(self.data)
         graphs = accelerator_of(self.device) if captures(config, self.device) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        """Running sums since the last line of metrics, on the device: loss, gradient norm, steps."""
+        self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=self.device)
+        """Running sums since the last line of metrics, on the device."""
         self.progress = Progress()
         if before is not None and checkpoints.any():
             self._resume(before)
@@ -154,9 +157,9 @@ class Trainer:
     def feed(self) -> BatchFeeder:
         """The batches from here to the end of the run."""
         self._feeder = BatchFeeder(
-            self.data, self.config.batch_size, seed=self.config.seed, device=self.device,
+            self.data, self._windows, seed=self.config.seed, device=self.device,
             window=self.config.window if self.config.order == "window" else None,
-            start=self.progress.samples, stop=self.schedule.total * self.config.batch_size)
+            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows)
         return self._feeder
 
     @property
@@ -169,17 +172,16 @@ class Trainer:
         """One update."""
         self._update(packed, self.schedule.rate(self.progress.step))
         self.progress.step += 1
-        self.progress.samples = packed.position
+        self.progress.samples = packed.position * self._span
         self._val = None
 
     def report(self, trackers: Trackers, display: Display) -> None:
         """Write one line of metrics, with an evaluation if one is due."""
-        loss, norm, steps = self._finite_sums()
-        self.progress.train_loss = loss / steps
+        figures = means(self._finite_sums())
+        self.progress.train_loss = figures["loss"]
         line: dict[str, Any] = {
-            "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
-            "loss": loss / steps, "lr": self.schedule.rate(self.progress.step - 1), "grad_norm": norm / steps,
-            "seconds": self._clock.total(),
+            "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples, **figures,
+            "lr": self.schedule.rate(self.progress.step - 1), "seconds": self._clock.total(),
             **self._clock.rates(self.progress.samples, self._feeder.wait_seconds)}
         if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():

@@ -13,7 +13,9 @@ from torch.optim import AdamW
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.errors import ShardError, UsageError
 from poke_bc.contract.split import read_split
+from poke_bc.data.batch import COLUMNS
 from poke_bc.data.dataset import ShardDataset
+from poke_bc.data.shards import Shards
 from poke_bc.policy import Policy, TrainedOn
 from poke_bc.train.config import TrainConfig
 
@@ -69,6 +71,19 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
+def windows_per_step(config: TrainConfig, steps: range | None) -> int:
+    """Samples that an update takes: rows, or so many sequences that they have `batch_size` steps.
+
+    A sequence of S steps has a loss on each of them, so an update takes batch_size // S of them, and an epoch is as
+    many updates as with single rows. Raises UsageError if not even one fits.
+    """
+    windows = config.batch_size // len(steps or (0,))
+    if not windows:
+        raise UsageError(f"batch_size = {config.batch_size}: less than the {len(steps or ())} steps of one sequence, "
+                         "each of which counts as a decision", hint="make batch_size larger")
+    return windows
+
+
 def captures(config: TrainConfig, device: torch.device) -> bool:
     """Whether steps are captured in a CUDA graph. Raises UsageError if `capture = "on"` without a GPU."""
     if config.capture == "on" and device.type != "cuda":
@@ -77,9 +92,13 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
     return config.capture != "off" and device.type == "cuda"
 
 
-def open_train(config: TrainConfig) -> ShardDataset:
-    """The decisions to learn from. Raises ShardError if there are none, or none has a weight."""
-    data = ShardDataset(config.shards, "train", censored=config.censored == "marginal")
+def open_train(config: TrainConfig, shards: Shards, steps: range | None = None) -> ShardDataset:
+    """The decisions to learn from; with `steps`, which must contain 0, the sequences around them.
+
+    Raises ShardError if there are none, or none has a weight.
+    """
+    columns = (*COLUMNS, "gimmick") if config.gimmick_weight else COLUMNS
+    data = ShardDataset(shards, "train", columns=columns, steps=steps, censored=config.censored == "marginal")
     if not len(data):
         raise ShardError(f"{config.shards}: the train split has no decision to learn from",
                          hint=f"see what it contains: poke-bc inspect {config.shards}")
