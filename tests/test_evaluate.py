@@ -49,7 +49,7 @@ def test_figures_do_not_depend_on_the_batch_size(trained: Run, result: dict[str,
 
 def test_every_decision_is_in_one_slice_of_each_kind(result: dict[str, Any], shards: Path) -> None:  # noqa: F811
     assert result["decisions"] == len(ShardDataset(shards, "val"))
-    assert set(result["slices"]) == {"action", "kind", "legal_actions", "turn"}
+    assert set(result["slices"]) == {"action", "gimmick", "kind", "legal_actions", "turn"}
     assert set(result["slices"]["kind"]) == {"move", "voluntary switch"}
     for groups in result["slices"].values():
         assert sum(figures["decisions"] for figures in groups.values()) == result["decisions"]
