@@ -62,19 +62,26 @@ def train(
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, a checkpoint or a policy.")],
+    runs: Annotated[list[Path], typer.Argument(
+        metavar="RUN...", help="Folder of a run, a checkpoint or a policy; several are compared with the first.")],
     shards: Annotated[Path | None, typer.Option(
         help="Shards to evaluate on.  [default: those it was trained on]")] = None,
     split: Annotated[str, typer.Option(help="val, test or train; or all, for shards it was not trained on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")] = "best",
+    slices: Annotated[list[str] | None, typer.Option(
+        metavar="KINDS", help="Also show slices: all, or kinds such as kind,turn,rating.")] = None,
+    leaks: Annotated[bool, typer.Option(
+        "--leaks", help="Also run the leak check on the same decisions (val or test).")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Evaluate a policy on held-out decisions, compared with no-learning baselines."""
+    """Evaluate a policy on held-out decisions beside no-learning baselines, or compare several on the same ones."""
+    from poke_bc.evaluate import compare, kinds_of_slices, render, render_comparison
     from poke_bc.evaluate import evaluate as score
-    from poke_bc.evaluate import render
 
-    result = score(run, shards, split, device=device, checkpoint=checkpoint)
-    if as_json:
-        return print_json(result)
-    show(render(result))
+    kinds = kinds_of_slices(",".join(slices or ()))
+    if len(runs) > 1:
+        found = compare(runs, shards, split, device=device, checkpoint=checkpoint, leaks=leaks)
+        return print_json(found) if as_json else show(render_comparison(found, kinds))
+    result = score(runs[0], shards, split, device=device, checkpoint=checkpoint, leaks=leaks)
+    print_json(result) if as_json else show(render(result, kinds))

@@ -8,6 +8,7 @@
     slices.py        decisions by kind, turn, rating, format ...
     bootstrap.py     95% intervals, over battles
     baselines.py     predictors that have learned nothing
+    guessing.py      the leak check on the same decisions
     damage.py        the strongest move, and kinds of actions
     heads.py         the value head and the gimmick head
     confusion.py     predicted against chosen actions
@@ -32,14 +33,16 @@ from __future__ import annotations
 from poke_bc.callable_module import callable_as
 from poke_bc.evaluate.baselines import baselines
 from poke_bc.evaluate.bootstrap import Bootstrap
+from poke_bc.evaluate.compare import compare, paired
 from poke_bc.evaluate.judge import evaluate, judge
 from poke_bc.evaluate.predictions import Predictions, open_rows, predict
 from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.evaluate.slices import Partition, slices_of
 from poke_bc.evaluate.subject import Subject, open_subject
-from poke_bc.evaluate.tables import render
+from poke_bc.evaluate.tables import kinds_of_slices, render, render_comparison
 
-__all__ = ["Bootstrap", "Partition", "Predictions", "Rows", "Subject", "baselines", "evaluate", "judge", "open_rows",
-           "open_subject", "predict", "read_rows", "render", "slices_of"]
+__all__ = ["Bootstrap", "Partition", "Predictions", "Rows", "Subject", "baselines", "compare", "evaluate", "judge",
+           "kinds_of_slices", "open_rows", "open_subject", "paired", "predict", "read_rows", "render",
+           "render_comparison", "slices_of"]
 
 callable_as(evaluate, __name__)

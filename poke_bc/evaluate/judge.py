@@ -17,6 +17,7 @@ from poke_bc.evaluate.baselines import Figures, compare_baselines
 from poke_bc.evaluate.bootstrap import Bootstrap, pair
 from poke_bc.evaluate.calibration import reliability
 from poke_bc.evaluate.confusion import confusion
+from poke_bc.evaluate.guessing import can_check, leaks_of
 from poke_bc.evaluate.heads import judge_gimmick, judge_value, outcomes
 from poke_bc.evaluate.predictions import Predictions, predict
 from poke_bc.evaluate.rows import Rows
@@ -42,6 +43,8 @@ def evaluate(run: str | Path, shards: str | Path | None = None, split: str = "va
 
     Returns the dict that `judge` describes. Raises UsageError, RunError and ShardError.
     """
+    if leaks:
+        can_check(split)
     subject = open_subject(run, shards, split, device=device, checkpoint=checkpoint)
     predicted = predict(subject.policy, subject.dataset, device=subject.device, batch_size=batch_size)
     return judge(subject, predicted, leaks=leaks)
@@ -60,7 +63,7 @@ def judge(subject: Subject, predicted: Predictions, *, leaks: bool = False) -> F
     confusion           predicted against chosen actions, as confusion.confusion returns it
     value, gimmick      as heads.judge_value and judge_gimmick return them; None without such a head
     baselines           name -> nll, top1, top3, decisions
-    leaks               as `leaks_of` returns it; None unless asked for
+    leaks               as guessing.leaks_of returns it; None unless asked for
     remarks             plain words about what is worse than it should be
 
     An interval is None where there are fewer than five battles.
@@ -87,7 +90,7 @@ def judge(subject: Subject, predicted: Predictions, *, leaks: bool = False) -> F
         "confusion": confusion(rows, seen.best_N),
         "slices": {kind: figures_of(groups, scores, rows.battle_N, bootstrap)
                    for kind, groups in slices_of(rows, subject.shards).items()},
-        "leaks": None,
+        "leaks": leaks_of(subject, rows, seen) if leaks else None,
     }
     return result | {"remarks": [*_remarks(result)]}
 

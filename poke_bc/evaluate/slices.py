@@ -7,7 +7,7 @@ Each kind of slice puts every decision into exactly one group. A kind whose fiel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +20,9 @@ from poke_bc.data.shards import Shards
 from poke_bc.evaluate.rows import Rows, known_moves
 from poke_bc.metrics import MOVES
 
+KINDS = ("kind", "phase", "gimmick", "turn", "alive", "legal_actions", "known_moves", "rating", "generation", "format",
+         "action")
+"""Kinds of slices, in the order in which they are shown."""
 BY_CHOICE = ("kind", "gimmick", "action")
 """Kinds that depend on what was chosen. Within their groups a calibrated policy has a calibration error too: where
 people chose what it held for unlikely, it was less sure and wrong."""
@@ -47,21 +50,16 @@ class Partition:
 
 
 def slices_of(rows: Rows, shards: Shards) -> dict[str, Partition]:
-    """Kind of slice -> its groups, without empty ones, in the order in which they are shown.
+    """Kind of slice -> its groups, without empty ones; some of KINDS, in that order.
 
     Args:
         rows: decisions whose action is known.
         shards: whose rows they are.
     """
-    made: dict[str, Callable[[], Partition | None]] = {
-        "kind": lambda: _kind(rows), "phase": lambda: _phase(rows), "gimmick": lambda: _gimmick(rows),
-        "turn": lambda: _bands(rows.turn_N, TURN_BUCKETS), "alive": lambda: _alive(rows),
-        "legal_actions": lambda: _legal(rows), "known_moves": lambda: _known(rows),
-        "rating": lambda: _rating(rows, shards), "generation": lambda: _of_trajectories(rows, shards, "gen"),
-        "format": lambda: _of_trajectories(rows, shards, "format"),
-        "action": lambda: Partition(ACTION_NAMES, rows.action_N.astype(np.int64)),
-    }
-    return {kind: _without_empty(groups) for kind, make in made.items() if (groups := make()) is not None}
+    made = (_kind(rows), _phase(rows), _gimmick(rows), _bands(rows.turn_N, TURN_BUCKETS), _alive(rows), _legal(rows),
+            _known(rows), _rating(rows, shards), _of_trajectories(rows, shards, "gen"),
+            _of_trajectories(rows, shards, "format"), Partition(ACTION_NAMES, rows.action_N.astype(np.int64)))
+    return {kind: _without_empty(groups) for kind, groups in zip(KINDS, made, strict=True) if groups is not None}
 
 
 def turns_of(rows: Rows) -> Partition:

@@ -68,7 +68,10 @@ def open_subject(run: str | Path, shards: str | Path | None = None, split: str =
                              hint="add --shards data/shards")
         shards = TrainConfig.read(own).shards
     opened = Shards(shards)
-    check_fits(policy, opened.manifest)
+    try:
+        check_fits(policy, opened.manifest)
+    except RunError as error:
+        raise RunError(f"{run}: {error.what}", hint=error.hint) from None
     dataset = open_rows(policy, opened, None if split == ALL else split, censored=True)
     earlier = policy.trained_on if split != "train" else None
     while earlier is not None:
