@@ -22,6 +22,9 @@ def train(
         help="Run, checkpoint or policy whose weights to start from.")] = None,
     policy: Annotated[str | None, typer.Option(
         help="The network: mlp, or package.module:Class for your own.")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Learn only from trajectories for which this "
+                                              "holds, such as \"rating >= 1500 and format == 'gen9ou'\"; validation "
+                                              "stays as split.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training split.  [default: 10]")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of updates, instead of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Decisions per update.  [default: 1024]")] = None,
@@ -44,11 +47,17 @@ def train(
     from poke_bc.train import resolve
     from poke_bc.train import train as start
 
-    flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "epochs": epochs, "steps": steps,
-             "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed, "device": device,
-             "patience": patience, "save_every": save_every, "keep": keep, "wandb": wandb, "tensorboard": tensorboard}
+    flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "where": where, "epochs": epochs,
+             "steps": steps, "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed,
+             "device": device, "patience": patience, "save_every": save_every, "keep": keep, "wandb": wandb,
+             "tensorboard": tensorboard}
     settings = resolve(flags, config, assignments=assignments or (), resume=resume)
-    result = start(settings, resume=resume, progress=not quiet).to_dict()
+    chosen = None
+    if settings.where:
+        from pipelines.split import chosen_trajectories
+
+        chosen = chosen_trajectories(settings.shards, settings.where)
+    result = start(settings, resume=resume, progress=not quiet, chosen=chosen).to_dict()
     if as_json:
         return print_json(result)
     print(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s with evaluations "
