@@ -20,7 +20,7 @@ setup:
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     echo "$wanted" > .venv/.made-from
 
-# from battles to an evaluated policy, on the sample data
+# from battles to an evaluated policy, on the sample data: half a minute on two cores
 demo: setup
     rm -rf data/demo data/demo.jsonl.zst runs/demo
     {{bin}}/poke-bc convert {{sample}} -o data/demo.jsonl.zst --keep-names
@@ -28,6 +28,7 @@ demo: setup
     {{bin}}/poke-bc split data/demo --val-ratio 0.2
     {{bin}}/poke-bc train --shards data/demo --run runs/demo --config data/sample/train.toml
     {{bin}}/poke-bc evaluate runs/demo
+    {{bin}}/poke-bc report runs/demo -o runs/demo/report.html
 
 # all tests except soak tests and benchmarks; arguments go to pytest
 test *arguments: setup

@@ -101,13 +101,13 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     here = {str(path.relative_to(REPOSITORY)) for package in PACKAGES for path in (REPOSITORY / package).rglob("*")
             if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".nbi", ".nbc")}
     assert held == here
-    assert {Path(name).suffix for name in held} >= {".py", ".toml", ".gz", ".typed"}
+    assert {Path(name).suffix for name in held} >= {".py", ".toml", ".gz", ".typed", ".html", ".css", ".js"}
 
 
 def test_neither_the_checkout_nor_an_extra_can_be_imported(installed: Path, tmp_path: Path) -> None:
     code = ("import importlib.util, json, sys, pipelines, poke_bc; print(json.dumps([poke_bc.__file__, "
             "pipelines.__file__, sys.path, [name for name in ('wandb', 'tensorboard', 'pytest', 'hypothesis', "
-            "'poke_env', 'matplotlib', 'mypy') if importlib.util.find_spec(name)]]))")
+            "'poke_env', 'plotly', 'playwright', 'mypy') if importlib.util.find_spec(name)]]))")
     *files, path, extras = json.loads(run([installed / "python", "-c", code], tmp_path))
     assert all(file.startswith(str(installed.parent)) for file in files)
     assert not any(entry.startswith(str(REPOSITORY)) for entry in path)

@@ -2,8 +2,6 @@
 
     build.py         the order of things
     judged.py        what is read of each run, and how it does on its split
-    predictions.py   a policy's probabilities and values for rows
-    agreement.py     calibration, and which actions are taken for which
     data_card.py     what the runs were trained on
     settings.py      their settings, and where these differ
     moments.py       where a policy and people differ most

@@ -5,7 +5,7 @@ matrices that vary (the others stand once in `Layout.constant`), then legal, can
 run predicts. Column-major, 27,193 decisions of 495 battles took 1.9 MB, against 2.1 MB row by row; differences between
 steps made either larger. page/bytes.js reads it.
 
-    N rows   V columns that vary   A the ten actions   G what can be activated
+    N rows   V columns that vary   X columns of both matrices
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from poke_bc.contract.rows import CATEGORY_COLUMN, NUMBER_COLUMN
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.report.predictions import Predictions
+from poke_bc.evaluate import Predictions
 
 PROB_UNIT = 50_000
 """Probability 1 as a uint16."""
@@ -94,8 +94,9 @@ def choose(data: ShardDataset, views: Sequence[View], first: Iterable[int], runs
     for view in views:
         of_battle.setdefault(str(view.facts["replay_id"]), []).append(view)
     hash_N = data.column("battle")
-    name_of = {place: str(view.facts["replay_id"]) for view in views for place in range(view.rows.start, view.rows.stop)}
-    order = [*(name_of[place] for place in first),
+    name_of = np.repeat([str(view.facts["replay_id"]) for view in views],
+                        [view.rows.stop - view.rows.start for view in views])
+    order = [*(str(name_of[place]) for place in first),
              *sorted(of_battle, key=lambda name: int(hash_N[of_battle[name][0].rows.start]))]
     packed_NX = _packed(data)
     varies = (packed_NX != packed_NX[:1]).any(axis=0)
@@ -140,11 +141,11 @@ def _packed(data: ShardDataset) -> NDArray[np.uint16]:
 
 def _predicted(run: Predictions) -> Iterator[NDArray[np.uint16]]:
     """The columns of one run: ten probabilities, the value, and 4 x 5 probabilities of what is activated."""
-    yield np.rint(run.probs_NA * PROB_UNIT).astype(np.uint16)
+    yield np.rint(run.probability_NA * PROB_UNIT).astype(np.uint16)
     if run.value_N is not None:
         yield np.rint(run.value_N.clip(-4, 4)[:, None] * VALUE_UNIT + VALUE_ZERO).astype(np.uint16)
-    if run.gimmick_NG is not None:
-        yield np.rint(run.gimmick_NG.reshape(len(run.gimmick_NG), -1) * PROB_UNIT).astype(np.uint16)
+    if run.gimmick_NMG is not None:
+        yield np.rint(run.gimmick_NMG.reshape(len(run.gimmick_NMG), -1) * PROB_UNIT).astype(np.uint16)
 
 
 def _stream(columns: Sequence[NDArray[np.uint16]]) -> str:

@@ -87,7 +87,7 @@ def report(runs: Sequence[str | Path], output: str | Path, shards: str | Path | 
     }
     progress("choosing battles")
     views = views_of(data)
-    moments = most_surprising(together[0].predictions.probs_NA, data.column("action"), data.column("trajectory"))
+    moments = most_surprising(together[0].predictions.probability_NA, data.column("action"), data.column("trajectory"))
     room = LIMIT - _SPARE - len(render_page(content, [], plotly))
     chosen = choose(data, views, moments.tolist(), [one.predictions for one in together],
                     together[0].is_hit_N, room=room, most=battles)
@@ -132,15 +132,14 @@ def _battles(chosen: Chosen, views: Sequence[View], moments: Sequence[int], toge
              schema: Schema) -> dict[str, Any]:
     """What the page needs to show battles."""
     data = together[0].data
-    category_NC = data.column(CATEGORY_COLUMN)[chosen.places_N] if schema.category_width else np.empty((0, 0), np.uint16)
-    used = ids_by_vocabulary(schema, category_NC)
+    used = ids_by_vocabulary(schema, data.column(CATEGORY_COLUMN)[chosen.places_N]) if schema.category_width else {}
     gens = {int(gen) for view in views if (gen := view.facts["gen"]) is not None and 1 <= gen <= 9}
     action_N, held = data.column("action"), set(chosen.places_N.tolist())
     return {
         "battles": chosen.battles, "of": chosen.of, "layout": asdict(chosen.layout),
         "names": names_of(schema, used), "moves": move_facts(schema, used, gens),
         "moments": [{"row": place, "best": int(together[0].predictions.best_N[place]), "action": int(action_N[place]),
-                     "confidence": float(together[0].predictions.probs_NA[place].max()),
-                     "taken": float(together[0].predictions.probs_NA[place, action_N[place]])}
+                     "confidence": float(together[0].predictions.probability_NA[place].max()),
+                     "taken": float(together[0].predictions.probability_NA[place, action_N[place]])}
                     for place in moments if place in held],
     }

@@ -11,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import NO_LABEL, unpack_actions
-from poke_bc.contract.errors import RunError, UsageError
+from poke_bc.contract.errors import RunError
 from poke_bc.contract.manifest import MANIFEST
 from poke_bc.data.dataset import ShardDataset
-from poke_bc.data.shards import Shards
-from poke_bc.evaluate import evaluate
-from poke_bc.policy import Policy, load_policy
+from poke_bc.evaluate import Predictions, open_rows, open_subject, predict
+from poke_bc.evaluate import judge as judge_rows
 from poke_bc.policy.store import policy_folder
-from poke_bc.report.agreement import calibration, confusion
-from poke_bc.report.predictions import Predictions, predict
 from poke_bc.train.config import TrainConfig, is_ours
-from poke_bc.train.setup import pick_device
 from poke_bc.train.trackers import read_metrics
 
 _CURVE = 400
@@ -32,7 +28,6 @@ _CURVE = 400
 class Judged:
     """One run with its policy's predictions for every row of the split."""
 
-    policy: Policy
     data: ShardDataset
     """Every row, also without a label or a choice."""
     predictions: Predictions
@@ -51,39 +46,25 @@ class Judged:
 
 def judge(run: Path, name: str, shards: Path | None, split: str, *, checkpoint: str, device: str) -> Judged:
     """Evaluate a run, and predict every row of the split. Raises what `evaluate` does."""
-    place = policy_folder(run, checkpoint).resolve()
-    own = next(filter(is_ours, place.parents), None)
+    own = next(filter(is_ours, policy_folder(run, checkpoint).resolve().parents), None)
     config = None if own is None else TrainConfig.read(own)
-    if shards is None:
-        if config is None:
-            raise UsageError(f"{run}: a policy outside its run; its shards are not known",
-                             hint="add --shards data/shards")
-        shards = config.shards
-        if not (shards / MANIFEST).is_file():
-            raise RunError(f"{run}: the shards it was trained on are gone: {shards}",
-                           hint="bring them back, or say where they are now: --shards FOLDER")
-    figures = evaluate(run, shards, split, device=device, checkpoint=checkpoint)
-    where = pick_device(device)
-    policy = load_policy(run, device=where, checkpoint=checkpoint)
-    opened = Shards(shards)
-    data = ShardDataset(opened, None if split == "all" else split, steps=getattr(policy, "steps", None),
-                        every_row=True)
-    predictions = predict(policy, data, np.arange(len(data)))
-    lines = [] if own is None else [figures_ for _, figures_ in read_metrics(own)]
-    facts = {
-        "name": name, "path": str(run), "checkpoint": figures["judged"]["checkpoint"], "network": policy.name,
+    if shards is None and config is not None and not (config.shards / MANIFEST).is_file():
+        raise RunError(f"{run}: the shards it was trained on are gone: {config.shards}",
+                       hint="bring them back, or say where they are now: --shards FOLDER")
+    subject = open_subject(run, shards, split, device=device, checkpoint=checkpoint)
+    policy = subject.policy
+    data = open_rows(policy, subject.shards, subject.dataset.split, every_row=True)
+    predicted = predict(policy, data, device=subject.device)
+    figures = judge_rows(subject, predicted.at(np.isin(data.rows, subject.dataset.rows, assume_unique=True)))
+    lines = [] if own is None else [line for _, line in read_metrics(own)]
+    return Judged(data, predicted, None if config is None else config.flat(), {
+        "name": name, "path": str(run), "checkpoint": subject.checkpoint, "network": policy.name,
         "parameters": sum(weight.numel() for weight in policy.parameters()), "figures": figures,
         "curve": _thinned([line for line in lines if "loss" in line], ("step", "samples", "loss", "lr")),
         "evaluations": [{"step": line["step"], "samples": line["samples"], **line["val"]} for line in lines
                         if "nll" in (line.get("val") or {})],
-        "has_value": predictions.value_N is not None, "has_gimmick": predictions.gimmick_NG is not None,
-    }
-    judged = Judged(policy, data, predictions, None if config is None else config.flat(), facts)
-    is_hit_N = judged.is_hit_N
-    seen_N = ~np.isnan(is_hit_N)
-    facts["calibration"] = calibration(predictions.probs_NA.max(axis=1, initial=0)[seen_N], is_hit_N[seen_N] == 1)
-    facts["confusion"] = confusion(data.column("action")[seen_N], predictions.best_N[seen_N])
-    return judged
+        "has_value": predicted.value_N is not None, "has_gimmick": predicted.gimmick_NMG is not None,
+    })
 
 
 def _thinned(lines: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:

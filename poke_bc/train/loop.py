@@ -7,9 +7,11 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from poke_bc.contract.errors import RunError, TrainingError
+from poke_bc.contract.errors import RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
@@ -18,6 +20,8 @@ from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.store import start_from
 from poke_bc.train.advice import advice
+from poke_bc.train.augment import augmentation
+from poke_bc.train.average import Average
 from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
@@ -38,7 +42,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
 
 
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
+          chosen: NDArray[np.bool_] | None = None) -> TrainResult:
     """Train a policy; all output goes to the run's folder.
 
     Args:
@@ -46,10 +51,16 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
             finished run returns its result again, or goes on if it is to last longer.
         progress: show a progress bar on stderr.
+        chosen: for which trajectories of the shards `config.where` holds, in their order: what
+            `pipelines.split.chosen_trajectories` finds. It is not found here, since that takes Polars, which a machine
+            for training need not have.
 
     Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
     checkpoint is from before that), and Interrupted.
     """
+    if config.where and chosen is None:
+        raise UsageError("where is set, but not which trajectories it holds for",
+                         hint="chosen=pipelines.split.chosen_trajectories(config.shards, config.where)")
     checkpoints = Checkpoints(config.run, config.keep)
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
@@ -57,7 +68,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         config = settle(config, before)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
         changed = before is not None and bool(changes_on_resume(before, config))
-        trainer = None if result and not changed else Trainer(config, checkpoints, before)
+        trainer = None if result and not changed else Trainer(config, checkpoints, before, chosen)
         if result and (trainer is None or trainer.is_done):
             warn(f"{config.run}: this run is finished, nothing to resume; --epochs makes it longer")
             return result
@@ -93,8 +104,9 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
 class Trainer:
     """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
-    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None) -> None:
-        """`before`: the settings of the run that is resumed."""
+    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None,
+                 chosen_T: NDArray[np.bool_] | None = None) -> None:
+        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`."""
         self.config, self.checkpoints = config, checkpoints
         self.device = pick_device(config.device)
         shards = Shards(config.shards)
@@ -102,12 +114,13 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
         steps: range | None = getattr(self.policy, "steps", None)
-        self.data = open_train(config, shards, steps)
+        self.data = open_train(config, shards, steps, chosen_T)
         self.val = ShardDataset(shards, "val", steps=steps)
         self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
         self.policy.trained_on = trained_on(self.data)
         graphs = accelerator_of(self.device) if captures(config, self.device) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
+        self.average = Average(self.policy, config.average) if config.average else None
         self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=self.device)
         """Running sums since the last line of metrics, on the device."""
         self.progress = Progress()
@@ -121,7 +134,8 @@ class Trainer:
         self._val: dict[str, Any] | None = None
         self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
-                              bfloat16=config.precision == "bfloat16", graphs=graphs)
+                              bfloat16=config.precision == "bfloat16", graphs=graphs, average=self.average,
+                              augment=augmentation(config, shards.manifest.schema, self.device))
 
     def _begin(self) -> None:
         """Start a new run: record which ids the policy will see, and write the configuration."""
@@ -140,7 +154,8 @@ class Trainer:
         if not metrics_hold(self.config.run, self.checkpoints.last()):
             warn(f"{self.config.run}: metrics.jsonl was edited or damaged; the lines that can be read are kept")
         with writing(self.config.run):
-            progress = self.progress = self.checkpoints.load(self.policy, self.optimizer, self.sums)
+            progress = self.progress = self.checkpoints.load(
+                self.policy, self.optimizer, self.sums, self.average)
             drop_after(self.config.run, progress.step)
         was, now = (Schedule(each, len(self.data)).total for each in (before, self.config))
         if now != was:
@@ -192,7 +207,8 @@ class Trainer:
 
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
-        self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+        with self._averaged():
+            self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
         if not all(map(math.isfinite, val.values())):
             raise self._not_finite()
         best = self.progress.best_val
@@ -210,7 +226,7 @@ class Trainer:
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
-                self.progress, self.policy, self.optimizer, self.sums, self.config,
+                self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
@@ -221,7 +237,12 @@ class Trainer:
         """Whether the weights are finite, and what the policy makes of decisions: finite weights may overflow."""
         if not all(weight.isfinite().all() for weight in self.policy.parameters()):
             return False
-        return self._val is not None or is_finite(self.policy, self.val if len(self.val) else self.data)
+        with self._averaged():
+            return self._val is not None or is_finite(self.policy, self.val if len(self.val) else self.data)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Context in which the policy is the one to evaluate and to share."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     def finish(self) -> TrainResult:
         """Return the result and write it to the run, which is finished from now on."""

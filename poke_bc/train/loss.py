@@ -105,7 +105,8 @@ def all_losses(output: PolicyOutput, batch: Batch, *, label_smoothing: float = 0
 
     Args:
         output: of a policy for `batch`. For sequences, of step 0 or of every step.
-        batch: with the column gimmick if `gimmick` and the policy has that head.
+        batch: with the column gimmick if `gimmick` and the policy has that head. The column factor, if it is there,
+            multiplies the weights, but not those of the value: who is imitated must not change who is expected to win.
         label_smoothing: as in `imitation_loss`.
         censored: whether rows count whose choice was not observed; of sequences only, since single rows are selected.
         value, gimmick: whether these are asked for.
@@ -113,11 +114,12 @@ def all_losses(output: PolicyOutput, batch: Batch, *, label_smoothing: float = 0
     if batch.steps is not None:
         output, batch = (_steps_as_rows(output, batch, censored=censored) if output.logits.ndim == 3
                          else (output, batch.at(0)))
+    weight_N = batch.weight * batch.factor if "factor" in batch.tensors() else batch.weight
     return Losses(
-        imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
+        imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, weight_N,
                        label_smoothing=label_smoothing),
         value_loss(output.value, batch.returns, batch.weight) if value and output.value is not None else None,
-        gimmick_loss(output.gimmick, batch.action, batch.gimmick, batch.weight)
+        gimmick_loss(output.gimmick, batch.action, batch.gimmick, weight_N)
         if gimmick and output.gimmick is not None else None)
 
 

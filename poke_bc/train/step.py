@@ -19,6 +19,8 @@ from poke_bc.data.batch import Batch
 from poke_bc.data.device import Accelerator
 from poke_bc.data.feed import PackedBatch
 from poke_bc.policy import Policy, PolicyOutput
+from poke_bc.train.augment import Augment
+from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.loss import Losses, LossSum, all_losses
 
@@ -83,13 +85,17 @@ class Update:
         policy, optimizer, config: those of the run.
         sums: SUMS, float64 on the device; each step adds what `train_step` returns.
         bfloat16: compute matrix products in it.
+        augment: what is varied about each batch.
+        average: of the policy's weights, updated after each step.
         graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
     """
 
     def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, sums: Tensor, *, bfloat16: bool,
+                 augment: Augment | None = None, average: Average | None = None,
                  graphs: Accelerator | None = None) -> None:
         self._policy, self._optimizer, self._config = policy, optimizer, config
         self._sums, self._bfloat16 = sums, bfloat16
+        self._augment, self._average = augment, average
         self._graphs = graphs
         self._warm = 0
         self._replay: Callable[[], None] | None = None
@@ -109,7 +115,11 @@ class Update:
             self._replay()
 
     def _step(self, batch: Batch) -> None:
+        if self._augment is not None:
+            batch = self._augment(batch)
         self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
+        if self._average is not None:
+            self._average.update()
 
     def _step_on_side_stream(self, graphs: Accelerator, batch: Batch) -> None:
         """A step on a side stream: autograd would carry its memory of the default stream into the capture."""

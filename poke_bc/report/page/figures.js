@@ -118,15 +118,15 @@ function calibration(content) {
     data: [{ type: "scatter", mode: "lines", x: [0, 1], y: [0, 1], name: "perfect", hoverinfo: "skip",
       line: { color: colour("--muted"), dash: "dot", width: 1 } },
     ...content.runs.map((run, place) => ({ type: "scatter", mode: "lines+markers", name: safe(run.name),
-      x: run.calibration.map(bin => bin.confidence), y: run.calibration.map(bin => bin.accuracy),
-      text: run.calibration.map(bin => whole(bin.decisions)), line: { color: runShade(place) },
-      marker: { size: run.calibration.map(bin => 5 + 12 * Math.sqrt(bin.decisions / run.figures.decisions)) },
+      x: run.figures.reliability.map(bin => bin.confidence), y: run.figures.reliability.map(bin => bin.accuracy),
+      text: run.figures.reliability.map(bin => whole(bin.decisions)), line: { color: runShade(place) },
+      marker: { size: run.figures.reliability.map(bin => 5 + 12 * Math.sqrt(bin.decisions / run.figures.decisions)) },
       hovertemplate: "said %{x:.1%}, right %{y:.1%}<br>%{text} decisions<extra></extra>" }))],
     layout: { xaxis: { range: [0, 1], tickformat: ".0%", title: { text: "probability of the most likely action" } },
       yaxis: { range: [0, 1], tickformat: ".0%", title: { text: "how often people took it" } } } }));
   const spread = chart("Decisions by confidence", 340, () => ({
     data: content.runs.map((run, place) => ({ type: "bar", name: safe(run.name), marker: { color: runShade(place) },
-      x: run.calibration.map(bin => bin.confidence), y: run.calibration.map(bin => bin.decisions / run.figures.decisions),
+      x: run.figures.reliability.map(bin => bin.confidence), y: run.figures.reliability.map(bin => bin.decisions / run.figures.decisions),
       hovertemplate: "%{y:.1%} of decisions near %{x:.0%}<extra></extra>" })),
     layout: { showlegend: false, xaxis: { range: [0, 1], tickformat: ".0%", title: { text: "probability of the most likely action" } },
       yaxis: { tickformat: ".0%", title: { text: "share of decisions" } } } }));
@@ -135,22 +135,40 @@ function calibration(content) {
     el("div", { class: "pair" }, lines, spread));
 }
 
-function confusion(content) {
-  const names = content.actions;
-  const maps = content.runs.map((run, place) => {
-    const sums = run.confusion.map(row => row.reduce((sum, count) => sum + count, 0));
-    const shares = run.confusion.map((row, action) => row.map(count => sums[action] ? count / sums[action] : 0));
-    return el("figure", null, el("figcaption", null, runName(run, place)),
-      chart(`Confusion of actions of ${run.name}`, 420, () => ({
-        data: [{ type: "heatmap", x: names, y: names, z: shares, showscale: false, xgap: 1, ygap: 1, zmin: 0,
-          customdata: run.confusion.map(row => row.map(whole)),
-          text: shares.map(row => row.map(share => share >= 0.005 ? String(Math.round(100 * share)) : "")), texttemplate: "%{text}",
-          colorscale: [[0, colour("--card")], [1, runShade(place)]],
-          hovertemplate: "people: %{y}<br>policy: %{x}<br>%{z:.1%}, %{customdata} decisions<extra></extra>" }],
-        layout: { xaxis: { title: { text: "most likely for the policy" }, tickangle: -45 },
-          yaxis: { autorange: "reversed", title: { text: "taken by people" } } } })));
+function confusionMap(run, place, { names, counts }, height) {
+  const shares = counts.map(row => {
+    const all = row.reduce((sum, count) => sum + count, 0);
+    return row.map(count => all ? count / all : 0);
   });
+  return chart(`Confusion of actions of ${run.name}`, height, () => ({
+    data: [{ type: "heatmap", x: names.map(plain), y: names.map(plain), z: shares, showscale: false, xgap: 1, ygap: 1, zmin: 0,
+      customdata: counts.map(row => row.map(whole)),
+      text: shares.map(row => row.map(share => share >= 0.005 ? String(Math.round(100 * share)) : "")), texttemplate: "%{text}",
+      colorscale: [[0, colour("--card")], [1, runShade(place)]],
+      hovertemplate: "people: %{y}<br>policy: %{x}<br>%{z:.1%}, %{customdata} decisions<extra></extra>" }],
+    layout: { xaxis: { title: { text: "most likely for the policy" }, tickangle: -45 },
+      yaxis: { autorange: "reversed", title: { text: "taken by people" } } } }));
+}
+
+function confusion(content) {
+  const maps = content.runs.flatMap((run, place) => [
+    el("figure", null, el("figcaption", null, runName(run, place), " · kinds"), confusionMap(run, place, run.figures.confusion.kinds, 340)),
+    el("figure", null, el("figcaption", null, runName(run, place), " · slots"), confusionMap(run, place, run.figures.confusion.actions, 420))]);
   return section("confusion", "Confusion of actions",
     note("Of 100 times that people took an action, how often the policy found which one most likely. Slots have no meaning of ",
       "their own: moves and Pokémon stand in the order of their names."), el("div", { class: "pair" }, maps));
 }
+
+// The other heads, where a policy has them: against the constant that knows the rate only.
+function heads(content) {
+  const tables = [["value", "Value head: who wins"], ["gimmick", "Gimmick head: what is activated with a move"]].map(([head, title]) => {
+    const those = content.runs.map((run, place) => [run, place]).filter(([run]) => run.figures[head]);
+    const names = [...new Set(those.flatMap(([run]) => Object.keys(run.figures[head])))].filter(name =>
+      those.some(([run]) => typeof run.figures[head][name] === "number"));
+    return those.length ? block(title, table(["", ...those.map(([run, place]) => runName(run, place))], names.map(name =>
+      [plain(name), ...those.map(([run]) => headValue(name, run.figures[head][name]))]), { class: "figures" })) : null;
+  }).filter(Boolean);
+  return tables.length ? section("heads", "Other heads", el("div", { class: "pair" }, tables)) : null;
+}
+
+const headValue = (name, value) => typeof value !== "number" ? "–" : Number.isInteger(value) && name !== "auc" ? whole(value) : decimal(value, 4);

@@ -4,7 +4,7 @@ async function main() {
   const content = JSON.parse(await inflate(document.getElementById("report-content").textContent, "gzip").text());
   const battles = content.battles && content.battles.length ? browser(content) : null;
   const sections = [summary(content), battles && battles.made, learning(content), accuracy(content), slices(content), calibration(content),
-    confusion(content), dataCard(content), deadFields(content), settings(content)].filter(Boolean);
+    confusion(content), heads(content), dataCard(content), deadFields(content), settings(content)].filter(Boolean);
   document.getElementById("top").append(
     el("div", { class: "line" }, el("h1", null, "poke-bc report"), el("span", { class: "note" }, content.runs.map((run, place) =>
       el("span", { class: "chip" }, runName(run, place)))), themeButton()),
