@@ -7,6 +7,7 @@ All are sums over decisions in float64, never means of batch means.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,11 @@ from poke_bc.contract.actions import ALL_ACTIONS, MOVE_SLOTS, NO_LABEL
 from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.feed import BatchFeeder
-from poke_bc.policy.base import Policy
+from poke_bc.policy.base import Policy, PolicyOutput
 from poke_bc.policy.masks import action_set
 
 ECE_BINS = 15
 EVAL_BATCH = 4096
-RESAMPLES = 1000
 MOVES = (1 << MOVE_SLOTS) - 1
 SWITCHES = ALL_ACTIONS ^ MOVES
 
@@ -60,25 +60,18 @@ class Scores:
 
     def calibration_error(self) -> float:
         """Expected calibration error: |accuracy - confidence| over 15 equal bins (lo, hi], weighted by decisions."""
-        bins_N = np.clip(np.ceil(self.confidence_N * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-        hits = np.bincount(bins_N, weights=self.rank_N == 0, minlength=ECE_BINS)
-        confidence = np.bincount(bins_N, weights=self.confidence_N, minlength=ECE_BINS)
+        _, confidence, hits = confidence_bins(self.confidence_N, self.rank_N == 0)
         return float(np.abs(hits - confidence).sum() / len(self))
 
-    def intervals(self, battle_N: NDArray[Any]) -> dict[str, list[float]]:
-        """nll, top1 and top3 -> [low, high] that hold them with 95% if other battles of this kind had been drawn.
 
-        A bootstrap: battles [N], not decisions, are drawn with replacement, since decisions of one battle are alike.
-        """
-        _, of_N = np.unique(battle_N, return_inverse=True)
-        sums = np.stack([np.bincount(of_N, weights) for weights in (
-            np.ones(len(self)), self.nll_N, self.rank_N == 0, self.rank_N < 3)], axis=1)
-        random, battles = np.random.default_rng(0), len(sums)
-        drawn = np.stack([np.bincount(random.integers(0, battles, battles), minlength=battles) @ sums
-                          for _ in range(RESAMPLES)])
-        bounds = np.percentile(drawn[:, 1:] / drawn[:, :1], [2.5, 97.5], axis=0)
-        return {name: [float(low), float(high)]
-                for name, low, high in zip(("nll", "top1", "top3"), *bounds, strict=True)}
+def confidence_bins(confidence_N: NDArray[np.float32], hit_N: NDArray[Any]) -> NDArray[np.float64]:
+    """(decisions, summed confidence, summed hits) of ECE_BINS equal bins (lo, hi] of the confidence: [3, bins].
+
+    `hit_N` may be a fraction, such as half a win for a tie.
+    """
+    bins_N = np.clip(np.ceil(confidence_N * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    return np.stack([np.bincount(bins_N, weights, minlength=ECE_BINS)
+                     for weights in (np.ones(len(bins_N)), confidence_N, hit_N)])
 
 
 def switch_labels(action_N: NDArray[Any], candidates_N: NDArray[Any], legal_N: NDArray[Any]) -> NDArray[np.float64]:
@@ -104,11 +97,46 @@ def rank_and_score(logits_BA: Tensor, action_B: Tensor) -> tuple[Tensor, Tensor,
     return -taken_B1[:, 0], rank_B, log_probs_BA.amax(dim=1).exp(), switch_B
 
 
-def _score(logits_BA: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def score_batch(logits_BA: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(nll, rank, confidence, switch), each [B], as in Scores; the nll is inf where nothing is known of the choice."""
     nll_B, rank_B, confidence_B, switch_B = rank_and_score(logits_BA, batch.action.clamp_min(0))
     hidden_BA = logits_BA.log_softmax(dim=1).masked_fill(~action_set(batch.candidates), -torch.inf)
     nll_B = torch.where(batch.action == NO_LABEL, -hidden_BA.logsumexp(dim=1), nll_B)
     return nll_B, rank_B, confidence_B, switch_B
+
+
+@torch.inference_mode()
+def outputs_of(policy: Policy, dataset: ShardDataset, *, device: torch.device,
+               batch_size: int = EVAL_BATCH) -> Iterator[tuple[PolicyOutput, Batch]]:
+    """The policy's output for all rows of `dataset`, in its order, in float32, without dropout.
+
+    Of sequences, the output for step 0 and the batch of these rows; `batch_size` counts rows, all steps together. The
+    batch is valid until the next one.
+    """
+    training = policy.training
+    policy.eval()
+    try:
+        size = max(1, batch_size // len(dataset.steps or (0,)))
+        with BatchFeeder(dataset, size, shuffle=False, device=device) as feeder:
+            for batch in feeder:
+                yield _decisions(policy, batch)
+    finally:
+        policy.train(training)
+
+
+def _decisions(policy: Policy, batch: Batch) -> tuple[PolicyOutput, Batch]:
+    """The output for the sampled decisions, and these as single rows."""
+    output: PolicyOutput = policy(batch)
+    if batch.steps is None:
+        return output, batch
+    place = batch.steps.index(0)
+
+    def of_step(each: Tensor, rank: int) -> Tensor:
+        return each[:, place] if each.ndim > rank else each
+
+    value, gimmick = output.value, output.gimmick
+    return PolicyOutput(of_step(output.logits, 2), None if value is None else of_step(value, 1),
+                        None if gimmick is None else of_step(gimmick, 3)), batch.at(0)
 
 
 @torch.inference_mode()
@@ -118,17 +146,12 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 
     Args:
         policy: on `device`; left in the mode it was in.
-        dataset: single rows, at least one.
+        dataset: of at least one row, with the policy's steps; of sequences, step 0 is scored.
         device: where the policy is.
         batch_size: affects the speed, and the scores by rounding only.
     """
-    training = policy.training
-    policy.eval()
-    try:
-        with BatchFeeder(dataset, batch_size, shuffle=False, device=device) as feeder:
-            batches = [_score(policy(batch).logits, batch) for batch in feeder]
-    finally:
-        policy.train(training)
+    batches = [score_batch(output.logits, batch)
+               for output, batch in outputs_of(policy, dataset, device=device, batch_size=batch_size)]
     return Scores(*(torch.cat(each).cpu().numpy() for each in zip(*batches, strict=True)))
 
 
@@ -138,7 +161,9 @@ def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
     training = policy.training
     policy.eval()
     try:
-        places_B = np.linspace(0, len(dataset) - 1, min(len(dataset), EVAL_BATCH), dtype=np.int64)
-        return bool(policy(dataset.batch(places_B).to(policy.device)).logits.logsumexp(dim=1).isfinite().all())
+        size = min(len(dataset), max(1, EVAL_BATCH // len(dataset.steps or (0,))))
+        places_B = np.linspace(0, len(dataset) - 1, size, dtype=np.int64)
+        output, _ = _decisions(policy, dataset.batch(places_B).to(policy.device))
+        return bool(output.logits.logsumexp(dim=1).isfinite().all())
     finally:
         policy.train(training)

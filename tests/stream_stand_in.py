@@ -152,3 +152,20 @@ class StandIn:
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         return record_graph(work)
+
+
+class Immediate(StandIn):
+    """A stand-in whose streams do their work at once, for steps, whose own work is queued by nobody."""
+
+    def __init__(self) -> None:
+        super().__init__("random")
+        self.captures = 0
+
+    def something_was_queued(self) -> None:
+        for stream in self.streams * len(self.streams):
+            while stream.do_one():
+                pass
+
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.captures += 1
+        return super().capture(work)

@@ -8,19 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from battle_shapes import FAKE, bots_log, jsonl, make_log, replay
+from random_players import random_battles
 
 from pipelines.convert import ConvertSummary, convert_battles
-
-SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
 
 
 @pytest.fixture(scope="module")
 def battles() -> list[dict[str, Any]]:
-    with pa.input_stream(str(SAMPLE), compression="zstd") as stream:
-        return [json.loads(line) for line in stream.read().splitlines()][::60][:3]
+    return [*map(json.loads, random_battles()[::6])][:3]
 
 
 def convert(folder: Path, *files: bytes, **options: Any) -> tuple[ConvertSummary, list[dict[str, Any]]]:

@@ -49,7 +49,8 @@ def test_figures_do_not_depend_on_the_batch_size(trained: Run, result: dict[str,
 
 def test_every_decision_is_in_one_slice_of_each_kind(result: dict[str, Any], shards: Path) -> None:  # noqa: F811
     assert result["decisions"] == len(ShardDataset(shards, "val"))
-    assert set(result["slices"]) == {"action", "kind", "legal_actions", "turn"}
+    assert set(result["slices"]) == {"action", "gimmick", "kind", "legal_actions", "turn"}
+    assert set(result["slices"]["kind"]) == {"move", "voluntary switch"}
     for groups in result["slices"].values():
         assert sum(figures["decisions"] for figures in groups.values()) == result["decisions"]
         for name in ("nll", "top1", "top3"):
@@ -120,10 +121,11 @@ def test_ids_beyond_the_policy_s_tables_are_unknown_to_it(trained: Run, tmp_path
 
 def test_the_tables_name_the_policy_and_its_baselines(result: dict[str, Any]) -> None:
     console = Console(record=True, width=120, file=io.StringIO())
-    console.print(render(result))
+    console.print(render(result, ["action", "turn"]))
     text = console.export_text()
-    for words in ("policy (calibration", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
+    for words in ("ECE", "voluntary switches", "uniform legal", "switch 5", "by turn", f"{result['top1']:.1%}"):
         assert words in text
+    assert "by kind" not in text
 
 
 def test_it_says_what_it_judged_and_how_sure_it_is(

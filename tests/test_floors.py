@@ -28,7 +28,7 @@ FLOORS = {
     "poke_bc.evaluate": 5,
     "poke_bc.info": 5,
     "poke_bc.inspect": 5,
-    "poke_bc.leaks": 5,
+    "poke_bc.leaks": 4,
     "poke_bc.verify": 5,
     "poke_bc.cli": 6,
     "poke_bc.__main__": 7,

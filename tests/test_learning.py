@@ -35,13 +35,13 @@ def lead(result: dict[str, Any]) -> float:
 
 
 def test_on_the_sample_loss_falls_and_every_baseline_is_beaten(tmp_path: Path) -> None:
-    """From simulated battles, as `just demo` does."""
+    """From battles between programs, as `just demo` does: even the strongest move, which these mostly choose."""
     raw = tmp_path / "raw.jsonl"
     summary = convert_battles([str(SAMPLE / "battles.jsonl.zst")], raw, workers=1, keep_names=True)
-    assert summary.converted == summary.battles > 400
+    assert summary.converted == summary.battles == 1000
     results = [judged(raw, tmp_path, seed, config=SAMPLE / "train.toml") for seed in (1, 2, 3)]
-    assert all(lead(result) > 0.02 for result in results)
-    assert sum(map(lead, results)) / 3 > 0.03
+    assert all(lead(result) > 0.01 for result in results)
+    assert sum(map(lead, results)) / 3 > 0.015
     assert all(result["nll"] < min(baseline["nll"] for baseline in result["baselines"].values()) for result in results)
     for seed in (1, 2, 3):
         lines = [json.loads(line) for line in (tmp_path / f"run-{seed}" / "metrics.jsonl").read_text().splitlines()]

@@ -7,7 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poke_bc.train.loss import LossSum, imitation_loss, value_loss
+from poke_bc.contract.actions import NO_LABEL
+from poke_bc.data.batch import Batch
+from poke_bc.policy import PolicyOutput
+from poke_bc.train.loss import LossSum, all_losses, gimmick_loss, imitation_loss, value_loss
 
 Row = tuple[list[float], int, int, int, float]
 
@@ -108,3 +111,76 @@ def test_slices_of_a_batch_add_up_to_the_whole() -> None:
 def test_the_value_loss_is_a_weighted_squared_error() -> None:
     loss = value_loss(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0]), torch.tensor([1.0, 3.0]))
     assert loss.mean().item() == pytest.approx((1 + 12) / 4)
+
+
+# Gimmicks
+
+
+@st.composite
+def gimmick_rows(draw: st.DrawFn) -> tuple[list[list[float]], int, int, float]:
+    """Logits of four slots, action, what was activated, weight."""
+    logit = st.one_of(st.just(-math.inf), st.floats(-30, 30, width=32))
+    return (draw(st.lists(st.lists(logit, min_size=5, max_size=5), min_size=4, max_size=4)), draw(st.integers(-1, 9)),
+            draw(st.integers(0, 4)), draw(st.sampled_from([0.0, 0.5, 2.0])))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(gimmick_rows(), min_size=1, max_size=6))
+def test_the_gimmick_loss_equals_a_plain_reference(batch: list[tuple[list[list[float]], int, int, float]]) -> None:
+    logits, action, taken, weight = (list(column) for column in zip(*batch, strict=True))
+    raw = torch.tensor(logits, dtype=torch.float32, requires_grad=True)
+    loss = gimmick_loss(raw, torch.tensor(action, dtype=torch.int8), torch.tensor(taken, dtype=torch.uint8),
+                        torch.tensor(weight))
+    total = weights = 0.0
+    for slots, slot, label, weight_of_row in batch:
+        finite = [value for value in slots[slot] if value > -math.inf] if 0 <= slot < 4 else []
+        if len(finite) > 1 and slots[slot][label] > -math.inf:
+            largest = max(finite)
+            whole = largest + math.log(math.fsum(math.exp(value - largest) for value in finite))
+            total += weight_of_row * (whole - slots[slot][label])
+            weights += weight_of_row
+    assert loss.weight.item() == pytest.approx(weights)
+    assert loss.total.item() == pytest.approx(total, rel=1e-4, abs=1e-4)
+    loss.total.backward()
+    assert raw.grad is not None
+    assert raw.grad.isfinite().all()
+    for row, (slots, slot, *_) in enumerate(batch):
+        for place in range(4):
+            if place != slot:
+                assert not raw.grad[row, place].any()
+            else:
+                assert not raw.grad[row, place][torch.tensor(slots[slot]) == -math.inf].any()
+
+
+# Sequences
+
+
+def _sequences() -> Batch:
+    """Two windows of three steps: padding, a forced choice, a censored one; and what counts."""
+    action = torch.tensor([[0, 1, 2], [NO_LABEL, 4, 0]], dtype=torch.int8)
+    return Batch({
+        "legal": torch.tensor([[0, 0b10, 0b110], [0b11, 0b10001, 0b1]], dtype=torch.int16), "action": action,
+        "candidates": torch.tensor([[0, 0, 0], [0b1, 0, 0]], dtype=torch.int16),
+        "weight": torch.tensor([[0.0, 1.0, 2.0], [3.0, 5.0, 7.0]]), "returns": torch.zeros(2, 3),
+        "is_pad": torch.tensor([[True, False, False], [False, False, False]])}, steps=range(-2, 1))
+
+
+@pytest.mark.parametrize(("censored", "weight"), [(True, 2 + 3 + 5), (False, 2 + 5)])
+def test_of_sequences_every_step_counts_that_would_be_selected_alone(censored: bool, weight: float) -> None:
+    batch = _sequences()
+    batch.weight[0, 0] = 11  # a pad weighs nothing, whatever it holds
+    output = PolicyOutput(torch.randn(2, 3, 10), torch.ones(2, 3))
+    policy, value, gimmick = all_losses(output, batch, censored=censored)
+    assert (float(policy.weight), float(value.weight), float(value.total)) == (weight, weight, weight)
+    assert gimmick is None
+    rows = [(0, 2), (1, 1), *[(1, 0)] * censored]
+    alone = [imitation_loss(*(each[row][step][None] for each in (
+        output.logits, batch.legal, batch.action, batch.candidates, batch.weight))) for row, step in rows]
+    torch.testing.assert_close(policy.total, torch.stack([each.total for each in alone]).sum())
+
+
+def test_a_network_that_answers_for_step_0_alone_learns_from_it_alone() -> None:
+    batch, output = _sequences(), PolicyOutput(torch.randn(2, 10))
+    expected = imitation_loss(output.logits, *(each[:, 2] for each in (
+        batch.legal, batch.action, batch.candidates, batch.weight)))
+    assert torch.equal(all_losses(output, batch).policy.total, expected.total)

@@ -66,16 +66,6 @@ def test_of_equally_likely_actions_the_lower_number_goes_first() -> None:
     assert rank.tolist() == list(range(10))
 
 
-def test_an_interval_covers_the_mean_of_all_battles_as_often_as_it_says() -> None:
-    random, covered = np.random.default_rng(0), 0
-    for _ in range(40):
-        battle = np.repeat(np.arange(50), 10)
-        hit = random.random(500) < np.repeat(random.beta(2, 2, 50), 10)  # decisions of one battle are alike
-        low, high = Scores(np.ones(500), (~hit).astype(np.int64), np.ones(500), np.ones(500)).intervals(battle)["top1"]
-        covered += low <= 0.5 <= high
-    assert covered >= 34
-
-
 @pytest.mark.parametrize(("action", "candidates", "legal", "label"), [
     (0, 0, 0b11_0001, 0), (4, 0, 0b11_0001, 1), (4, 0, 0, 1), (4, 0, 0b11_0000, None), (0, 0, 0b1111, None),
     (-1, 0b1111, 0b11_1111, 0), (-1, 0b11_0000, 0b11_1111, 1), (-1, 0b1_0001, 0b11_1111, None), (-1, 0, 0, None),

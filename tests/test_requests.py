@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 import pytest
 from battle_shapes import bots_log
 from broken_logs import LOG_CHANGES, PICK, VALUE_CHANGES, Change, change_log, change_value, pick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_players import random_battles
 
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
@@ -25,14 +24,11 @@ from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
 
 @pytest.fixture(scope="module")
 def battles() -> list[str]:
     """JSON of short battles of several generations."""
-    with pa.input_stream(str(SAMPLE), compression="zstd") as stream:
-        lines = sorted(stream.read().decode().splitlines(), key=len)
-    return lines[:40:4]
+    return sorted(random_battles(), key=len)[:10]
 
 
 def read(battle: dict[str, Any]) -> BattleRecord:

@@ -17,6 +17,7 @@ from command_line import run_cli
 from safetensors.torch import load_file
 from training_fixtures import make_shards, shards, small_config  # noqa: F401 - a fixture
 
+import poke_bc.train.loss as loss_module
 import poke_bc.train.step as step_module
 from poke_bc.contract.errors import PokeBCError, RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
@@ -160,9 +161,9 @@ def test_before_the_first_checkpoint_an_edited_config_is_not_resumed(shards: Pat
 
 def diverge(config: TrainConfig) -> TrainingError:
     """Of a run whose first loss is no number."""
-    original = step_module.imitation_loss
+    original = loss_module.imitation_loss
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step_module, "imitation_loss", lambda *args, **more: (
+        patch.setattr(loss_module, "imitation_loss", lambda *args, **more: (
             lambda loss: loss._replace(total=loss.total * float("nan")))(original(*args, **more)))
         with pytest.raises(TrainingError) as caught:
             train(config, progress=False)

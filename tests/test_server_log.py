@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 import pytest
+from random_players import random_battles
 
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
@@ -18,13 +17,10 @@ from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.record import BattleRecord
 
-SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
-
 
 @pytest.fixture(scope="module")
 def battles() -> list[dict[str, Any]]:
-    with pa.input_stream(str(SAMPLE), compression="zstd") as stream:
-        return [json.loads(line) for line in stream.read().splitlines()][::20]
+    return [*map(json.loads, random_battles()[::2])]
 
 
 def committed(battle: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from batches import same
 from recorded_graph import record_graph
 from safetensors.torch import load_file
-from stream_stand_in import SCHEDULES, StandIn
+from stream_stand_in import SCHEDULES, Immediate, StandIn
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from training_fixtures import shards, small_config  # noqa: F401 - a fixture
@@ -31,27 +31,10 @@ from poke_bc.train.checkpoint import Checkpoints, Progress
 from poke_bc.train.loop import Trainer
 from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import make_optimizer
-from poke_bc.train.step import WARM_UP, Update, set_rate
+from poke_bc.train.step import SUMS, WARM_UP, Update, set_rate
 
 STEPS = 40
 """Of 64 rows, over a border of the epoch, through warm-up and decay of the rate."""
-
-
-class Immediate(StandIn):
-    """A stand-in whose streams do their work at once, for steps, whose own work is queued by nobody."""
-
-    def __init__(self) -> None:
-        super().__init__("random")
-        self.captures = 0
-
-    def something_was_queued(self) -> None:
-        for stream in self.streams * len(self.streams):
-            while stream.do_one():
-                pass
-
-    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
-        self.captures += 1
-        return super().capture(work)
 
 
 class Run:
@@ -65,7 +48,7 @@ class Run:
         torch.manual_seed(7)
         self.policy = create_policy(self.config.policy, data.manifest.schema)
         self.optimizer = make_optimizer(self.policy, self.config, capturable=True)
-        self.sums = torch.zeros(3, dtype=torch.float64)
+        self.sums = torch.zeros(len(SUMS), dtype=torch.float64)
         self.step = Update(self.policy, self.optimizer, self.config, self.sums, graphs=graphs,
                            bfloat16=self.config.precision == "bfloat16")
 
@@ -293,7 +276,7 @@ def test_warm_up_steps_wait_for_their_batch_and_the_next_copy_waits_for_them(
 ) -> None:
     """On a device that delays its streams, each step aside sees the batch that was fed, before its slot is reused."""
     monkeypatch.setattr(step_module, "WARM_UP", 12)
-    monkeypatch.setattr(step_module, "train_step", lambda *_, **__: torch.zeros(3, dtype=torch.float64))
+    monkeypatch.setattr(step_module, "train_step", lambda *_, **__: torch.zeros(len(SUMS), dtype=torch.float64))
     with BatchFeeder(data, 64, seed=3, stop=12 * 64) as feeder:
         expected = [batch.clone() for batch in feeder]
     for seed in range(20 if schedule == "random" else 1):
@@ -329,7 +312,7 @@ def test_a_gpu_s_captured_steps_learn_what_its_eager_ones_learn(data: ShardDatas
         run = Run(data, None, label_smoothing=0.0)
         policy = run.policy.to(device)
         optimizer = make_optimizer(policy, run.config, capturable=True)
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
+        sums = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
         step = Update(policy, optimizer, run.config, sums, bfloat16=False, graphs=graphs)
         torch.manual_seed(11)
         with BatchFeeder(data, 64, seed=3, stop=STEPS * 64 + 5, device=device, resident=resident) as feeder:

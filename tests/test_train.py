@@ -21,6 +21,7 @@ from training_fixtures import make_shards, shards, small_config  # noqa: F401 - 
 
 import poke_bc.train.checkpoint as checkpoint
 import poke_bc.train.loop as loop
+import poke_bc.train.loss as loss_module
 import poke_bc.train.step as step_module
 from poke_bc.contract.errors import PokeBCError, RunError, ShardError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
@@ -317,7 +318,7 @@ def test_the_newest_the_last_and_the_best_checkpoints_are_kept(shards: Path, tmp
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(
         shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    original = step_module.imitation_loss
+    original = loss_module.imitation_loss
 
     def spoilt(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -325,7 +326,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoi
         return loss._replace(total=loss.total * float("nan")) if len(calls) == 6 else loss
 
     calls: list[int] = []
-    monkeypatch.setattr(step_module, "imitation_loss", spoilt)
+    monkeypatch.setattr(loss_module, "imitation_loss", spoilt)
     with pytest.raises(TrainingError, match=r"some step from 6 to 8; the last good checkpoint is step-00000004"):
         train(small_config(shards, tmp_path / "run", save_every=4), progress=False)
     assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())

@@ -41,6 +41,7 @@ def _step(random: np.random.Generator, turn: int, species: int, forced: bool) ->
                         "active_hp": round(float(random.random()), 2), "team_hp": random.random(6).round(2).tolist()},
         "action_type": int(action >= 4), "action_target": action if action < 4 else action - 4,
         "legal": legal.tolist(), "reward": 0.0, "done": False,
+        "gimmick": "tera" if action < 4 and turn % 2 and own % 2 else "none",
     }
     kind = random.random()
     if forced or kind < 0.05:  # no choice at all
@@ -67,9 +68,11 @@ def make_shards(folder: Path, *, battles: int = 40, steps: int = 12, seed: int =
 def small_config(shards: Path, run: Path, **changes: Any) -> TrainConfig:
     """A run of a second: a small network with dropout, batches that do not divide an epoch.
 
-    `changes` are settings; those of the network, a dict under `policy`, are merged into the small one's.
+    `changes` are settings; under `policy` the options of a network, or a dict of those of the small one.
     """
-    policy = MLPOptions(**{"width": 32, "blocks": 1, "embedding": 8, **changes.pop("policy", {})})
+    policy = changes.pop("policy", {})
+    if isinstance(policy, dict):
+        policy = MLPOptions(**{"width": 32, "blocks": 1, "embedding": 8, **policy})
     return TrainConfig(**{"shards": shards, "run": run, "policy": policy, "epochs": 3, "batch_size": 64, "lr": 3e-3,
                           "device": "cpu", "log_every": 5, **changes})
 

@@ -1,7 +1,7 @@
 """split: which battle is in which split, for shards and for JSONL files.
 
     assign.py   views of battles -> their splits
-    choose.py   which views take part
+    choose.py   which views take part, or are learned from
     shards.py   a folder of shards: split.json and split.bin
     lines.py    a JSONL file: its lines, copied to FILE.train.jsonl, FILE.val.jsonl and FILE.test.jsonl
     parts.py    those files, committed together
@@ -9,6 +9,7 @@
 """
 
 from pipelines.split.assign import SplitDone, assign
+from pipelines.split.choose import chosen_trajectories
 from pipelines.split.run import split
 
-__all__ = ["SplitDone", "assign", "split"]
+__all__ = ["SplitDone", "assign", "chosen_trajectories", "split"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from pipelines.split.assign import SplitDone, Way, split_views
-from pipelines.split.choose import chosen
-from poke_bc.contract.errors import ShardError, UsageError
+from pipelines.split.choose import chosen, read_known
+from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import digest, exclusively
-from poke_bc.contract.intact import check_files, open_arrow
+from poke_bc.contract.intact import check_files
 from poke_bc.contract.manifest import FileEntry, Manifest
 from poke_bc.contract.split import SPLIT, Split, write_split
 from poke_bc.contract.trajectory import TRAJECTORY_KEYS, battle_hash
@@ -38,14 +38,9 @@ def split_shards(folder: Path, way: Way) -> SplitDone:
 
 def _read_views(folder: Path, entry: FileEntry, way: Way) -> pl.DataFrame:
     """The views of a shard, as in VIEWS. Raises ShardError."""
-    try:
-        table = open_arrow(folder / entry.name).read_all()
-        known = [*TRAJECTORY_KEYS] if way.where else ["replay_id", "original_id", "player_id", "date"]
-        frame = pl.DataFrame(table.select([*known, "rows"]))
-    except KeyError as error:
-        raise ShardError(f"{folder / entry.name}: not a table of trajectories ({error})",
-                         hint=f"write the shards again: poke-bc preprocess RAW.jsonl --out {folder}") from None
+    known = [*TRAJECTORY_KEYS] if way.where else ["replay_id", "original_id", "player_id", "date"]
+    frame = read_known(folder, entry, known)
     ids = frame.select(pl.coalesce(pl.col("original_id").replace("", None), "replay_id")).to_series()
     battles = pl.Series("battle", [battle_hash(id_) for id_ in ids], dtype=pl.UInt64)
-    taken = chosen(frame.rename({"rows": "decisions"}), way.where) if way.where else pl.lit(True)
-    return frame.select(battles, "player_id", "date", "rows", chosen=taken)
+    taken = chosen(frame, way.where) if way.where else pl.lit(True)
+    return frame.select(battles, "player_id", "date", rows="decisions", chosen=taken)

@@ -22,6 +22,9 @@ def train(
         help="Run, checkpoint or policy whose weights to start from.")] = None,
     policy: Annotated[str | None, typer.Option(
         help="The network: mlp, or package.module:Class for your own.")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Learn only from trajectories for which this "
+                                              "holds, such as \"rating >= 1500 and format == 'gen9ou'\"; validation "
+                                              "stays as split.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training split.  [default: 10]")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of updates, instead of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Decisions per update.  [default: 1024]")] = None,
@@ -44,11 +47,17 @@ def train(
     from poke_bc.train import resolve
     from poke_bc.train import train as start
 
-    flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "epochs": epochs, "steps": steps,
-             "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed, "device": device,
-             "patience": patience, "save_every": save_every, "keep": keep, "wandb": wandb, "tensorboard": tensorboard}
+    flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "where": where, "epochs": epochs,
+             "steps": steps, "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed,
+             "device": device, "patience": patience, "save_every": save_every, "keep": keep, "wandb": wandb,
+             "tensorboard": tensorboard}
     settings = resolve(flags, config, assignments=assignments or (), resume=resume)
-    result = start(settings, resume=resume, progress=not quiet).to_dict()
+    chosen = None
+    if settings.where:
+        from pipelines.split import chosen_trajectories
+
+        chosen = chosen_trajectories(settings.shards, settings.where)
+    result = start(settings, resume=resume, progress=not quiet, chosen=chosen).to_dict()
     if as_json:
         return print_json(result)
     print(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s with evaluations "
@@ -62,19 +71,26 @@ def train(
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, a checkpoint or a policy.")],
+    runs: Annotated[list[Path], typer.Argument(
+        metavar="RUN...", help="Folder of a run, a checkpoint or a policy; several are compared with the first.")],
     shards: Annotated[Path | None, typer.Option(
         help="Shards to evaluate on.  [default: those it was trained on]")] = None,
     split: Annotated[str, typer.Option(help="val, test or train; or all, for shards it was not trained on.")] = "val",
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")] = "best",
+    slices: Annotated[list[str] | None, typer.Option(
+        metavar="KINDS", help="Also show slices: all, or kinds such as kind,turn,rating.")] = None,
+    leaks: Annotated[bool, typer.Option(
+        "--leaks", help="Also run the leak check on the same decisions (val or test).")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Evaluate a policy on held-out decisions, compared with no-learning baselines."""
+    """Evaluate a policy on held-out decisions beside no-learning baselines, or compare several on the same ones."""
+    from poke_bc.evaluate import compare, kinds_of_slices, render, render_comparison
     from poke_bc.evaluate import evaluate as score
-    from poke_bc.evaluate import render
 
-    result = score(run, shards, split, device=device, checkpoint=checkpoint)
-    if as_json:
-        return print_json(result)
-    show(render(result))
+    kinds = kinds_of_slices(",".join(slices or ()))
+    if len(runs) > 1:
+        found = compare(runs, shards, split, device=device, checkpoint=checkpoint, leaks=leaks)
+        return print_json(found) if as_json else show(render_comparison(found, kinds))
+    result = score(runs[0], shards, split, device=device, checkpoint=checkpoint, leaks=leaks)
+    print_json(result) if as_json else show(render(result, kinds))

@@ -17,7 +17,7 @@ from poke_bc.contract.schema import Schema
 
 COLUMNS = ("category", "number", "legal", "candidates", "action", "weight", "returns")
 """The default columns of a batch: those that imitation needs."""
-FURTHER_COLUMNS = ("gimmick", "reward", "done")
+FURTHER_COLUMNS = ("gimmick", "reward", "done", "factor")
 """Columns that can be selected as well."""
 
 
@@ -47,6 +47,8 @@ class Batch:
     """[B] uint8, index into contract.actions.GIMMICKS."""
     weight: Tensor
     """[B] float32, how much the row counts in the loss."""
+    factor: Tensor
+    """[B] float32, what the weight is multiplied with in imitation: the trajectory's, as the dataset was given it."""
     reward: Tensor
     """[B] float32, earned by this decision."""
     returns: Tensor

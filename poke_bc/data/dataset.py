@@ -52,12 +52,15 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         steps: the steps of a sequence; None: single rows.
         censored: also select rows whose choice is only known to be one of several.
         every_row: select all rows of the split, labelled or not.
+        chosen: select rows of these trajectories alone [T]; None: of all.
+        factors: of each trajectory, for the column `factor` [T]; None: 1.
 
     Raises UsageError (no shards), ShardError (damaged, not split, or split for other shards), and ValueError.
     """
 
     def __init__(self, folder: str | Path | Shards, split: str | None = None, *, columns: Sequence[str] = COLUMNS,
-                 steps: range | None = None, censored: bool = False, every_row: bool = False) -> None:
+                 steps: range | None = None, censored: bool = False, every_row: bool = False,
+                 chosen: NDArray[np.bool_] | None = None, factors: NDArray[np.float32] | None = None) -> None:
         if split is not None and split not in SPLIT_NAMES[:3]:
             raise UsageError(f"no split {split!r}", hint=f"one of {', '.join(SPLIT_NAMES[:3])}")
         if unknown := [name for name in columns if name not in COLUMNS + FURTHER_COLUMNS]:
@@ -66,10 +69,14 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
             raise ValueError("select at least one column, and at least one step")
         self.shards = folder if isinstance(folder, Shards) else Shards(folder)
         self.split, self.columns, self.steps = split, tuple(columns), steps
-        in_split_T = None
+        trajectories = sum(entry.trajectory_count for entry in self.manifest.shards)
+        if wrong := [len(each_T) for each_T in (chosen, factors) if each_T is not None and len(each_T) != trajectories]:
+            raise ValueError(f"{wrong[0]:,} values for {trajectories:,} trajectories")
+        self._factors_T = factors
+        in_split_T = chosen
         if split is not None:
             _, split_T = read_split(self.shards.folder, self.manifest.identity)
-            in_split_T = split_T == SPLIT_NAMES.index(split)
+            in_split_T = (split_T == SPLIT_NAMES.index(split)) & (True if chosen is None else chosen)
         dtype = np.uint32 if len(self.shards) <= 1 << 32 else np.int64
         self.rows: NDArray[Any] = np.concatenate([np.empty(0, dtype), *(  # one shard at a time keeps the peak small
             (start + np.flatnonzero(_selected(shard, in_split_T, censored=censored, every_row=every_row))).astype(dtype)
@@ -143,6 +150,13 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         self.shards.gather(rows_B, {
             _stored(name): array.view(np.uint16) if name in _SIGNED else array
             for name, array in out.items() if _stored(name) in self.shards.layout})
+        if "factor" in out:
+            out["factor"][...] = 1 if self._factors_T is None else self._factors_T[self._trajectories(rows_B)]
+
+    def _trajectories(self, rows_B: NDArray[np.int64]) -> NDArray[np.uint32]:
+        trajectory_B = np.empty(len(rows_B), np.uint32)
+        self.shards.gather(rows_B, {"trajectory": trajectory_B})
+        return trajectory_B
 
     def read_through(self, first: int, last: int) -> None:
         """Read everything between two places of the selection from disk into the page cache."""
@@ -183,8 +197,9 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
 
 _ABSENT: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     CATEGORY_COLUMN: (np.dtype(np.uint16), (0,)), NUMBER_COLUMN: (np.dtype(np.float16), (0,)),
+    "factor": (np.dtype(np.float32), ()),
 }
-"""If a schema has no fields of a kind, the matrix is absent from the shards and [B, 0] in a batch."""
+"""Columns that are not in the shards: matrices of a schema without fields of a kind, [B, 0] in a batch; `factor`."""
 
 
 def _stored(name: str) -> str:

@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from poke_bc.contract.errors import UsageError
-from poke_bc.contract.split import TRAIN, VAL
+from poke_bc.contract.split import SPLIT_NAMES, TRAIN
 from poke_bc.data.shards import Shards
 from poke_bc.leaks.guesses import Floats, SlotRows, guess, read_slots
 from poke_bc.tables import make_table
@@ -54,7 +54,7 @@ class LeakReport:
     path: str
     against: str | None
     battles: int
-    """Number of battles in the check: those in val, or a random 30% if the shards are not split."""
+    """Number of battles in the check: those of the split, or a random 30% if the shards are not split."""
     all_known: float
     """Fraction of the decisions in which all four slots hold a known move."""
     same_decisions: bool
@@ -70,7 +70,8 @@ class LeakReport:
         return asdict(self)
 
 
-def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: int = 0) -> LeakReport:
+def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: int = 0,
+                split: str = "val") -> LeakReport:
     """Check the move slots of shards, alone or against other shards.
 
     Args:
@@ -78,13 +79,14 @@ def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: 
         against: shards converted with requests, ideally of the same battles: then only decisions that occur in both
             are compared, using the first one's split.
         seed: seed of the network, and of the split if the shards are not split.
+        split: whose decisions to check, "val" or "test"; the network learns from "train".
 
     Raises UsageError where fields, masks or decisions are missing, and ShardError.
     """
     shards, here = read_slots(folder, seed)
     paired = False
     if against is None:
-        hits, battle_N = _hits(here, shards, seed)
+        hits, battle_N = _hits(here, shards, seed, split)
         checks = [Check(name, float(hit_N.mean()), len(hit_N)) for name, hit_N in hits.items()]
     else:
         other_shards, there = read_slots(against, seed)
@@ -93,25 +95,26 @@ def check_leaks(folder: str | Path, against: str | Path | None = None, *, seed: 
         if paired:
             here = here.take(at)
             there = replace(there.take(at_there), split_N=here.split_N)
-        hits, battle_N = _hits(here, shards, seed)
-        hits_there, battle_there_N = _hits(there, other_shards, seed)
+        hits, battle_N = _hits(here, shards, seed, split)
+        hits_there, battle_there_N = _hits(there, other_shards, seed, split)
         checks = [_compare(name, hits[name], battle_N, hits_there[name], battle_there_N) for name in hits]
     return LeakReport(
         path=str(folder), against=None if against is None else str(against), battles=len(np.unique(battle_N)),
-        all_known=float(here.take(here.split_N == VAL).known_NM.all(axis=1).mean()), same_decisions=paired,
+        all_known=float(here.take(here.split_N == SPLIT_NAMES.index(split)).known_NM.all(axis=1).mean()),
+        same_decisions=paired,
         checks=checks, suspected=[each.check for each in checks if each.is_suspicious],
         verdict=None if against is None else _verdict(checks),
     )
 
 
-def _hits(rows: SlotRows, shards: Shards, seed: int) -> tuple[dict[str, Floats], NDArray[np.uint64]]:
-    """Rule -> probability [N] that it names the move used, for each decision in val; and their battles [N]."""
-    train, val = rows.take(rows.split_N == TRAIN), rows.take(rows.split_N == VAL)
-    for split, name in ((train, "train"), (val, "val")):
-        if not len(split):
+def _hits(rows: SlotRows, shards: Shards, seed: int, split: str) -> tuple[dict[str, Floats], NDArray[np.uint64]]:
+    """Rule -> probability [N] that it names the move used, for each decision of the split; and their battles [N]."""
+    train, held_out = rows.take(rows.split_N == TRAIN), rows.take(rows.split_N == SPLIT_NAMES.index(split))
+    for part, name in ((train, "train"), (held_out, split)):
+        if not len(part):
             raise UsageError(f"{shards.folder}: no observed choice among several moves in {name}",
                              hint="the check needs a few hundred battles with legal masks; see poke-bc split --help")
-    return guess(train, val, shards.manifest.schema, seed), val.battle_N
+    return guess(train, held_out, shards.manifest.schema, seed), held_out.battle_N
 
 
 def _compare(name: str, hit_N: Floats, battle_N: NDArray[np.uint64], other_hit_N: Floats,
@@ -151,5 +154,5 @@ def render(report: LeakReport) -> RenderableType:
             "on the decisions that both have" if report.same_decisions else
             "which holds other battles: differences between players and teams matter too"))
     verdict = Text(report.verdict or "", style="bold yellow" if report.suspected else "bold")
-    return Group(make_table(heads, rows, title=f"choices among several moves in {report.battles:,} validation battles"),
+    return Group(make_table(heads, rows, title=f"choices among several moves in {report.battles:,} battles"),
                  *map(Text, [*lines, HOW_TO_READ]), *([verdict] if report.verdict else []))

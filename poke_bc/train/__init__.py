@@ -3,7 +3,10 @@
     config.py      TrainConfig: defaults < TOML < --set < flags
     loop.py        train(): report, save, step
     step.py        one update, eager or captured in a CUDA graph
-    loss.py        imitation loss over legal actions
+    loss.py        losses of actions, value and gimmick
+    augment.py     what is varied about each batch
+    average.py     moving average of the weights
+    emphasis.py    whose decisions count more
     schedule.py    learning rate, and what is due after which step
     checkpoint.py  what resuming needs, written completely or not at all
     setup.py       device, precision, data and optimizer

@@ -62,7 +62,7 @@ def odd_labels(actions_A: NDArray[np.int64]) -> Iterator[str]:
 def _dead_fields(data: ShardDataset) -> list[str]:
     """Fields whose values are the same in all rows, judged by at most 65,536 from all over the data."""
     places = np.linspace(0, len(data) - 1, min(len(data), _SAMPLED), dtype=np.int64)
-    batch = data.batch(places)
+    batch = data.batch(places) if data.steps is None else data.batch(places).at(0)
     varies = {kind: (rows != rows[0]).any(axis=0)
               for kind, rows in ((True, batch.category.numpy()), (False, batch.number.numpy()))}
     schema = data.manifest.schema

@@ -2,7 +2,8 @@
 
     RUN/checkpoints/step-00000500/
         policy/                       the policy to share, see policy/store.py
-        training_state/state.pt       step, position, best so far, optimizer, random states, sums of the metrics
+        training_state/state.pt       step, position, best so far, optimizer, random states, sums of the metrics;
+                                      where weights are averaged, those of the last step
         training_state/config.toml    the settings it was trained with
         digests.json                  xxh3 of every file above, and of metrics.jsonl as it was then
     RUN/last, RUN/best                links to two of them
@@ -43,12 +44,13 @@ from poke_bc.contract.files import (
     write_json,
 )
 from poke_bc.policy import Policy, load_policy, save_policy
+from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
-STATE_VERSION = 1
+STATE_VERSION = 2
 _STEP = re.compile(r"step-(\d{8,})")
 _UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{_STEP.pattern}|{LAST}|{BEST})")
 
@@ -59,7 +61,8 @@ class Progress:
 
     step: int = 0
     samples: int = 0
-    """Position in the order of samples, where the feeder continues."""
+    """Decisions used, of a sequence each of its steps; so the position in the order of samples, where the feeder
+    continues."""
     seconds: float = 0.0
     """Over all sessions."""
     train_loss: float | None = None
@@ -88,19 +91,21 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, config: TrainConfig, *,
-             card: Mapping[str, Any]) -> None:
+             card: Mapping[str, Any], average: Average | None = None) -> None:
         """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
             progress, policy, optimizer, sums: the state of the run; `sums` are the running sums of the metrics.
             config: the settings it was trained with.
             card: facts for the policy's model card.
+            average: of the policy's weights, which is then the policy to share.
         """
         final = self._folder(progress.step)
         temporary = temporary_name(final)
         try:
-            save_policy(policy, temporary / "policy", card)
-            _save_state(temporary / STATE, progress, optimizer, sums)
+            with contextlib.nullcontext() if average is None else average.applied():
+                save_policy(policy, temporary / "policy", card)
+            _save_state(temporary / STATE, progress, optimizer, sums, average)
             config.write((temporary / STATE).parent)
             _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
@@ -142,8 +147,8 @@ class Checkpoints:
                                              "or train again in another --run")
         return TrainConfig.read((folder / STATE).parent)
 
-    def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor) -> Progress:
-        """Load the last checkpoint into `policy`, `optimizer`, `sums` and torch's generators.
+    def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor, average: Average | None = None) -> Progress:
+        """Load the last checkpoint into `policy`, `optimizer`, `sums`, `average` and torch's generators.
 
         Later checkpoints, left by a killed session, are removed. `settings` has found it intact. Raises RunError if it
         was trained on other data than `policy.trained_on`.
@@ -167,6 +172,8 @@ class Checkpoints:
             self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
         policy.trained_on = saved.trained_on
+        if average is not None:
+            average.load(state["average"])
         _restore(optimizer, state["optimizer"])
         sums.copy_(state["sums"])
         torch.set_rng_state(state["torch_rng"])
@@ -247,13 +254,15 @@ def writing(run: Path) -> Iterator[None]:
                        hint="free some space or check its permissions, then continue with --resume") from None
 
 
-def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor) -> None:
+def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor,
+                average: Average | None) -> None:
     buffer = io.BytesIO()
     torch.save({
         "version": STATE_VERSION,
         "progress": dataclasses.asdict(progress),
         "optimizer": optimizer.state_dict(),
         "sums": sums.cpu(),
+        "average": None if average is None else average.state(),
         "torch_rng": torch.get_rng_state(),
         "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }, buffer)

@@ -59,8 +59,27 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     them out. Most of them were moves, so a policy that never sees them switches too often."""
     value_weight: NotNegative = 0.0
     """Weight of the value head's squared error, added to the imitation loss."""
+    gimmick_weight: NotNegative = 0.0
+    """Weight of the gimmick head's cross-entropy, added to the imitation loss; with 1, the loss is that of the move and
+    what is activated with it together."""
+    where: str = ""
+    """Learn only from trajectories for which this condition holds, such as `rating >= 1500 and format == 'gen9ou'`.
+    Validation rows stay those of the split, so that runs can be compared; `poke-bc split --where` chooses both."""
+    loser_weight: NotNegative = 1.0
+    """Factor on the weight of the decisions of players who lost; 0 leaves them out. The value head learns from winners
+    and losers alike."""
+    rating_weight: NotNegative = 0.0
+    """How much more decisions of higher rated players count: their weight is multiplied by (2p) ** `rating_weight`,
+    where p is the score that Elo's formula expects against a player of the median rating. With 1, a player 400 points
+    above the median counts 1.82, one 400 below 0.18, and one whose rating is not known 1."""
+    rating_dropout: Fraction = 0.0
+    """Fraction of the rows, drawn anew each time, whose ratings the policy is not told: it can then play like a certain
+    rating or like anybody. Needs a schema with `own_rating` or `opp_rating`."""
+    average: BelowOne = 0.0
+    """Decay of a moving average of the weights, such as 0.999, which averages about the last 1,000 steps. The policy
+    that is evaluated and saved is then the average. 0: no average."""
     seed: Seed = 42
-    """Seed of the weights, the order of samples, and dropout."""
+    """Seed of the weights, the order of samples, dropout, and whatever else is drawn."""
     device: str = "auto"
     """"auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1"."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -102,9 +121,10 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         if self.window < CHUNK_ROWS:
             raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
                              hint='only order = "window" uses it')
-        if self.value_weight and not self.policy.value_head:
-            raise UsageError("value_weight is set, but the policy has no value head",
-                             hint="set policy.value_head = true")
+        for head in ("value", "gimmick"):
+            if getattr(self, f"{head}_weight") and not getattr(self.policy, f"{head}_head", False):
+                raise UsageError(f"{head}_weight is set, but the policy has no {head} head",
+                                 hint=f"set policy.{head}_head = true")
 
     @classmethod
     def read(cls, run: Path) -> Self:

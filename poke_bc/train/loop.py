@@ -7,16 +7,21 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from poke_bc.contract.errors import RunError, TrainingError
+from poke_bc.contract.errors import RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
+from poke_bc.data.shards import Shards
 from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.store import start_from
 from poke_bc.train.advice import advice
+from poke_bc.train.augment import augmentation
+from poke_bc.train.average import Average
 from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
@@ -24,8 +29,8 @@ from poke_bc.train.folder import check_folder, clear, working_alone
 from poke_bc.train.memory import check_memory
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
-from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on
-from poke_bc.train.step import Update
+from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on, windows_per_step
+from poke_bc.train.step import SUMS, Update, means
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
 
@@ -37,7 +42,8 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
 
 
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> TrainResult:
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
+          chosen: NDArray[np.bool_] | None = None) -> TrainResult:
     """Train a policy; all output goes to the run's folder.
 
     Args:
@@ -45,10 +51,16 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
             finished run returns its result again, or goes on if it is to last longer.
         progress: show a progress bar on stderr.
+        chosen: for which trajectories of the shards `config.where` holds, in their order: what
+            `pipelines.split.chosen_trajectories` finds. It is not found here, since that takes Polars, which a machine
+            for training need not have.
 
     Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
     checkpoint is from before that), and Interrupted.
     """
+    if config.where and chosen is None:
+        raise UsageError("where is set, but not which trajectories it holds for",
+                         hint="chosen=pipelines.split.chosen_trajectories(config.shards, config.where)")
     checkpoints = Checkpoints(config.run, config.keep)
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
@@ -56,7 +68,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         config = settle(config, before)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
         changed = before is not None and bool(changes_on_resume(before, config))
-        trainer = None if result and not changed else Trainer(config, checkpoints, before)
+        trainer = None if result and not changed else Trainer(config, checkpoints, before, chosen)
         if result and (trainer is None or trainer.is_done):
             warn(f"{config.run}: this run is finished, nothing to resume; --epochs makes it longer")
             return result
@@ -92,21 +104,25 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
 class Trainer:
     """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
-    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None) -> None:
-        """`before`: the settings of the run that is resumed."""
+    def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None,
+                 chosen_T: NDArray[np.bool_] | None = None) -> None:
+        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`."""
         self.config, self.checkpoints = config, checkpoints
         self.device = pick_device(config.device)
-        self.data = open_train(config)
-        self.val = ShardDataset(self.data.shards, "val")
-        check_memory(config, self.data.manifest.schema, self.device)
-
+        shards = Shards(config.shards)
+        check_memory(config, shards.manifest.schema, self.device)
         torch.manual_seed(config.seed)
-        self.policy = create_policy(config.policy, self.data.manifest.schema).to(self.device)
+        self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
+        steps: range | None = getattr(self.policy, "steps", None)
+        self.data = open_train(config, shards, steps, chosen_T)
+        self.val = ShardDataset(shards, "val", steps=steps)
+        self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
         self.policy.trained_on = trained_on(self.data)
         graphs = accelerator_of(self.device) if captures(config, self.device) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
-        self.sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        """Running sums since the last line of metrics, on the device: loss, gradient norm, steps."""
+        self.average = Average(self.policy, config.average) if config.average else None
+        self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=self.device)
+        """Running sums since the last line of metrics, on the device."""
         self.progress = Progress()
         if before is not None and checkpoints.any():
             self._resume(before)
@@ -118,7 +134,8 @@ class Trainer:
         self._val: dict[str, Any] | None = None
         self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
-                              bfloat16=config.precision == "bfloat16", graphs=graphs)
+                              bfloat16=config.precision == "bfloat16", graphs=graphs, average=self.average,
+                              augment=augmentation(config, shards.manifest.schema, self.device))
 
     def _begin(self) -> None:
         """Start a new run: record which ids the policy will see, and write the configuration."""
@@ -137,7 +154,8 @@ class Trainer:
         if not metrics_hold(self.config.run, self.checkpoints.last()):
             warn(f"{self.config.run}: metrics.jsonl was edited or damaged; the lines that can be read are kept")
         with writing(self.config.run):
-            progress = self.progress = self.checkpoints.load(self.policy, self.optimizer, self.sums)
+            progress = self.progress = self.checkpoints.load(
+                self.policy, self.optimizer, self.sums, self.average)
             drop_after(self.config.run, progress.step)
         was, now = (Schedule(each, len(self.data)).total for each in (before, self.config))
         if now != was:
@@ -154,9 +172,9 @@ class Trainer:
     def feed(self) -> BatchFeeder:
         """The batches from here to the end of the run."""
         self._feeder = BatchFeeder(
-            self.data, self.config.batch_size, seed=self.config.seed, device=self.device,
+            self.data, self._windows, seed=self.config.seed, device=self.device,
             window=self.config.window if self.config.order == "window" else None,
-            start=self.progress.samples, stop=self.schedule.total * self.config.batch_size)
+            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows)
         return self._feeder
 
     @property
@@ -169,17 +187,16 @@ class Trainer:
         """One update."""
         self._update(packed, self.schedule.rate(self.progress.step))
         self.progress.step += 1
-        self.progress.samples = packed.position
+        self.progress.samples = packed.position * self._span
         self._val = None
 
     def report(self, trackers: Trackers, display: Display) -> None:
         """Write one line of metrics, with an evaluation if one is due."""
-        loss, norm, steps = self._finite_sums()
-        self.progress.train_loss = loss / steps
+        figures = means(self._finite_sums())
+        self.progress.train_loss = figures["loss"]
         line: dict[str, Any] = {
-            "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples,
-            "loss": loss / steps, "lr": self.schedule.rate(self.progress.step - 1), "grad_norm": norm / steps,
-            "seconds": self._clock.total(),
+            "epoch": round(self.progress.samples / len(self.data), 4), "samples": self.progress.samples, **figures,
+            "lr": self.schedule.rate(self.progress.step - 1), "seconds": self._clock.total(),
             **self._clock.rates(self.progress.samples, self._feeder.wait_seconds)}
         if self.schedule.evaluates(self.progress.step) and len(self.val):
             with self._clock.pause():
@@ -190,7 +207,8 @@ class Trainer:
 
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
-        self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+        with self._averaged():
+            self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
         if not all(map(math.isfinite, val.values())):
             raise self._not_finite()
         best = self.progress.best_val
@@ -208,7 +226,7 @@ class Trainer:
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
-                self.progress, self.policy, self.optimizer, self.sums, self.config,
+                self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       "validation": self._val or "not evaluated at this step",
@@ -219,7 +237,12 @@ class Trainer:
         """Whether the weights are finite, and what the policy makes of decisions: finite weights may overflow."""
         if not all(weight.isfinite().all() for weight in self.policy.parameters()):
             return False
-        return self._val is not None or is_finite(self.policy, self.val if len(self.val) else self.data)
+        with self._averaged():
+            return self._val is not None or is_finite(self.policy, self.val if len(self.val) else self.data)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Context in which the policy is the one to evaluate and to share."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     def finish(self) -> TrainResult:
         """Return the result and write it to the run, which is finished from now on."""

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec.structs import replace
+from numpy.typing import NDArray
 from torch import nn
 from torch.optim import AdamW
 
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
 from poke_bc.contract.errors import ShardError, UsageError
-from poke_bc.contract.split import read_split
+from poke_bc.contract.split import TRAIN, read_split
+from poke_bc.data.batch import COLUMNS
 from poke_bc.data.dataset import ShardDataset
+from poke_bc.data.shards import Shards
 from poke_bc.policy import Policy, TrainedOn
 from poke_bc.train.config import TrainConfig
+from poke_bc.train.emphasis import emphasis
 
 _WIDE_ENOUGH = 64  # from this width on a CPU's bfloat16 was 1.3 to 2 times as fast; at 32 it was slower or equal
 
@@ -69,6 +73,19 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
+def windows_per_step(config: TrainConfig, steps: range | None) -> int:
+    """Samples that an update takes: rows, or so many sequences that they have `batch_size` steps.
+
+    A sequence of S steps has a loss on each of them, so an update takes batch_size // S of them, and an epoch is as
+    many updates as with single rows. Raises UsageError if not even one fits.
+    """
+    windows = config.batch_size // len(steps or (0,))
+    if not windows:
+        raise UsageError(f"batch_size = {config.batch_size}: less than the {len(steps or ())} steps of one sequence, "
+                         "each of which counts as a decision", hint="make batch_size larger")
+    return windows
+
+
 def captures(config: TrainConfig, device: torch.device) -> bool:
     """Whether steps are captured in a CUDA graph. Raises UsageError if `capture = "on"` without a GPU."""
     if config.capture == "on" and device.type != "cuda":
@@ -77,11 +94,29 @@ def captures(config: TrainConfig, device: torch.device) -> bool:
     return config.capture != "off" and device.type == "cuda"
 
 
-def open_train(config: TrainConfig) -> ShardDataset:
-    """The decisions to learn from. Raises ShardError if there are none, or none has a weight."""
-    data = ShardDataset(config.shards, "train", censored=config.censored == "marginal")
+def open_train(config: TrainConfig, shards: Shards, steps: range | None = None,
+               chosen_T: NDArray[np.bool_] | None = None) -> ShardDataset:
+    """The decisions to learn from; with `steps`, which must contain 0, the sequences around them.
+
+    Args:
+        config: decides on columns, censored rows, and the trajectories' factors.
+        shards: with a split.
+        steps: of the policy.
+        chosen_T: trajectories for which `config.where` holds; None: all.
+
+    Raises ShardError if there are none, or none has a weight.
+    """
+    _, split_T = read_split(shards.folder, shards.manifest.identity)
+    learned_T = split_T == TRAIN if chosen_T is None else (split_T == TRAIN) & chosen_T
+    factors_T = emphasis(config, shards, learned_T)
+    if factors_T is not None and not config.value_weight:
+        learned_T &= factors_T > 0
+    columns = (*COLUMNS, *["gimmick"] * (config.gimmick_weight > 0), *["factor"] * (factors_T is not None))
+    data = ShardDataset(shards, "train", columns=columns, steps=steps, censored=config.censored == "marginal",
+                        chosen=learned_T, factors=factors_T)
     if not len(data):
-        raise ShardError(f"{config.shards}: the train split has no decision to learn from",
+        of_those = f" where {config.where}" if config.where else ""
+        raise ShardError(f"{config.shards}: the train split has no decision to learn from{of_those}",
                          hint=f"see what it contains: poke-bc inspect {config.shards}")
     if not any(weights.any() for weights in data.chunks("weight")):
         raise ShardError(f"{config.shards}: every decision of the train split has weight 0: there is nothing to learn",

@@ -7,7 +7,7 @@ gather), forward, loss, backward, clipping, AdamW, and the running sums for the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,30 +19,54 @@ from poke_bc.data.batch import Batch
 from poke_bc.data.device import Accelerator
 from poke_bc.data.feed import PackedBatch
 from poke_bc.policy import Policy, PolicyOutput
+from poke_bc.train.augment import Augment
+from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.loss import imitation_loss, value_loss
+from poke_bc.train.loss import Losses, LossSum, all_losses
 
+SUMS = ("loss", "grad_norm", "steps", "policy", "policy_rows", "value", "value_rows", "gimmick", "gimmick_rows")
+"""What `train_step` returns: loss, gradient norm before clipping, and 1; then for each loss its sum over the rows that
+count, and the weight of these. 0 for a head that is not trained."""
 WARM_UP = 3
 """Steps before the capture: in the first ones libraries allocate their workspaces, which a capture must not record."""
 
 
 def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
-    """One update; returns [3] float64 that stays on the device: loss, gradient norm before clipping, 1.
+    """One update; returns SUMS as float64 that stays on the device.
 
     It never waits for the device or branches on its values, so it can be captured. Gradients are None before and after:
     in a captured step, backward then writes them afresh with each replay.
+
+    The gimmick's loss is summed over its few rows but divided by the weight of all, so that with a weight of 1 the
+    loss is that of move and gimmick together, and a batch with a single such row is not pulled by it.
     """
     with torch.autocast(batch.number.device.type, torch.bfloat16, enabled=bfloat16):
         output: PolicyOutput = policy(batch)
-    loss = imitation_loss(output.logits, batch.legal, batch.action, batch.candidates, batch.weight,
-                          label_smoothing=config.label_smoothing).mean()
-    if config.value_weight and output.value is not None:
-        loss = loss + config.value_weight * value_loss(output.value, batch.returns, batch.weight).mean()
+    losses = all_losses(output, batch, label_smoothing=config.label_smoothing, censored=config.censored == "marginal",
+                        value=config.value_weight > 0, gimmick=config.gimmick_weight > 0)
+    loss = losses.policy.mean()
+    if losses.value is not None:
+        loss = loss + config.value_weight * losses.value.mean()
+    if losses.gimmick is not None:
+        loss = loss + config.gimmick_weight * LossSum(losses.gimmick.total, losses.policy.weight).mean()
     loss.backward()  # type: ignore[no-untyped-call]
     norm = clip_grad_norm_(policy.parameters(), config.grad_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return torch.stack([loss.detach(), norm, torch.ones_like(norm)]).double()
+    nothing = torch.zeros_like(norm)
+    sums = [each for head in losses for each in (head or (nothing, nothing))]
+    return torch.stack([loss.detach(), norm, torch.ones_like(norm), *(each.detach() for each in sums)]).double()
+
+
+def means(sums: Sequence[float]) -> dict[str, float]:
+    """Running sums over at least one step, in the order of SUMS, as figures for a line of metrics.
+
+    loss and grad_norm are means over the steps; policy_loss and, of heads that learn, value_loss and gimmick_loss are
+    means over the rows that count, before they are multiplied by their weights in the loss.
+    """
+    of = dict(zip(SUMS, sums, strict=True))
+    return {"loss": of["loss"] / of["steps"], "grad_norm": of["grad_norm"] / of["steps"]} | {
+        f"{head}_loss": of[head] / of[f"{head}_rows"] for head in Losses._fields if of[f"{head}_rows"]}
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
@@ -59,15 +83,19 @@ class Update:
 
     Args:
         policy, optimizer, config: those of the run.
-        sums: [3] float64 on the device; each step adds what `train_step` returns.
+        sums: SUMS, float64 on the device; each step adds what `train_step` returns.
         bfloat16: compute matrix products in it.
+        augment: what is varied about each batch.
+        average: of the policy's weights, updated after each step.
         graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
     """
 
     def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, sums: Tensor, *, bfloat16: bool,
+                 augment: Augment | None = None, average: Average | None = None,
                  graphs: Accelerator | None = None) -> None:
         self._policy, self._optimizer, self._config = policy, optimizer, config
         self._sums, self._bfloat16 = sums, bfloat16
+        self._augment, self._average = augment, average
         self._graphs = graphs
         self._warm = 0
         self._replay: Callable[[], None] | None = None
@@ -87,7 +115,11 @@ class Update:
             self._replay()
 
     def _step(self, batch: Batch) -> None:
+        if self._augment is not None:
+            batch = self._augment(batch)
         self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
+        if self._average is not None:
+            self._average.update()
 
     def _step_on_side_stream(self, graphs: Accelerator, batch: Batch) -> None:
         """A step on a side stream: autograd would carry its memory of the default stream into the capture."""
