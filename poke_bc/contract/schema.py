@@ -26,6 +26,11 @@ it. A schema is data, a TOML file: `basic` and `singles` ship in `schemas/`, and
     [vocabulary]
     species = ["bulbasaur", "ivysaur"]   # JSON holds names; without a vocabulary it holds ids
     move = "moves.txt"                   # a text file next to the TOML file, one name per line
+
+    [[entity]]                           # optional: fields that describe the same things, see entity.py
+    name = "own_pokemon"
+    count = 6
+    fields = ["own_hp", "own_species"]
 """
 
 from __future__ import annotations
@@ -45,6 +50,7 @@ import msgspec
 import numpy as np
 
 from poke_bc.contract.bits import pack_bits
+from poke_bc.contract.entity import Entity, entity_problems
 from poke_bc.contract.errors import SchemaError, UsageError
 from poke_bc.contract.field import BITS, CATEGORY, Field, FieldValueError, json_type
 from poke_bc.contract.settings import nearest
@@ -65,6 +71,7 @@ class Schema:
     version: int
     fields: tuple[Field, ...]
     vocabularies: Mapping[str, Vocabulary]
+    entities: tuple[Entity, ...] = ()
 
     @cached_property
     def categories(self) -> tuple[Field, ...]:
@@ -104,8 +111,9 @@ class Schema:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits over everything that affects a shard; not over documentation or vocabulary sizes."""
+        """16 hex digits over everything that affects a shard; not over documentation, entities or vocabulary sizes."""
         table = self.to_dict()
+        table.pop("entity", None)
         for field in table["field"]:
             for documentation in ("doc", "unit", "gens"):
                 field.pop(documentation, None)
@@ -119,6 +127,7 @@ class Schema:
             "field": [field.to_dict() for field in self.fields],
             "vocabulary": {name: list(vocab.names) for name, vocab in sorted(self.vocabularies.items())
                            if vocab.names is not None},
+            **({"entity": [entity.to_dict() for entity in self.entities]} if self.entities else {}),
         }
 
     def with_sizes(self, sizes: Mapping[str, int]) -> Schema:
@@ -174,13 +183,14 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     field: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     vocabulary: dict[str, Any] = {}
+    entity: list[dict[str, Any]] = []
 
 
 def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversable | None = None) -> Schema:
     """Check a schema table as TOML or a manifest holds it. Raises SchemaError naming the field.
 
     Args:
-        table: name, version, field, vocabulary.
+        table: name, version, field, vocabulary, entity.
         where: how error messages refer to the table.
         folder: where vocabulary files are; without it, vocabularies must be lists.
     """
@@ -211,7 +221,19 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
         if names and (len(names) + 2 > MAX_ID + 1 or len({"", "none", *names}) != len(names) + 2):
             raise SchemaError(f"{where}: vocabulary {vocab!r} repeats a name (\"none\" is always in it), "
                               f"or has more than {MAX_ID - 1}", hint=hint)
-    return Schema(read.name, read.version, tuple(fields), vocabularies)
+    entities = tuple(_entities(read.entity, where, hint))
+    if problem := next(entity_problems(entities, {field.name: field for field in fields}), None):
+        raise SchemaError(f"{where}: {problem}", hint=hint)
+    return Schema(read.name, read.version, tuple(fields), vocabularies, entities)
+
+
+def _entities(rows: list[dict[str, Any]], where: str, hint: str) -> Iterator[Entity]:
+    for row in rows:
+        _check_keys(row, Entity, f"{where}: entity {row.get('name', '?')!r}")
+        try:
+            yield msgspec.convert(row, Entity)
+        except msgspec.ValidationError as error:
+            raise SchemaError(f"{where}: entity {row.get('name', '?')!r}: {error}", hint=hint) from None
 
 
 def _check_keys(given: Mapping[str, Any], table: type[msgspec.Struct], where: str) -> None:

@@ -13,6 +13,8 @@ from functools import cached_property
 
 UNKNOWN = 0
 NONE = 1
+FIRST_NAME = 2
+"""Id of the first listed name of a closed vocabulary."""
 MAX_ID = 65535
 """Ids are stored as uint16."""
 
@@ -34,7 +36,7 @@ class Vocabulary:
     @classmethod
     def closed(cls, name: str, names: tuple[str, ...]) -> Vocabulary:
         """A vocabulary of listed names."""
-        return cls(name, names, len(names) + 2)
+        return cls(name, names, FIRST_NAME + len(names))
 
     @property
     def is_open(self) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
@@ -13,11 +13,15 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
+from poke_bc.contract.actions import GIMMICKS
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.settings import Settings, Width
 from poke_bc.data.batch import Batch
 from poke_bc.policy.inputs import PackedEmbedding, ScaledNumbers
 from poke_bc.policy.masks import legal_actions
+
+GIMMICK_FIELD = "own_can_gimmick"
+"""Field that says which of GIMMICKS[1:] are available; without it in the schema, no network has a gimmick head."""
 
 
 class PolicyOutput(NamedTuple):
@@ -28,13 +32,22 @@ class PolicyOutput(NamedTuple):
     value: Tensor | None = None
     """[B] float32, the predicted return; None without a value head."""
     gimmick: Tensor | None = None
-    """[B, 5] float32 logits of contract.actions.GIMMICKS; None without a gimmick head."""
+    """[B, 4, 5] float32 logits of contract.actions.GIMMICKS: what is activated together with each move; -inf where it
+    is not available. None without a gimmick head."""
+
+    def reshaped(self, shape: torch.Size) -> PolicyOutput:
+        """The output for rows [N, ...] as [*shape, ...]."""
+        logits, value, gimmick = (None if each is None else each.view(*shape, *each.shape[1:]) for each in self)
+        assert logits is not None
+        return PolicyOutput(logits, value, gimmick)
 
 
 class PolicyOptions(Settings, frozen=True, kw_only=True):
     """Options common to all networks; each network's subclass adds its own."""
 
     table: ClassVar[str] = "policy"
+    sizes: ClassVar[Mapping[str, Mapping[str, int]]] = {}
+    """Name of a size -> its options: `size = "small"` in a table stands for these."""
 
     name: str = ""
     """A registered network, or `package.module:Class`."""
@@ -42,8 +55,13 @@ class PolicyOptions(Settings, frozen=True, kw_only=True):
     """Width of the network."""
     embedding: Annotated[int, Meta(ge=1, le=4096)] = 24
     """Width of the embeddings of category fields."""
-    value_head: bool = False
-    """Add a second head that predicts the return."""
+    facts: bool = True
+    """Beside the embeddings, read what the games' tables say about species, moves and items (types, base stats, power,
+    accuracy ...)."""
+    value_head: bool = True
+    """Add a head that predicts the return: who wins."""
+    gimmick_head: bool = True
+    """Add a head that predicts whether a mega evolution, Z-move, Dynamax or Terastallization goes with a move."""
 
 
 class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,14 +90,18 @@ class Policy(nn.Module):
     """
 
     Options: ClassVar[type[PolicyOptions]] = PolicyOptions
+    steps: range | None = None
+    """Steps of the sequences that it reads, relative to the decision, as `ShardDataset(steps=)` takes; None: rows."""
 
     def __init__(self, schema: Schema, options: PolicyOptions) -> None:
         super().__init__()
         self.schema, self.options = schema, options
         self.trained_on: TrainedOn | None = None
         """Set once it is trained; saved with the weights."""
-        self.ids = PackedEmbedding(schema, options.embedding)
+        self.ids = PackedEmbedding(schema, options.embedding, facts=options.facts)
         self.numbers = ScaledNumbers(schema)
+        self._gimmicks = next((schema.columns[field.name] for field in schema.numbers
+                               if field.name == GIMMICK_FIELD and field.width == len(GIMMICKS) - 1), None)
 
     def score(self, batch: Batch) -> PolicyOutput:
         """Logits of all ten actions, legal or not, and the outputs of other heads; in any float type."""
@@ -88,9 +110,14 @@ class Policy(nn.Module):
     def forward(self, batch: Batch) -> PolicyOutput:
         """Masked logits, value and gimmick in float32. Needs the columns category, number and legal."""
         output = self.score(batch)
-        legal = batch.legal if output.logits.ndim > batch.legal.ndim else batch.at(0).legal
-        masked = output.logits.float().masked_fill(~legal_actions(legal), -torch.inf)
-        value, gimmick = (None if each is None else each.float() for each in output[1:])
+        here = batch if output.logits.ndim > batch.legal.ndim else batch.at(0)
+        masked = output.logits.float().masked_fill(~legal_actions(here.legal), -torch.inf)
+        value = None if output.value is None else output.value.float()
+        gimmick = None
+        if output.gimmick is not None and self._gimmicks is not None:
+            available = here.number[..., self._gimmicks] != 0
+            open_ = torch.cat([torch.ones_like(available[..., :1]), available], dim=-1)[..., None, :]
+            gimmick = output.gimmick.float().masked_fill(~open_, -torch.inf)
         return PolicyOutput(masked, value, gimmick)
 
     def act(self, batch: Batch, *, sample: bool = True, temperature: float = 1.0,
@@ -130,6 +157,11 @@ class Policy(nn.Module):
         self.numbers.centre(numbers)
 
     @property
+    def has_gimmicks(self) -> bool:
+        """Whether a gimmick head is wanted, and the schema says which gimmicks are available."""
+        return self.options.gimmick_head and self._gimmicks is not None
+
+    @property
     def name(self) -> str:
         """The network's name, as in its options."""
         return self.options.name
@@ -138,3 +170,8 @@ class Policy(nn.Module):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.ids.row_of_id.device
+
+
+def autocast_dtype(device: torch.device, otherwise: torch.dtype) -> torch.dtype:
+    """The float type that autocast computes matrix products in on this device, if it is enabled."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else otherwise

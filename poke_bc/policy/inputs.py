@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
 from poke_bc.contract.schema import Schema
+from poke_bc.policy.facts import facts_of
 
 UNKNOWN_ROW = 0
 """Row of the table that stays zero: for ids that training never saw, and ids beyond the table."""
@@ -23,15 +26,17 @@ _CACHED_ROWS = 1 << 14  # rows of a gradient that a CPU sums together: 16,384 ro
 class PackedEmbedding(nn.Module):
     """Ids [..., C] -> vectors [..., C, E], by one look-up in one table for all columns.
 
-    Columns of one vocabulary share its rows. `row_of_id` maps a raw id to its row; it is saved with the weights, since
-    which ids were seen is a result of training.
+    Columns of one vocabulary share its rows. An id's vector is what was learned about it, zero for ids that training
+    never saw, plus a learned projection of its facts where the games' tables know it (facts.py). `row_of_id` maps a raw
+    id to its learned row; it is saved with the weights, since which ids were seen is a result of training, and so are
+    the facts, so that a policy stays what it was when the tables change.
     """
 
     first_C: Tensor
     beyond_C: Tensor
     row_of_id: Tensor
 
-    def __init__(self, schema: Schema, width: int) -> None:
+    def __init__(self, schema: Schema, width: int, *, facts: bool = True) -> None:
         super().__init__()
         rows: list[int] = []  # row_of_id, vocabulary after vocabulary, each with one entry for ids beyond it
         first: dict[str, int] = {}
@@ -52,28 +57,66 @@ class PackedEmbedding(nn.Module):
         nn.init.normal_(self.table.weight, std=0.01)
         with torch.no_grad():
             self.table.weight[UNKNOWN_ROW].zero_()
+        self.width = width
+        self.known = nn.ModuleDict()
+        """Vocabulary -> its facts."""
+        self._spans = []
+        for name, vocabulary in schema.vocabularies.items():
+            span = vocabulary.size + 1
+            table = facts_of(vocabulary) if facts else None
+            self._spans.append((name, span))
+            if table is not None:
+                self.known[name] = _Facts(table, width)
 
     def forward(self, category: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Ids [..., C] of any integer type -> [..., C, E] of the float type `dtype`."""
-        row_N = self.row_of_id.index_select(0, self._places(category).flatten())
-        vectors_NE: Tensor = _LookUp.apply(self.table.weight, row_N, dtype)  # type: ignore[no-untyped-call]
-        return vectors_NE.view(*category.shape, self.table.embedding_dim)
+        return self.look_up(self.vectors(), self.places(category), dtype)
 
-    def _places(self, category: Tensor) -> Tensor:
-        """Where each id is in `row_of_id` [..., C]."""
+    def look_up(self, vectors_VE: Tensor, places: Tensor, dtype: torch.dtype) -> Tensor:
+        """`places` of any shape -> [..., E], in `vectors` that were made before."""
+        found_NE: Tensor = _LookUp.apply(vectors_VE, places.flatten(), dtype)  # type: ignore[no-untyped-call]
+        return found_NE.view(*places.shape, self.width)
+
+    def vectors(self) -> Tensor:
+        """The vector of every id of every vocabulary [V, E]: a few thousand, so they are made anew in each step."""
+        learned_VE: Tensor = self.table(self.row_of_id)
+        if not self.known:
+            return learned_VE
+        parts = learned_VE.split_with_sizes([span for _, span in self._spans])
+        return torch.cat([part + self.known[name]() if name in self.known else part
+                          for part, (name, _) in zip(parts, self._spans, strict=True)])
+
+    def places(self, category: Tensor) -> Tensor:
+        """Where each id [..., C] is among the vectors [..., C]."""
         return torch.minimum(category.to(torch.int64), self.beyond_C) + self.first_C
 
     @torch.no_grad()
     def note_seen(self, categories: Iterable[Tensor]) -> None:
-        """Ids [n, C] of all training rows, in chunks; every other id is unknown from now on."""
+        """Ids [n, C] of all training rows, in chunks; of every other id only the facts are known from now on."""
         seen = torch.zeros(len(self.row_of_id), dtype=torch.bool, device=self.row_of_id.device)
         for category in categories:
-            seen[self._places(category.to(seen.device))] = True
+            seen[self.places(category.to(seen.device))] = True
         self.row_of_id[~seen] = UNKNOWN_ROW
 
 
+class _Facts(nn.Module):
+    """The projected facts of all ids of a vocabulary [size + 1, E]; those of ids beyond it are zero."""
+
+    facts_IF: Tensor
+
+    def __init__(self, facts_IF: NDArray[np.float32], width: int) -> None:
+        super().__init__()
+        facts = facts_IF.shape[1]
+        self.register_buffer("facts_IF", torch.cat([torch.tensor(facts_IF), torch.zeros(1, facts)]))
+        self.weight = nn.Parameter(torch.empty(facts, width))
+        nn.init.normal_(self.weight, std=0.1 / facts**0.5)
+
+    def forward(self) -> Tensor:
+        return self.facts_IF @ self.weight
+
+
 class _LookUp(torch.autograd.Function):
-    """Rows [N] of a table [V, E] in another float type; UNKNOWN_ROW has no gradient.
+    """Rows [N] of a table [V, E] in another float type.
 
     Unlike nn.functional.embedding it gathers in the type that the next layer reads (half the bytes in bfloat16), and
     still sums the gradient in float32: in bfloat16 it was 9% off. On a CPU its backward took half the time.
@@ -100,7 +143,6 @@ class _LookUp(torch.autograd.Function):
         for start in range(0, len(row_N), chunk):
             here = slice(start, start + chunk)
             table_VE.index_add_(0, row_N[here], gradient_NE[here].to(wide))
-        table_VE[UNKNOWN_ROW].zero_()
         return table_VE.to(ctx.dtype), None, None
 
 
@@ -129,6 +171,9 @@ class ScaledNumbers(nn.Module):
                                      + field.width)]
         self.width = len(plain_P) + len(flags_F)
         """N: numbers for a network."""
+        self.columns = _number_columns(schema)
+        """Field -> its numbers among the N."""
+        self._slots = {name: count for name, count in slots_of(schema).items() if name in self.columns}
         # Saved with the weights. What hardly varies and is far from zero (stats, ratings) would drown the embeddings at
         # the start: without this, top-1 after 3 epochs of 400 battles was 29% instead of 38% (docs/experiments.md).
         self.register_buffer("mean_N", torch.zeros(self.width))
@@ -152,10 +197,30 @@ class ScaledNumbers(nn.Module):
 
     @torch.no_grad()
     def centre(self, numbers: Iterable[Tensor]) -> None:
-        """Move the mean of training rows [n, K], in chunks, to zero."""
+        """Move the mean of training rows [n, K], in chunks, to zero. Slots of an entity share it: their order must not
+        matter."""
         total_N, rows = torch.zeros_like(self.mean_N, dtype=torch.float64), 0
         for number in numbers:
             total_N += self._scaled(number.to(self.mean_N.device)).double().sum(dim=0)
             rows += len(number)
+        for name, count in self._slots.items():
+            shared = total_N[self.columns[name]].view(count, -1).mean(dim=0)
+            total_N[self.columns[name]] = shared.repeat(count)
         if rows:
             self.mean_N.copy_(total_N / rows)
+
+
+def slots_of(schema: Schema) -> dict[str, int]:
+    """Field -> the number of interchangeable slots that its values stand for, where an entity says so."""
+    counts = {entity.name: entity.count for entity in schema.entities}
+    slots = {name: entity.count * counts.get(entity.of, 1) for entity in schema.entities for name in entity.fields}
+    return slots | {name: entity.count for entity in schema.entities if entity.of for name in entity.active_fields}
+
+
+def _number_columns(schema: Schema) -> dict[str, slice]:
+    """Field -> its place among the numbers of ScaledNumbers: plain ones first, then the flags of `bits`."""
+    columns, at = {}, 0
+    for field in sorted(schema.numbers, key=lambda field: field.kind == BITS):
+        columns[field.name] = slice(at, at + field.width)
+        at += field.width
+    return columns

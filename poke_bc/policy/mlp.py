@@ -5,26 +5,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, linear
+from torch.nn.functional import linear
 
-from poke_bc.contract.actions import NUM_ACTIONS
+from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, NUM_ACTIONS
+from poke_bc.contract.entity import Entity
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.settings import BelowOne
 from poke_bc.data.batch import Batch
-from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput
-
-_DRAWS = 1 << 16  # values of 16 random bits
+from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput, autocast_dtype
+from poke_bc.policy.inputs import ScaledNumbers
+from poke_bc.policy.layers import Dropout, LayerNorm, small_head
 
 
 class MLPOptions(PolicyOptions, frozen=True, kw_only=True):
     """Options of the residual MLP."""
 
+    sizes: ClassVar = {
+        "small": {"width": 128, "embedding": 16, "blocks": 2},
+        "base": {"width": 256, "embedding": 24, "blocks": 3},
+        "large": {"width": 1024, "embedding": 48, "blocks": 6},
+    }
+
     name: str = "mlp"
+    active_first: bool = True
+    """Read the active Pokémon and their moves once more, beside the slots, where the schema says which they are."""
     blocks: Annotated[int, Meta(ge=0, le=1000)] = 3
     """Residual blocks."""
     dropout: BelowOne = 0.1
@@ -39,17 +48,25 @@ class ResidualMLP(Policy):
     def __init__(self, schema: Schema, options: MLPOptions) -> None:
         super().__init__(schema, options)
         width = options.width
-        self.stem = nn.Linear(schema.category_width * options.embedding + self.numbers.width, width)
+        actives = [_Active(schema, self.numbers, entity) for entity in schema.entities
+                   if entity.active and options.active_first]
+        columns = schema.category_width + sum(len(each.column_D) for each in actives)
+        self._numbers = self.numbers.width + sum(len(each.place_D) for each in actives)
+        self.actives = nn.ModuleList(actives)
+        self.stem = nn.Linear(columns * options.embedding + self._numbers, width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, options.dropout) for _ in range(options.blocks)))
         self.norm = LayerNorm(width)
-        self.policy_head = _small_head(width, NUM_ACTIONS)
-        self.value_head = _small_head(width, 1) if options.value_head else None
+        self.policy_head = small_head(width, NUM_ACTIONS)
+        self.value_head = small_head(width, 1) if options.value_head else None
+        self.gimmick_head = small_head(width, MOVE_SLOTS * len(GIMMICKS)) if self.has_gimmicks else None
 
     def score(self, batch: Batch) -> PolicyOutput:
-        """Logits [..., A] and the value [...] of single rows, or of every step of sequences."""
+        """Logits [..., A], value [...] and gimmick [..., 4, 5] of single rows, or of every step of sequences."""
         hidden = self.norm(self.blocks(self._stem(batch.category, batch.number)))
         value = None if self.value_head is None else self.value_head(hidden)[..., 0]
-        return PolicyOutput(self.policy_head(hidden), value)
+        gimmick = (None if self.gimmick_head is None
+                   else self.gimmick_head(hidden).unflatten(-1, (MOVE_SLOTS, len(GIMMICKS))))
+        return PolicyOutput(self.policy_head(hidden), value, gimmick)
 
     def _stem(self, category: Tensor, number: Tensor) -> Tensor:
         """The first layer, [..., C] and [..., K] -> [..., W], as two products: `cat` would write all inputs once more.
@@ -57,12 +74,44 @@ class ResidualMLP(Policy):
         Numbers then need no gradient, and the rows of the embeddings' matrix stay aligned: with rows of 3,959 float32
         the two products of its backward took 1.6 times as long as with 3,968.
         """
-        device = category.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.stem.weight.dtype
-        vectors = self.ids(category, dtype).flatten(-2)
-        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], self.numbers.width], dim=1)
+        dtype = autocast_dtype(category.device, self.stem.weight.dtype)
+        places, numbers = [self.ids.places(category)], [self.numbers(number)]
+        for active in self.actives:
+            active(number, places, numbers)
+        vectors = self.ids.look_up(self.ids.vectors(), torch.cat(places, dim=-1), dtype).flatten(-2)
+        from_ids, from_numbers = self.stem.weight.split_with_sizes([vectors.shape[-1], self._numbers], dim=1)
         return linear(vectors, from_ids.contiguous()) + linear(
-            self.numbers(number).to(dtype), from_numbers, self.stem.bias)
+            torch.cat(numbers, dim=-1).to(dtype), from_numbers, self.stem.bias)
+
+
+class _Active(nn.Module):
+    """What the slots of an entity and of its members say of the one that is active, of D columns and places."""
+
+    flag_P: Tensor
+    column_D: Tensor
+    column_step_D: Tensor
+    place_D: Tensor
+    place_step_D: Tensor
+
+    def __init__(self, schema: Schema, numbers: ScaledNumbers, entity: Entity) -> None:
+        super().__init__()
+        of_each = {name for each in schema.entities if entity.name in (each.name, each.of) for name in each.fields}
+        flags = range(schema.number_width)[schema.columns[entity.active]]
+        self.register_buffer("flag_P", torch.tensor(list(flags), dtype=torch.int64), persistent=False)
+        for name, fields, start in (
+                ("column", schema.categories, {each.name: schema.columns[each.name].start for each in schema.fields}),
+                ("place", schema.numbers, {each: at.start for each, at in numbers.columns.items()})):
+            each_D = [(start[field.name] + value, field.width // entity.count) for field in fields
+                      if field.name in of_each for value in range(field.width // entity.count)]
+            first_D, step_D = torch.tensor(each_D, dtype=torch.int64).view(-1, 2).unbind(dim=1)
+            self.register_buffer(f"{name}_D", first_D, persistent=False)
+            self.register_buffer(f"{name}_step_D", step_D, persistent=False)
+
+    def forward(self, number: Tensor, places: list[Tensor], numbers: list[Tensor]) -> None:
+        """Append what it finds in the first of `places` and of `numbers`. Where none is active: of the first slot."""
+        active = number.index_select(-1, self.flag_P).argmax(dim=-1, keepdim=True)
+        places.append(places[0].gather(-1, self.column_D + self.column_step_D * active))
+        numbers.append(numbers[0].gather(-1, self.place_D + self.place_step_D * active))
 
 
 class ResidualBlock(nn.Module):
@@ -80,46 +129,3 @@ class ResidualBlock(nn.Module):
         """[..., W] -> [..., W]."""
         y: Tensor = x + self.layers(x)
         return y
-
-
-class LayerNorm(nn.LayerNorm):
-    """nn.LayerNorm over the last dimension, computed in float32 at least, as autocast does on a GPU.
-
-    On a CPU, autocast leaves it in bfloat16 and sums the gradients of its weights over the batch in that type: at 1,024
-    decisions they were off by up to a half.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., W] of any float type -> [..., W] of the weights' type."""
-        wide = torch.promote_types(self.weight.dtype, torch.float32)
-        y = layer_norm(x.to(wide), self.normalized_shape, self.weight.to(wide), self.bias.to(wide), self.eps)
-        return y.to(self.weight.dtype)
-
-
-class Dropout(nn.Dropout):
-    """nn.Dropout; on a CPU with 16 random bits per number, which take a quarter of the time to draw.
-
-    The fraction dropped is then a multiple of 1/65,536, and the rest is scaled to match exactly.
-    """
-
-    def __init__(self, p: float) -> None:
-        super().__init__(p)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape; unchanged in eval mode."""
-        dropped = round(self.p * _DRAWS)
-        if (not self.training or x.device.type != "cpu" or not 0 < dropped < _DRAWS
-                or torch.compiler.is_compiling()):
-            return super().forward(x)
-        # created from x, so that it is on x's device and drawn for each sample under vmap
-        words = x.new_empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)  # all 64 bits
-        kept = words.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _DRAWS // 2
-        return x * kept.to(x.dtype).mul_(_DRAWS / (_DRAWS - dropped))
-
-
-def _small_head(width: int, outputs: int) -> nn.Linear:
-    """A head that starts close to zero, so that training starts from nearly uniform probabilities."""
-    head = nn.Linear(width, outputs)
-    nn.init.normal_(head.weight, std=0.01)
-    nn.init.zeros_(head.bias)
-    return head

@@ -12,11 +12,13 @@ from poke_bc.contract.errors import UsageError
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.settings import nearest
 from poke_bc.policy.base import Policy, PolicyOptions
-from poke_bc.policy.mlp import MLPOptions, ResidualMLP
+from poke_bc.policy.entity import EntityNetwork, EntityOptions
+from poke_bc.policy.history import HistoryNetwork
+from poke_bc.policy.mlp import ResidualMLP
 
-POLICIES: dict[str, type[Policy]] = {"mlp": ResidualMLP}
+POLICIES: dict[str, type[Policy]] = {"entity": EntityNetwork, "history": HistoryNetwork, "mlp": ResidualMLP}
 """Networks by name; `register` adds to them."""
-DEFAULT = MLPOptions()
+DEFAULT = EntityOptions()
 
 
 def register(name: str, network: type[Policy]) -> None:
@@ -31,10 +33,20 @@ def register(name: str, network: type[Policy]) -> None:
 def policy_options(table: Mapping[str, Any]) -> PolicyOptions:
     """Options as in TOML: {"name": "mlp", "width": 384} -> MLPOptions(width=384).
 
+    `size` stands for several options ("small", "base", "large"); those that are given as well take precedence.
+
     Raises UsageError for a network or an option that does not exist, and for a value of the wrong type or range.
+
+    >>> policy_options({"name": "entity", "size": "small", "layers": 3}).flat()["width"]
+    64
     """
-    name = table.get("name", DEFAULT.name)
-    return _network(name).Options.of({**table, "name": name}, f"policy {name!r}: ")
+    given = dict(table)
+    name, size = given.setdefault("name", DEFAULT.name), given.pop("size", None)
+    options = _network(name).Options
+    if size is not None and size not in options.sizes:
+        raise UsageError(f"policy.size = {size!r}: network {name!r} has no such size",
+                         hint=f"one of: {', '.join(options.sizes)}" if options.sizes else "give policy.width instead")
+    return options.of({**options.sizes.get(size, {}), **given}, f"policy {name!r}: ")
 
 
 def _network(name: str) -> type[Policy]:
