@@ -38,8 +38,8 @@ SCHEMA = Schema("toy", 1, FIELDS, {"species": Vocabulary("species", None, 9),
 
 def make(schema: Schema = SCHEMA, **options: object) -> Policy:
     torch.manual_seed(0)
-    return create_policy("mlp", schema, **{"width": 16, "blocks": 1, "embedding": 4, "facts": False, "value_head": False,
-                                           **options})
+    small = {"width": 16, "blocks": 1, "embedding": 4, "facts": False, "value_head": False}
+    return create_policy("mlp", schema, **{**small, **options})
 
 
 def some(*shape: int, seed: int = 0, steps: range | None = None) -> Batch:
