@@ -74,6 +74,10 @@ name = "opp_rating"
 kind = "number"
 high = 4000
 scale = 1500
+[[field]]
+name = "own_can_gimmick"
+kind = "flag"
+width = 4
 """
 
 
@@ -85,6 +89,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "rated.toml").write_text(SCHEMA, "utf-8")
     lines = battle_lines(30, 12, 0, 12, forced=False)
     for number, line in enumerate(lines):
+        for step in line["steps"]:
+            step["observation"]["own_can_gimmick"] = [False, False, False, True]
         if number % 11:
             line["rating"] = 1000 + 100 * (number % 10)
             for step in line["steps"]:
