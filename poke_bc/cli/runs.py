@@ -21,7 +21,7 @@ def train(
     init_from: Annotated[Path | None, typer.Option(
         help="Run, checkpoint or policy whose weights to start from.")] = None,
     policy: Annotated[str | None, typer.Option(
-        help="The network: mlp, or package.module:Class for your own.")] = None,
+        help="The network: entity (the default), history, mlp, or package.module:Class for your own.")] = None,
     where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Learn only from trajectories for which this "
                                               "holds, such as \"rating >= 1500 and format == 'gen9ou'\"; validation "
                                               "stays as split.")] = None,

@@ -52,8 +52,7 @@ class Predictions:
 def open_rows(policy: Policy, shards: str | Shards, split: str | None, *, censored: bool = False,
               every_row: bool = False) -> ShardDataset:
     """The rows that `predict` takes: sequences where the policy reads them. Raises what ShardDataset raises."""
-    steps: range | None = getattr(policy, "steps", None)
-    return ShardDataset(shards, split, steps=steps, censored=censored, every_row=every_row)
+    return ShardDataset(shards, split, steps=policy.steps, censored=censored, every_row=every_row)
 
 
 @torch.inference_mode()

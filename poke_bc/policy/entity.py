@@ -31,7 +31,7 @@ class EntityOptions(PolicyOptions, frozen=True, kw_only=True):
 
     sizes: ClassVar = {
         "small": {"width": 64, "embedding": 24, "layers": 2, "heads": 4, "hidden": 128},
-        "base": {"width": 96, "embedding": 32, "layers": 2, "heads": 4, "hidden": 192},
+        "base": {},  # the defaults
         "large": {"width": 256, "embedding": 48, "layers": 4, "heads": 8, "hidden": 1024},
     }
 

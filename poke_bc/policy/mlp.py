@@ -27,7 +27,7 @@ class MLPOptions(PolicyOptions, frozen=True, kw_only=True):
 
     sizes: ClassVar = {
         "small": {"width": 128, "embedding": 16, "blocks": 2},
-        "base": {"width": 256, "embedding": 24, "blocks": 3},
+        "base": {},  # the defaults
         "large": {"width": 1024, "embedding": 48, "blocks": 6},
     }
 

@@ -122,7 +122,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
             raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
                              hint='only order = "window" uses it')
         for head in ("value", "gimmick"):
-            if getattr(self, f"{head}_weight") and not getattr(self.policy, f"{head}_head", False):
+            if getattr(self, f"{head}_weight") and not getattr(self.policy, f"{head}_head"):
                 raise UsageError(f"{head}_weight is set, but the policy has no {head} head",
                                  hint=f"set policy.{head}_head = true")
 

@@ -113,7 +113,7 @@ class Trainer:
         check_memory(config, shards.manifest.schema, self.device)
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
-        steps: range | None = getattr(self.policy, "steps", None)
+        steps = self.policy.steps
         self.data = open_train(config, shards, steps, chosen_T)
         self.val = ShardDataset(shards, "val", steps=steps)
         self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
