@@ -436,7 +436,7 @@ def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, sha
 @pytest.mark.parametrize(("text", "words", "hint"), [
     ("batchsize = 8", "unknown setting 'batchsize'", "did you mean 'batch_size'?"),
     ("widht = 8", "unknown setting 'widht'", "did you mean 'policy.width'?"),
-    ("[policy]\nwidht = 8", "policy 'mlp': unknown setting 'widht'", "did you mean 'width'?"),
+    ("[policy]\nwidht = 8", "policy 'entity': unknown setting 'widht'", "did you mean 'width'?"),
     ('[policy]\nname = "mpl"', r"policy\.name = 'mpl': there is no such network", "did you mean 'mlp'?"),
     ("[policy]\nwidth = 0", r"policy\.width = 0: expected int >= 1", "docs/settings.md"),
     ('policy = "mlp"', "policy = 'mlp': expected object, got str", "docs/settings.md"),
@@ -451,7 +451,8 @@ def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, sha
     ("batch_size = 1e12", "batch_size = 1000000000000.0: ", "docs/settings.md"),
     ("keep = 99999999999999999999", "keep = 99999999999999999999: ", "docs/settings.md"),
     ("[policy]\nwidth = 1e9", r"policy\.width = 1000000000\.0: ", "docs/settings.md"),
-    ("[policy]\nblocks = 1000000", r"policy\.blocks = 1000000: expected int <= 1000", "docs/settings.md"),
+    ('[policy]\nname = "mlp"\nblocks = 1000000', r"policy\.blocks = 1000000: expected int <= 1000",
+     "docs/settings.md"),
     ("[policy]\nembedding = 1000000", r"policy\.embedding = 1000000: expected int <= 4096", "docs/settings.md"),
     ("label_smoothing = 1.0", r"label_smoothing = 1\.0: expected float < 1", "docs/settings.md"),
     ("lr = nan", "lr = nan: expected float > 0", "docs/settings.md"),
@@ -472,7 +473,7 @@ def test_an_invalid_configuration_is_refused(tmp_path: Path, text: str, words: s
 
 
 @pytest.mark.parametrize(("text", "words", "hint"), [
-    ("policy.widht=8", "policy 'mlp': unknown setting 'widht'", "did you mean 'width'?"),
+    ("policy.widht=8", "policy 'entity': unknown setting 'widht'", "did you mean 'width'?"),
     ("leraning_rate=8", "unknown setting 'leraning_rate'", "one of: shards"),
     ("lr=fast", "lr = 'fast': expected float, got str", "docs/settings.md"),
     ("lr=1e--3", "lr = '1e--3': expected float, got str", "docs/settings.md"),
