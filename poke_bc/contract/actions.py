@@ -9,6 +9,8 @@ action a. 0 means "not recorded", since every decision has at least one legal ac
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +30,15 @@ GIMMICKS = ("none", "mega", "z", "dynamax", "tera")
 """What was activated together with a move; the `gimmick` column holds the index."""
 
 _POWERS_A = (1 << np.arange(NUM_ACTIONS)).astype(np.uint16)
+
+
+def has_choice(legal: Any) -> Any:
+    """Whether more than one action was legal, or none is recorded: bits [N] -> booleans [N], an array or a tensor.
+
+    >>> has_choice(np.array([0, 1, 3, 512], np.uint16)).tolist()
+    [True, False, True, False]
+    """
+    return (legal == 0) | ((legal & (legal - 1)) != 0)
 
 
 def pack_actions(actions_NA: NDArray[np.bool_]) -> NDArray[np.uint16]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from poke_bc.contract.actions import NO_LABEL
+from poke_bc.contract.actions import NO_LABEL, has_choice
 from poke_bc.contract.bits import unpack_bits
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.field import BITS
@@ -217,8 +217,7 @@ def _selected(shard: Mapping[str, NDArray[Any]], in_split_T: NDArray[np.bool_] |
     legal, labelled = shard["legal"], shard["action"] != NO_LABEL
     if censored:
         labelled |= shard["candidates"] != 0
-    several = (legal & (legal - np.uint16(1))) != 0  # more than one bit
-    keep: NDArray[np.bool_] = labelled & (several | (legal == 0)) | every_row
+    keep: NDArray[np.bool_] = labelled & has_choice(legal) | every_row
     if in_split_T is not None:
         keep &= in_split_T[shard["trajectory"]]
     return keep

@@ -17,7 +17,7 @@ from poke_bc.evaluate.predictions import open_rows
 from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.policy import Policy, TrainedOn, check_fits, load_policy
 from poke_bc.policy.store import policy_folder
-from poke_bc.train.config import TrainConfig, is_ours
+from poke_bc.train.config import TrainConfig, run_around
 from poke_bc.train.setup import pick_device
 
 ALL = "all"
@@ -61,7 +61,7 @@ def open_subject(run: str | Path, shards: str | Path | None = None, split: str =
     where = pick_device(device)
     policy = load_policy(run, device=where, checkpoint=checkpoint)
     place = policy_folder(run, checkpoint).resolve()
-    own = next(filter(is_ours, place.parents), None)
+    own = run_around(place)
     if shards is None:
         if own is None:
             raise UsageError(f"{run}: a policy outside its run; its shards are not known",

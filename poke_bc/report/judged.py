@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from poke_bc.contract.actions import NO_LABEL, unpack_actions
+from poke_bc.contract.actions import NO_LABEL, has_choice
 from poke_bc.contract.errors import RunError
 from poke_bc.contract.manifest import MANIFEST
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import Predictions, open_rows, open_subject, predict
 from poke_bc.evaluate import judge as judge_rows
 from poke_bc.policy.store import policy_folder
-from poke_bc.train.config import TrainConfig, is_ours
+from poke_bc.train.config import TrainConfig, run_around
 from poke_bc.train.trackers import read_metrics
 
 _CURVE = 400
@@ -40,13 +40,13 @@ class Judged:
     def is_hit_N(self) -> NDArray[np.float64]:
         """1 where the best action was taken, 0 where another was, nan where evaluation does not judge: [N]."""
         action_N, legal_N = self.data.column("action"), self.data.column("legal")
-        is_judged_N = (action_N != NO_LABEL) & ((legal_N == 0) | (unpack_actions(legal_N).sum(axis=1) > 1))
+        is_judged_N = (action_N != NO_LABEL) & has_choice(legal_N)
         return np.where(is_judged_N, self.predictions.best_N == action_N, np.nan)
 
 
 def judge(run: Path, name: str, shards: Path | None, split: str, *, checkpoint: str, device: str) -> Judged:
     """Evaluate a run, and predict every row of the split. Raises what `evaluate` does."""
-    own = next(filter(is_ours, policy_folder(run, checkpoint).resolve().parents), None)
+    own = run_around(policy_folder(run, checkpoint))
     config = None if own is None else TrainConfig.read(own)
     if shards is None and config is not None and not (config.shards / MANIFEST).is_file():
         raise RunError(f"{run}: the shards it was trained on are gone: {config.shards}",

@@ -153,6 +153,11 @@ def is_ours(folder: Path) -> bool:
     return path.is_file() and path.read_bytes().startswith(_MARK)
 
 
+def run_around(policy: Path) -> Path | None:
+    """The run that a policy's folder is part of, or None."""
+    return next(filter(is_ours, policy.resolve().parents), None)
+
+
 FREE_ON_RESUME = frozenset({"shards", "run", "device", "capture", "epochs", "steps", "patience", "save_every", "keep",
                             "tensorboard", "wandb", "wandb_project"})
 """Settings that a resumed run may change: where things are, what it writes, and how long it lasts. All others would

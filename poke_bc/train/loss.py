@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from poke_bc.contract.actions import MOVE_SLOTS, NO_LABEL, NUM_ACTIONS
+from poke_bc.contract.actions import MOVE_SLOTS, NO_LABEL, NUM_ACTIONS, has_choice
 from poke_bc.data.batch import Batch
 from poke_bc.policy import PolicyOutput
 from poke_bc.policy.masks import action_set, legal_actions
@@ -131,7 +131,6 @@ def _steps_as_rows(output: PolicyOutput, batch: Batch, *, censored: bool) -> tup
     is_labelled_N = rows.action != NO_LABEL
     if censored:
         is_labelled_N = is_labelled_N | (rows.candidates != 0)
-    has_choice_N = (rows.legal == 0) | ((rows.legal & (rows.legal - 1)) != 0)
-    columns["weight"] = rows.weight * (is_labelled_N & has_choice_N & ~rows.is_pad)
+    columns["weight"] = rows.weight * (is_labelled_N & has_choice(rows.legal) & ~rows.is_pad)
     value, gimmick = (None if each is None else each.flatten(0, 1) for each in output[1:])
     return PolicyOutput(output.logits.flatten(0, 1), value, gimmick), Batch(columns)
