@@ -54,6 +54,10 @@ bench-setup: setup
 bench *arguments: bench-setup
     {{bin}}/python -m tests.bench {{arguments}}
 
+# train and judge again what docs/experiments.md reports: random-battles, spectator or gen9ou; --help
+reproduce *arguments: setup
+    {{bin}}/python -m tests.bench.reproduce {{arguments}}
+
 # the same, then write docs/benchmarks.md and docs/scale.md from the measurements
 bench-docs *groups: bench-setup
     {{bin}}/python -m tests.bench --docs {{groups}}

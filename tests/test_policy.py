@@ -231,7 +231,8 @@ def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
     policy = make(value_head=True)
     policy.note_seen([torch.tensor([[1, 2, 3, 0]])])
     policy.trained_on = TrainedOn(data="0123", split="4567", decisions=55, actions=tuple(range(1, 11)))
-    save_policy(policy, tmp_path / "policy", card={"decisions": 12, "val": {"nll": 1.25}})
+    save_policy(policy, tmp_path / "policy", card={"decisions": 12, "data": {"rows": 7},
+                                                   "validation": {"nll": 1.25, "top1": 0.5}})
     again = load_policy(tmp_path / "policy")
     assert not again.training
     assert again.schema == policy.schema
@@ -239,7 +240,8 @@ def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
     assert again.trained_on == policy.trained_on
     assert torch.equal(again(some()).logits, policy.eval()(some()).logits)
     card = (tmp_path / "policy" / "README.md").read_text()
-    assert "nll: 1.25" in card
+    assert "- data:\n  - rows: 7" in card
+    assert "| top-1 | NLL |\n|--:|--:|\n| 50.0% | 1.2500 |" in card
     assert "load_policy" in card
     assert SCHEMA.hash in card
 

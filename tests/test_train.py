@@ -408,10 +408,14 @@ train(small_config(Path(sys.argv[1]), Path(sys.argv[2]), steps=6, tensorboard=Tr
 
 
 def test_progress_goes_to_stderr_alone(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
-    train(small_config(shards, tmp_path / "run", steps=6))
+    train(small_config(shards, tmp_path / "run", steps=30, eval_every=10))
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "val nll" in shown.err
+    parameters = sum(weight.numel() for weight in load_policy(tmp_path / "run").parameters())
+    assert f"mlp: {parameters:,} parameters" in shown.err
+    evaluations = [line for line in shown.err.splitlines() if "val nll" in line]
+    assert len(evaluations) == 3
+    assert len(set(evaluations[2]) & set("▁▂▃▄▅▆▇█")) > 1, "the curve of all three"
 
 
 # Configuration

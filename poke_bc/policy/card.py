@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from typing import Any
 
 from poke_bc.policy.base import Policy
 from poke_bc.version import __version__
 
+VALIDATION = "validation"
+_FIGURES = {"decisions": ("decisions", "{:,}"), "top1": ("top-1", "{:.1%}"), "top3": ("top-3", "{:.1%}"),
+            "nll": ("NLL", "{:.4f}"), "ece": ("ECE", "{:.1%}")}
+
 
 def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
-    """The card as Markdown; `facts` become a list, with nested mappings indented."""
+    """The card as Markdown.
+
+    `facts` become a list, with nested mappings indented; but those named "validation", figures as of metrics.Scores,
+    become a table.
+    """
     schema = policy.schema
     sizes = ", ".join(f"{name} {vocab.size}{' (opaque ids)' if vocab.is_open else ''}"
                       for name, vocab in schema.vocabularies.items())
@@ -21,7 +29,8 @@ def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
         categories=schema.category_width, numbers=schema.number_width, schema=schema.name, version=schema.version,
         hash=schema.hash, fields=len(schema.fields),
         vocabularies=f"Vocabularies: {sizes}." if sizes else "No vocabularies.",
-        facts="\n".join(_lines(facts)) or "Not recorded.",
+        figures="\n".join(_table(facts.get(VALIDATION))) or "Not evaluated at this step.",
+        facts="\n".join(_lines({name: fact for name, fact in facts.items() if name != VALIDATION})) or "Not recorded.",
     )
 
 
@@ -33,3 +42,12 @@ def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
         else:
             lines.append(f"{indent}- {name}: {round(value, 4) if isinstance(value, float) else value}")
     return lines
+
+
+def _table(figures: Mapping[str, Any] | None) -> Iterator[str]:
+    """Rows of a Markdown table."""
+    if figures:
+        shown = {title: form.format(figures[name]) for name, (title, form) in _FIGURES.items() if name in figures}
+        yield f"| {' | '.join(shown)} |"
+        yield "|--:" * len(shown) + "|"
+        yield f"| {' | '.join(shown.values())} |"

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from poke_bc.contract.errors import RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
@@ -18,6 +19,7 @@ from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.data.shards import Shards
 from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
+from poke_bc.policy.card import VALIDATION
 from poke_bc.policy.store import start_from
 from poke_bc.train.advice import advice
 from poke_bc.train.augment import augmentation
@@ -84,6 +86,7 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
         trainer.feed() as feeder,
         InterruptRequest() as interrupt,
     ):
+        display.say(trainer.summary())
         while True:
             step = trainer.progress.step
             if step > trainer.start:  # what was due at the start was done by the session before
@@ -177,6 +180,12 @@ class Trainer:
             start=self.progress.samples // self._span, stop=self.schedule.total * self._windows)
         return self._feeder
 
+    def summary(self) -> str:
+        """What is trained on what, in one line."""
+        total, embedded = sum(map(Tensor.numel, self.policy.parameters())), self.policy.ids.table.weight.numel()
+        return (f"{self.policy.name}: {total:,} parameters, {embedded:,} of them embeddings · {len(self.data):,} "
+                f"decisions to learn from, {len(self.val):,} for validation")
+
     @property
     def is_done(self) -> bool:
         """Whether all steps are done, or patience has run out."""
@@ -229,7 +238,7 @@ class Trainer:
                 self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
-                      "validation": self._val or "not evaluated at this step",
+                      VALIDATION: self._val,
                       "changed on resume": self.progress.changes or "nothing",
                       "configuration": self.config.to_dict()})
 

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -15,10 +16,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _REDRAW_SECONDS = 0.1
+_CURVE_WIDTH = 20
+_LEVELS, _ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=*#"
+
+
+def curve(values: Sequence[float], levels: str = _LEVELS, width: int = _CURVE_WIDTH) -> str:
+    """A line of at most `width` characters that rise and fall with finite values; neighbours share one by their mean.
+
+    >>> curve([3, 2, 1, 1])
+    '█▅▁▁'
+    """
+    count = min(width, len(values))
+    edges = [len(values) * place // count for place in range(count + 1)] if count else [0]
+    means = [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
+    low, span = min(means, default=0.0), max(means, default=0.0) - min(means, default=0.0)
+    return "".join(levels[round((mean - low) / span * (len(levels) - 1)) if span else 0] for mean in means)
 
 
 class Display:
-    """A progress bar on stderr; with `shown=False` it draws nothing."""
+    """A progress bar with the curve of the training loss, and a line for each evaluation with the curve of those until
+    then, on stderr; with `shown=False` it draws nothing."""
 
     def __init__(self, total: int, done: int, *, shown: bool) -> None:
         self._shown = shown
@@ -27,6 +44,8 @@ class Display:
             TimeRemainingColumn(), console=Console(stderr=True), disable=not shown)
         self._task = self._bar.add_task("", total=total, completed=done, facts="")
         self._drawn = 0.0
+        self._losses: list[float] = []
+        self._val_losses: list[float] = []
 
     def __enter__(self) -> Display:
         self._bar.start()
@@ -43,13 +62,23 @@ class Display:
             self._drawn = now
             self._bar.update(self._task, completed=step)
 
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if self._shown:
+            self._bar.console.print(text, highlight=False)
+
     def report(self, step: int, line: Mapping[str, Any]) -> None:
         """Show new figures next to the bar, and those of an evaluation permanently above it."""
-        self._bar.update(self._task, completed=step,
-                         facts=f"loss {line['loss']:.3f} · {line['samples_per_s']:,.0f} decisions/s")
-        if self._shown and (val := line.get("val")):
-            self._bar.console.print(f"step {step} · epoch {line['epoch']:.2f} · loss {line['loss']:.4f} · "
-                                    f"val nll {val['nll']:.4f} · top-1 {val['top1']:.1%}", highlight=False)
+        self._losses.append(line["loss"])
+        self._bar.update(self._task, completed=step, facts=f"loss {self._curve(self._losses)} {line['loss']:.3f} · "
+                                                           f"{line['samples_per_s']:,.0f} decisions/s")
+        if val := line.get("val"):
+            self._val_losses.append(val["nll"])
+            self.say(f"step {step} · epoch {line['epoch']:.2f} · loss {line['loss']:.4f} · val nll {val['nll']:.4f} "
+                     f"{self._curve(self._val_losses)} · top-1 {val['top1']:.1%}")
+
+    def _curve(self, values: Sequence[float]) -> str:
+        return curve(values, _ASCII_LEVELS if self._bar.console.options.ascii_only else _LEVELS)
 
 
 def warn(text: str) -> None:

@@ -15,55 +15,29 @@ FOLDER keeps the shards and the runs; what is there is used again.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipelines.convert import convert_battles
-from pipelines.preprocess import preprocess
-from pipelines.split import split
 from poke_bc.contract.actions import MOVE_SLOTS, NO_LABEL, unpack_actions
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.metrics import EVAL_BATCH, switch_labels
 from poke_bc.policy import Policy, load_policy
 from poke_bc.train import resolve, train
+from tests.bench.views import LOG, PLAYER, make_shards
 
 WAYS = ("skip", "marginal")
 BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01))
 SPEEDS = ("slower", "as fast", "faster")
 _SPECIES = 1 << 20  # sets species apart from moves
 Array = NDArray[Any]
-
-
-def make_shards(records: Path, folder: Path, battles: int | None) -> None:
-    """FOLDER/log and FOLDER/player: shards of the same battles, split alike."""
-    step = max(sum(1 for _ in _lines(records)) // battles, 1) if battles else 1
-    for view in ("log", "player"):
-        if (folder / view / "split.json").exists():
-            continue
-        source, raw = folder / f"{view}.battles.jsonl", folder / f"{view}.jsonl.zst"
-        hidden = {} if view == "player" else {"p1": [], "p2": []}
-        with source.open("w", encoding="utf-8") as out:
-            chosen = islice(_lines(records), 0, battles and step * battles, step)
-            out.writelines(json.dumps(json.loads(line) | hidden) + "\n" for line in chosen)
-        convert_battles([str(source)], raw, salt="switch-bias")
-        preprocess([raw], folder / view)
-        split(folder / view, val_ratio=0.2)
-
-
-def _lines(records: Path) -> Iterator[bytes]:
-    with pa.input_stream(str(records), compression="zstd") as stream:
-        yield from io.BufferedReader(stream)
 
 
 @dataclass(frozen=True)
@@ -116,7 +90,7 @@ class Rows:
 
 def matched(folder: Path) -> tuple[Rows, Rows]:
     """The same decisions in the log and as the player saw them, in one order; those that occur once in each view."""
-    log, player = Rows.of(folder / "log"), Rows.of(folder / "player")
+    log, player = Rows.of(folder / LOG), Rows.of(folder / PLAYER)
     in_log, in_player = ({key: place for place, key in enumerate(rows.key_N) if counts[key] == 1}
                          for rows, counts in ((rows, Counter(rows.key_N)) for rows in (log, player)))
     keys = [key for key in in_log if key in in_player]
@@ -130,7 +104,7 @@ def judge(folder: Path) -> dict[str, Any]:
     truth_N = switch_labels(action_N, np.zeros_like(player.column("legal")), player.column("legal"))
     labels_N = switch_labels(log.column("action"), log.column("candidates"), log.column("legal"))
     observed_N = np.where(log.column("action") == NO_LABEL, np.nan, labels_N)
-    views = {"log": log, "player": player}
+    views = {LOG: log, PLAYER: player}
     probs = {(way, view): rows.probabilities(load_policy(folder / way)) for way in WAYS for view, rows in views.items()}
 
     hp_N, speed_N = player.of_active("own_hp")[:, 0], player.field("speed_advantage")[:, 0]
@@ -198,11 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
-    make_shards(given.records, given.folder, given.battles)
+    for view in (LOG, PLAYER):
+        make_shards(given.records, given.folder, view, given.battles, val_ratio=0.2)
     for way in WAYS:
         run = given.folder / way
         resume = (run / "config.toml").exists()
-        config = resolve({"shards": given.folder / "log", "run": run}, resume=resume,
+        config = resolve({"shards": given.folder / LOG, "run": run}, resume=resume,
                          assignments=[*given.settings, f"censored={way}"])
         train(config, resume=resume)
     found = judge(given.folder)
