@@ -34,7 +34,7 @@ def configured(shards: Path, run: Path, name: str, **changes: Any) -> TrainConfi
     network = {"name": name, "width": 16, "embedding": 4, "dropout": 0.2, "value_head": True, "gimmick_head": True}
     return TrainConfig.of({"shards": shards, "run": run, "policy": network, "steps": 10, "batch_size": 64, "lr": 3e-3,
                            "device": "cpu", "log_every": 5, "save_every": 4, "average": 0.9, "rating_dropout": 0.5,
-                           "value_weight": 0.1, "gimmick_weight": 0.1, **changes})
+                           "permute_slots": True, "value_weight": 0.1, "gimmick_weight": 0.1, **changes})
 
 
 @pytest.mark.parametrize("name", POLICIES)

@@ -18,7 +18,7 @@ from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention
 from poke_bc.contract.entity import Entity
 from poke_bc.contract.schema import Schema
 from poke_bc.contract.vocabulary import FIRST_NAME
-from poke_bc.policy.inputs import PackedEmbedding, ScaledNumbers, slots_of
+from poke_bc.policy.inputs import PackedEmbedding, ScaledNumbers, by_slot, slots_of
 from poke_bc.policy.layers import Dropout
 
 _MEMBER = 64
@@ -59,8 +59,8 @@ class Fields(nn.Module):
         places = [range(numbers.width)[numbers.columns[name]] for name in names if not kinds[name]]
         self.count = count
         self._look_up = ids.look_up  # a method, so that the table stays the policy's alone
-        self.register_buffer("columns", _by_slot(columns, count), persistent=False)
-        self.register_buffer("places", _by_slot(places, count), persistent=False)
+        self.register_buffer("columns", by_slot(columns, count), persistent=False)
+        self.register_buffer("places", by_slot(places, count), persistent=False)
         id_width, number_width = len(self.columns) // count * ids.width, len(self.places) // count
         self.from_ids = nn.Linear(id_width, width, bias=False) if id_width else None
         self.from_numbers = nn.Linear(max(number_width, 1), width) if number_width or not id_width else None
@@ -77,12 +77,6 @@ class Fields(nn.Module):
             parts.append(self.from_numbers(numbers.view(rows, -1) if len(self.places) else numbers.new_zeros(rows, 1)))
         total: Tensor = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return total
-
-
-def _by_slot(columns: Sequence[range], count: int) -> Tensor:
-    """Columns of several fields, each of `count` x k -> those of the first thing, those of the second, ..."""
-    grouped = [torch.tensor(each, dtype=torch.int64).view(count, -1) for each in columns]
-    return torch.cat(grouped, dim=1).flatten() if grouped else torch.empty(0, dtype=torch.int64)
 
 
 class Members(nn.Module):
@@ -110,7 +104,7 @@ class Members(nn.Module):
         others = [field for field in schema.categories
                   if named and field.vocab == named[0].vocab and field.name not in slots]
         for name, fields in (("own_columns", named if others else []), ("other_columns", others)):
-            self.register_buffer(name, _by_slot(
+            self.register_buffer(name, by_slot(
                 [range(schema.category_width)[schema.columns[field.name]] for field in fields], 1), persistent=False)
         self.same = nn.Linear(len(self.other_columns), _MEMBER, bias=False) if len(self.other_columns) else None
 

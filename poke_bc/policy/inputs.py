@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,6 +215,12 @@ def slots_of(schema: Schema) -> dict[str, int]:
     counts = {entity.name: entity.count for entity in schema.entities}
     slots = {name: entity.count * counts.get(entity.of, 1) for entity in schema.entities for name in entity.fields}
     return slots | {name: entity.count for entity in schema.entities if entity.of for name in entity.active_fields}
+
+
+def by_slot(columns: Sequence[range], count: int) -> Tensor:
+    """Columns of several fields, each of `count` x k -> those of the first thing, those of the second, ..."""
+    grouped = [torch.tensor(each, dtype=torch.int64).view(count, -1) for each in columns]
+    return torch.cat(grouped, dim=1).flatten() if grouped else torch.empty(0, dtype=torch.int64)
 
 
 def _number_columns(schema: Schema) -> dict[str, slice]:

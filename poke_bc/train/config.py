@@ -75,6 +75,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     rating_dropout: Fraction = 0.0
     """Fraction of the rows, drawn anew each time, whose ratings the policy is not told: it can then play like a certain
     rating or like anybody. Needs a schema with `own_rating` or `opp_rating`."""
+    permute_slots: bool = False
+    """Put own and opposing Pokémon, and the moves of each, into another order each time a row comes; labels follow. For
+    networks that tell slots apart, such as `mlp`; `entity` and `history` learn the same without."""
     average: BelowOne = 0.0
     """Decay of a moving average of the weights, such as 0.999, which averages about the last 1,000 steps. The policy
     that is evaluated and saved is then the average. 0: no average."""
