@@ -19,7 +19,7 @@ from report_fixtures import HOSTILE, basic_report, singles_report, singles_runs 
 from training_fixtures import make_shards, small_config
 
 from poke_bc.contract.errors import UsageError
-from poke_bc.evaluate import evaluate, open_rows
+from poke_bc.evaluate import compare, evaluate, open_rows
 from poke_bc.policy import load_policy
 from poke_bc.report import Report, report
 from poke_bc.report.battles import PROB_UNIT
@@ -54,6 +54,15 @@ def test_figures_are_those_of_evaluate(singles_report: Page, singles_runs: list[
         found = evaluate(run, device="cpu")
         assert told["figures"]["nll"] == pytest.approx(found["nll"], rel=1e-5)
         assert told["figures"]["slices"].keys() == found["slices"].keys()
+
+
+def test_runs_on_the_same_decisions_are_compared_in_a_sentence(singles_report: Page,  # noqa: F811
+                                                               singles_runs: list[Path]) -> None:  # noqa: F811
+    content = content_of(singles_report[0])
+    (verdict,) = content["verdicts"]
+    (pair,) = compare(singles_runs, device="cpu")["pairs"]
+    names = [run["name"] for run in content["runs"]]
+    assert verdict == re.sub(r"\b[AB]\b", lambda found: names["AB".index(found[0])], pair["verdict"])
 
 
 def test_the_rows_of_a_battle_are_those_of_the_shards(singles_report: Page,  # noqa: F811

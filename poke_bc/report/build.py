@@ -16,6 +16,7 @@ from poke_bc.contract.field import FLAGS_A_COLUMN
 from poke_bc.contract.files import atomic_write, temporary_name
 from poke_bc.contract.rows import CATEGORY_COLUMN
 from poke_bc.contract.schema import Schema
+from poke_bc.evaluate import Bootstrap, paired
 from poke_bc.report.battles import PROB_UNIT, VALUE_UNIT, VALUE_ZERO, Chosen, View, choose, views_of
 from poke_bc.report.data_card import data_card
 from poke_bc.report.judged import Judged, judge, short_names
@@ -81,7 +82,8 @@ def report(runs: Sequence[str | Path], output: str | Path, shards: str | Path | 
                 and np.array_equal(one.data.rows, data.rows)]
     content = {
         "version": __version__, "split": split, "runs": [one.facts for one in judged],
-        "together": [judged.index(one) for one in together], "settings": side_by_side([one.config for one in judged]),
+        "together": [judged.index(one) for one in together], "verdicts": _verdicts(together),
+        "settings": side_by_side([one.config for one in judged]),
         "data": data_card(data.shards), "schema": _schema(data.manifest.schema), "actions": ACTION_NAMES,
         "gimmicks": GIMMICKS, "units": [PROB_UNIT, VALUE_UNIT, VALUE_ZERO, FLAGS_A_COLUMN],
     }
@@ -97,6 +99,15 @@ def report(runs: Sequence[str | Path], output: str | Path, shards: str | Path | 
         file.write(page)
     return Report(path=str(path), bytes=len(page), runs=len(judged), battles=len(chosen.battles), of=chosen.of,
                   decisions=len(chosen.places_N))
+
+
+def _verdicts(together: Sequence[Judged]) -> list[str]:
+    """The first run against each of the others, decision by decision, in a sentence each."""
+    first, *others = together
+    keep_N = ~np.isnan(first.is_hit_N)
+    bootstrap = Bootstrap(first.data.column("battle")[keep_N])
+    return [paired(first.predictions.at(keep_N), other.predictions.at(keep_N), bootstrap, {},
+                   names=(first.facts["name"], other.facts["name"]))["verdict"] for other in others]
 
 
 def _check_output(path: Path) -> None:

@@ -29,7 +29,8 @@ function summary(content) {
     note(`${whole(decisions)} decisions with a choice, from ${whole(judged.battles)} battles of the ${split} split. ` +
       "top-1 and top-3: how often people's choice was the most likely one, and one of the three most likely. " +
       "Below a figure, where it lies with 95% confidence if other battles had been drawn."),
-    el("div", { class: "runs" }, tiles));
+    el("div", { class: "runs" }, tiles),
+    content.verdicts.map(verdict => el("p", { class: "verdict" }, verdict + ".")));
 }
 
 function learning(content) {
