@@ -20,7 +20,7 @@ setup:
     {{bin}}/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
     echo "$wanted" > .venv/.made-from
 
-# from battles to an evaluated policy, on the sample data: half a minute on two cores
+# from battles to an evaluated policy, on the sample data: about a minute on two cores
 demo: setup
     rm -rf data/demo data/demo.jsonl.zst runs/demo
     {{bin}}/poke-bc convert {{sample}} -o data/demo.jsonl.zst --keep-names

@@ -185,14 +185,13 @@ class EntityEncoder(nn.Module):
         self.things = nn.ModuleList(Things(schema, ids, numbers, entity, width)
                                     for entity in schema.entities if not entity.of)
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, hidden, dropout) for _ in range(layers))
-        self.dropout = Dropout(dropout)
 
     def forward(self, row: Row) -> dict[str, Tensor]:
         """"" -> the field's token [N, W]; name of an entity -> its tokens [N, count, W]."""
         parts = {"": self.field(row)[:, None]}
         for things in self.things:
             parts |= dict(things(row))
-        tokens = self.dropout(torch.cat(list(parts.values()), dim=1))
+        tokens = torch.cat(list(parts.values()), dim=1)
         for block in self.blocks:
             tokens = block(tokens)
         tokens = normalised(tokens)

@@ -23,7 +23,7 @@ from poke_bc.contract.settings import BelowOne, Count, Width
 from poke_bc.data.batch import Batch
 from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput, autocast_dtype
 from poke_bc.policy.encoder import EntityEncoder, Row
-from poke_bc.policy.layers import Dropout, small_head
+from poke_bc.policy.layers import small_head
 
 
 class EntityOptions(PolicyOptions, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class EntityOptions(PolicyOptions, frozen=True, kw_only=True):
     """Attention heads; `width` must be a multiple."""
     hidden: Width = 192
     """Width inside the two layers after attention."""
-    dropout: BelowOne = 0.0
+    dropout: BelowOne = 0.1
     """Fraction of what each layer adds that is dropped in training."""
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class EntityNetwork(Policy):
         super().__init__(schema, options)
         self.encoder = EntityEncoder(schema, self.ids, self.numbers, width=options.width, layers=options.layers,
                                      heads=options.heads, hidden=options.hidden, dropout=options.dropout)
-        self.heads = Heads(schema, options.width, options.dropout, value=options.value_head, gimmick=self.has_gimmicks)
+        self.heads = Heads(schema, options.width, value=options.value_head, gimmick=self.has_gimmicks)
 
     def score(self, batch: Batch) -> PolicyOutput:
         """Logits [..., A], value [...] and gimmick [..., 4, 5] of single rows, or of every step of sequences."""
@@ -83,7 +83,7 @@ class EntityNetwork(Policy):
 class Heads(nn.Module):
     """Tokens -> logits, value and gimmick. What no entity stands for comes from the field's token."""
 
-    def __init__(self, schema: Schema, width: int, dropout: float, *, value: bool, gimmick: bool) -> None:
+    def __init__(self, schema: Schema, width: int, *, value: bool, gimmick: bool) -> None:
         super().__init__()
         self.by_entity = nn.ModuleDict()
         self._first: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Heads(nn.Module):
                 first, last = entity.actions
                 rest -= set(range(first, last + 1))
                 self._first[entity.name] = first
-                self.by_entity[entity.name] = _ActionHead(width, dropout, gimmick=gimmick and _is_moves(entity))
+                self.by_entity[entity.name] = _ActionHead(width, gimmick=gimmick and _is_moves(entity))
         self._rest = sorted(rest)
         self.rest = small_head(width, len(rest)) if rest else None
         self.value = nn.Sequential(nn.Linear(width, width), nn.GELU(), small_head(width, 1)) if value else None
@@ -120,14 +120,13 @@ def _is_moves(entity: Entity) -> bool:
 class _ActionHead(nn.Module):
     """A logit for each entity of a kind, from its token and the field's."""
 
-    def __init__(self, width: int, dropout: float, *, gimmick: bool) -> None:
+    def __init__(self, width: int, *, gimmick: bool) -> None:
         super().__init__()
-        self.dropout = Dropout(dropout)
         self.from_token, self.from_field = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.to_logit = small_head(width, 1)
         self.to_gimmick = small_head(width, len(GIMMICKS)) if gimmick else None
 
     def forward(self, tokens: Tensor, field: Tensor) -> tuple[Tensor, Tensor | None]:
         """[N, count, W] and [N, W] -> logits [N, count] and gimmicks [N, count, 5]."""
-        hidden = self.dropout(gelu(self.from_token(tokens) + self.from_field(field)[:, None]))
+        hidden = gelu(self.from_token(tokens) + self.from_field(field)[:, None])
         return self.to_logit(hidden)[..., 0], None if self.to_gimmick is None else self.to_gimmick(hidden)

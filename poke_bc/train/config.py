@@ -34,14 +34,14 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     """Run, checkpoint or policy whose weights to start from. Its network is taken as well; settings in `[policy]` that
     change no shape, such as `dropout`, may differ."""
 
-    epochs: Annotated[float, Meta(gt=0, le=1e6)] = 10.0
+    epochs: Annotated[float, Meta(gt=0, le=1e6)] = 6.0
     """Passes over the training rows; ignored where `steps` is given."""
     steps: Count | None = None
     """Number of updates, instead of `epochs`."""
-    batch_size: Annotated[int, Meta(ge=1, le=1 << 24)] = 1024
+    batch_size: Annotated[int, Meta(ge=1, le=1 << 24)] = 512
     """Decisions per update. Batches continue across epochs and are always full; choose a smaller size if an epoch has
     only a few thousand decisions."""
-    lr: Positive = 2e-3
+    lr: Positive = 1.5e-3
     """Peak learning rate. On 9,000 to 90,000 decisions, 1e-3 to 3e-3 did equally well with batches of 512 to 1024."""
     warmup: NotNegative = 0.05
     """Linear warm-up: a fraction of all steps if below 1, else a number of steps."""
@@ -52,8 +52,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     rare ids would be decayed in every step but learn in few."""
     grad_clip: Positive = 1.0
     """Maximum norm of the gradient."""
-    label_smoothing: BelowOne = 0.1
-    """Fraction of the target that is spread over the legal actions."""
+    label_smoothing: BelowOne = 0.0
+    """Fraction of the target that is spread over the legal actions. It makes a policy less sure than people are, and
+    costs NLL and calibration (docs/experiments.md)."""
     censored: Literal["skip", "marginal"] = "marginal"
     """Choices that were not observed: "marginal" trains on the summed probability of their candidates, "skip" leaves
     them out. Most of them were moves, so a policy that never sees them switches too often."""
@@ -78,8 +79,8 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     permute_slots: bool = False
     """Put own and opposing Pokémon, and the moves of each, into another order each time a row comes; labels follow. For
     networks that tell slots apart, such as `mlp`; `entity` and `history` learn the same without."""
-    average: BelowOne = 0.0
-    """Decay of a moving average of the weights, such as 0.999, which averages about the last 1,000 steps. The policy
+    average: BelowOne = 0.998
+    """Decay of a moving average of the weights, such as 0.998, which averages about the last 500 steps. The policy
     that is evaluated and saved is then the average. 0: no average."""
     seed: Seed = 42
     """Seed of the weights, the order of samples, dropout, and whatever else is drawn."""

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _REDRAW_SECONDS = 0.1
-_CURVE_WIDTH = 20
+_CURVE_WIDTH = 12
 _LEVELS, _ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=*#"
 
 
