@@ -426,7 +426,7 @@ def test_flags_win_over_assignments_these_over_the_file_and_the_file_over_defaul
     file.write_text('lr = 1\nbatch_size = 8\nseed = 7\nrun = "elsewhere"\n[policy]\nwidth = 64\nblocks = 1\n')
     config = resolve({"batch_size": 16, "epochs": None, "policy": "mlp"}, file,
                      assignments=["seed=8", "policy.width=96", "batch_size=32", "censored=marginal"])
-    assert (config.lr, config.batch_size, config.run, config.epochs) == (1.0, 16, Path("elsewhere"), 10.0)
+    assert (config.lr, config.batch_size, config.run, config.epochs) == (1.0, 16, Path("elsewhere"), 6.0)
     assert (config.seed, config.censored) == (8, "marginal")
     assert config.policy == MLPOptions(width=96, blocks=1)
 

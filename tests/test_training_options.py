@@ -38,7 +38,7 @@ from poke_bc.train.step import SUMS
 
 HEADS: dict[str, Any] = {"value_weight": 0.5, "gimmick_weight": 0.5}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {},
+    "plain": {"average": 0.0},
     "heads": {"policy": HeadsOptions(), **HEADS},
     "sequences": {"policy": HeadsOptions(history=4), **HEADS},
     "weights": {"loser_weight": 0.5, "rating_weight": 1.0, "value_weight": 0.5, "policy": HeadsOptions()},

@@ -25,12 +25,12 @@ def train(
     where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Learn only from trajectories for which this "
                                               "holds, such as \"rating >= 1500 and format == 'gen9ou'\"; validation "
                                               "stays as split.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the training split.  [default: 10]")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training split.  [default: 6]")] = None,
     steps: Annotated[int | None, typer.Option(help="Number of updates, instead of epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Decisions per update.  [default: 1024]")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.  [default: 0.002]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Decisions per update.  [default: 512]")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate.  [default: 0.0015]")] = None,
     label_smoothing: Annotated[float | None, typer.Option(
-        help="Fraction of the target spread over the legal actions.  [default: 0.1]")] = None,
+        help="Fraction of the target spread over the legal actions.  [default: 0.0]")] = None,
     seed: Annotated[int | None, typer.Option(
         help="Seed of the weights, the order of samples and dropout.  [default: 42]")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.  [default: auto]")] = None,
