@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stream_stand_in import Immediate
 from test_networks import SAMPLE
-from test_training_options import assert_same, stopped_and_resumed
+from test_training_options import assert_capturing_changes_nothing, assert_same, stopped_and_resumed
 from training_fixtures import make_shards
 
-import poke_bc.train.loop as loop
 from pipelines.convert import convert_battles
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc.contract.errors import PokeBCError
+from poke_bc.contract.errors import RunError
 from poke_bc.policy import POLICIES
 from poke_bc.train import TrainConfig, train
 
@@ -47,19 +45,14 @@ def test_a_resumed_run_is_the_same(shards: Path, tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("name", POLICIES)
 def test_captured_steps_are_the_same(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                      name: str) -> None:
-    original = loop.make_optimizer
-    monkeypatch.setattr(loop, "make_optimizer", lambda *args, **_: original(*args, capturable=True))
-    train(configured(shards, tmp_path / "eager", name), progress=False)
-    monkeypatch.setattr(loop, "captures", lambda *_: True)
-    monkeypatch.setattr(loop, "accelerator_of", lambda _: Immediate())
-    train(configured(shards, tmp_path / "captured", name), progress=False)
-    assert_same(tmp_path / "captured", tmp_path / "eager")
+    assert_capturing_changes_nothing(configured(shards, tmp_path / "eager", name),
+                                     configured(shards, tmp_path / "captured", name), monkeypatch)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_other_shards_are_refused(shards: Path, tmp_path: Path, name: str) -> None:
     train(configured(shards, tmp_path / "run", name), progress=False)
     other = make_shards(tmp_path / "basic", battles=4)
-    config = configured(other, tmp_path / "next", name, init_from=tmp_path / "run")
-    with pytest.raises(PokeBCError, match="schema"):
+    config = configured(other, tmp_path / "next", name, init_from=tmp_path / "run", rating_dropout=0.0)
+    with pytest.raises(RunError, match=r"run: reads schema singles .* the shards hold schema basic"):
         train(config, progress=False)

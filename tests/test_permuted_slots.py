@@ -13,8 +13,9 @@ from test_networks import folder, logits_now, make, rows  # noqa: F401 - a fixtu
 from test_training_options import SCHEMA as FLAT
 
 from poke_bc.contract.actions import MOVE_SLOTS
+from poke_bc.contract.bits import unpack_bits
 from poke_bc.contract.errors import UsageError
-from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
+from poke_bc.contract.field import BITS
 from poke_bc.contract.schema import Schema, load_schema
 from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
@@ -38,9 +39,7 @@ def values_of(schema: Schema, batch: Batch, name: str) -> NDArray[Any]:
     values = (batch.category if field.is_category else batch.number)[..., schema.columns[name]].flatten(0, -2).numpy()
     if field.kind != BITS:
         return values.astype(np.float64)
-    place_W = np.arange(field.width)
-    flags: NDArray[Any] = values.astype(np.int64)[:, place_W // FLAGS_A_COLUMN] >> place_W % FLAGS_A_COLUMN & 1
-    return flags.astype(np.float64)
+    return unpack_bits(values, field.width).astype(np.float64)
 
 
 def described(batch: Batch, owner: str, member: str) -> list[list[tuple[Any, ...]]]:

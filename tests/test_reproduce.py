@@ -37,7 +37,9 @@ def test_every_experiment_ends_in_a_table_and_uses_what_is_there_again(shared: P
     for setting in SETTINGS:
         given += ["--set", setting]
     for name in reproduce.EXPERIMENTS:
+        before = {path: path.read_bytes() for path in tmp_path.glob("*.json")}
         reproduce.main([name, *given])
+        assert all(path.read_bytes() == text for path, text in before.items()), "figures of the others stay"
         lines = capsys.readouterr().out.splitlines()
         assert [line.split(" | ")[0] for line in lines[4:]] == ["| 0", "| mean", "| target"]
         assert json.loads((tmp_path / f"{name}.json").read_text())["0"]["decisions"] > 0

@@ -130,6 +130,23 @@ def assert_same(one: Path, other: Path) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
+def assert_capturing_changes_nothing(eager: TrainConfig, captured: TrainConfig, monkeypatch: pytest.MonkeyPatch,
+                                     *, resident: bool = False) -> None:
+    """With the rate on the device in both; a rate in Python's doubles rounds otherwise."""
+    devices: list[Immediate] = []
+    original = loop.make_optimizer
+    monkeypatch.setattr(loop, "make_optimizer", lambda *args, **_: original(*args, capturable=True))
+    train(eager, progress=False)
+    monkeypatch.setattr(loop, "captures", lambda *_: True)
+    monkeypatch.setattr(loop, "accelerator_of", lambda _: devices.append(Immediate()) or devices[-1])
+    if resident:
+        feeder = loop.BatchFeeder
+        monkeypatch.setattr(loop, "BatchFeeder", lambda *args, **kwargs: feeder(*args, **kwargs, resident=True))
+    train(captured, progress=False)
+    assert_same(captured.run, eager.run)
+    assert devices[0].captures == 1
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_resumed_run_is_the_same(shards: Path, tmp_path: Path, option: str) -> None:
     train(configured(shards, tmp_path / "whole", option), progress=False)
@@ -142,19 +159,8 @@ def test_a_resumed_run_is_the_same(shards: Path, tmp_path: Path, option: str) ->
 @pytest.mark.parametrize("option", OPTIONS)
 def test_captured_steps_are_the_same(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                      option: str, resident: bool) -> None:
-    """With the rate on the device in both; a rate in Python's doubles rounds otherwise."""
-    devices: list[Immediate] = []
-    original = loop.make_optimizer
-    monkeypatch.setattr(loop, "make_optimizer", lambda *args, **_: original(*args, capturable=True))
-    train(configured(shards, tmp_path / "eager", option), progress=False)
-    monkeypatch.setattr(loop, "captures", lambda *_: True)
-    monkeypatch.setattr(loop, "accelerator_of", lambda _: devices.append(Immediate()) or devices[-1])
-    if resident:
-        feeder = loop.BatchFeeder
-        monkeypatch.setattr(loop, "BatchFeeder", lambda *args, **kwargs: feeder(*args, **kwargs, resident=True))
-    train(configured(shards, tmp_path / "captured", option), progress=False)
-    assert_same(tmp_path / "captured", tmp_path / "eager")
-    assert devices[0].captures == 1
+    assert_capturing_changes_nothing(configured(shards, tmp_path / "eager", option),
+                                     configured(shards, tmp_path / "captured", option), monkeypatch, resident=resident)
 
 
 # Heads

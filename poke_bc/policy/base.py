@@ -163,6 +163,11 @@ class Policy(nn.Module):
         return self.options.gimmick_head and self._gimmicks is not None
 
     @property
+    def parameter_count(self) -> int:
+        """Number of learned weights."""
+        return sum(weight.numel() for weight in self.parameters())
+
+    @property
     def name(self) -> str:
         """The network's name, as in its options."""
         return self.options.name

@@ -25,7 +25,7 @@ def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
                       for name, vocab in schema.vocabularies.items())
     template = resources.files("poke_bc.policy").joinpath("card.md").read_text("utf-8")
     return template.format(
-        name=policy.name, parameters=sum(weight.numel() for weight in policy.parameters()), producer=__version__,
+        name=policy.name, parameters=policy.parameter_count, producer=__version__,
         categories=schema.category_width, numbers=schema.number_width, schema=schema.name, version=schema.version,
         hash=schema.hash, fields=len(schema.fields),
         vocabularies=f"Vocabularies: {sizes}." if sizes else "No vocabularies.",

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
+from poke_bc.contract.field import BITS, FLAGS_A_COLUMN, Field
 from poke_bc.contract.schema import Schema
 from poke_bc.policy.facts import facts_of
 
@@ -166,10 +166,8 @@ class ScaledNumbers(nn.Module):
         low_P = torch.tensor([field.low for field in plain], dtype=torch.float32)
         places = {field: range(schema.number_width)[schema.columns[field.name]] for field in schema.numbers}
         plain_P = [place for field, at in places.items() if field.kind != BITS for place in at]
-        flags_F = [divmod(flag, FLAGS_A_COLUMN) for field in places if field.kind == BITS
-                   for flag in range(FLAGS_A_COLUMN * places[field].start, FLAGS_A_COLUMN * places[field].start
-                                     + field.width)]
-        self.width = len(plain_P) + len(flags_F)
+        word_F, bit_F = flag_places(schema, [field for field in places if field.kind == BITS])
+        self.width = len(plain_P) + len(word_F)
         """N: numbers for a network."""
         self.columns = _number_columns(schema)
         """Field -> its numbers among the N."""
@@ -177,9 +175,9 @@ class ScaledNumbers(nn.Module):
         # Saved with the weights. What hardly varies and is far from zero (stats, ratings) would drown the embeddings at
         # the start: without this, top-1 after 3 epochs of 400 battles was 29% instead of 38% (docs/experiments.md).
         self.register_buffer("mean_N", torch.zeros(self.width))
-        for name, values in (("plain_P", plain_P), ("word_F", [word for word, _ in flags_F]),
-                             ("bit_F", [bit for _, bit in flags_F])):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.int32), persistent=False)
+        self.register_buffer("plain_P", torch.tensor(plain_P, dtype=torch.int32), persistent=False)
+        self.register_buffer("word_F", word_F, persistent=False)
+        self.register_buffer("bit_F", bit_F, persistent=False)
         self.register_buffer("low_P", low_P, persistent=False)
         self.register_buffer("span_P", torch.tensor(tops, dtype=torch.float32) - low_P, persistent=False)
 
@@ -191,7 +189,7 @@ class ScaledNumbers(nn.Module):
         """[..., K] -> [..., N], with `low` at 0."""
         if not len(self.word_F):
             return (number.float() - self.low_P) / self.span_P
-        flags = number.index_select(-1, self.word_F).to(torch.int32) >> self.bit_F & 1
+        flags = flags_at(number, self.word_F, self.bit_F)
         plain = (number.index_select(-1, self.plain_P).float() - self.low_P) / self.span_P
         return torch.cat([plain, flags.float()], dim=-1)
 
@@ -215,6 +213,19 @@ def slots_of(schema: Schema) -> dict[str, int]:
     counts = {entity.name: entity.count for entity in schema.entities}
     slots = {name: entity.count * counts.get(entity.of, 1) for entity in schema.entities for name in entity.fields}
     return slots | {name: entity.count for entity in schema.entities if entity.of for name in entity.active_fields}
+
+
+def flag_places(schema: Schema, fields: Sequence[Field]) -> tuple[Tensor, Tensor]:
+    """Number column and bit of every flag of fields of kind `bits`: int32 [F] each."""
+    flags = [divmod(FLAGS_A_COLUMN * schema.columns[field.name].start + flag, FLAGS_A_COLUMN)
+             for field in fields for flag in range(field.width)]
+    word_F, bit_F = torch.tensor(flags, dtype=torch.int32).view(-1, 2).unbind(dim=1)
+    return word_F.contiguous(), bit_F.contiguous()
+
+
+def flags_at(number: Tensor, word_F: Tensor, bit_F: Tensor) -> Tensor:
+    """Flags of packed numbers [..., K] at `flag_places` -> 0 or 1, int32 [..., F]."""
+    return number.index_select(-1, word_F).to(torch.int32) >> bit_F & 1
 
 
 def by_slot(columns: Sequence[range], count: int) -> Tensor:

@@ -104,6 +104,8 @@ def report(runs: Sequence[str | Path], output: str | Path, shards: str | Path | 
 def _verdicts(together: Sequence[Judged]) -> list[str]:
     """The first run against each of the others, decision by decision, in a sentence each."""
     first, *others = together
+    if not others:
+        return []
     keep_N = ~np.isnan(first.is_hit_N)
     bootstrap = Bootstrap(first.data.column("battle")[keep_N])
     return [paired(first.predictions.at(keep_N), other.predictions.at(keep_N), bootstrap, {},

@@ -59,7 +59,7 @@ def judge(run: Path, name: str, shards: Path | None, split: str, *, checkpoint: 
     lines = [] if own is None else [line for _, line in read_metrics(own)]
     return Judged(data, predicted, None if config is None else config.flat(), {
         "name": name, "path": str(run), "checkpoint": subject.checkpoint, "network": policy.name,
-        "parameters": sum(weight.numel() for weight in policy.parameters()), "figures": figures,
+        "parameters": policy.parameter_count, "figures": figures,
         "curve": _thinned([line for line in lines if "loss" in line], ("step", "samples", "loss", "lr")),
         "evaluations": [{"step": line["step"], "samples": line["samples"], **line["val"]} for line in lines
                         if "nll" in (line.get("val") or {})],

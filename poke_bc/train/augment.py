@@ -17,10 +17,10 @@ from torch import Tensor
 from poke_bc.contract.actions import NUM_ACTIONS
 from poke_bc.contract.entity import Entity
 from poke_bc.contract.errors import UsageError
-from poke_bc.contract.field import BITS, FLAGS_A_COLUMN
+from poke_bc.contract.field import BITS
 from poke_bc.contract.schema import Schema
 from poke_bc.data.batch import Batch
-from poke_bc.policy.inputs import by_slot
+from poke_bc.policy.inputs import by_slot, flag_places, flags_at
 from poke_bc.policy.masks import action_set
 from poke_bc.train.config import TrainConfig
 
@@ -87,9 +87,7 @@ class SlotPermutation:
                              hint="set permute_slots = false")
         bits = [field for entity in schema.entities for name in entity.fields for field in schema.numbers
                 if field.name == name and field.kind == BITS]
-        flags = [(schema.columns[field.name].start + flag // FLAGS_A_COLUMN, flag % FLAGS_A_COLUMN)
-                 for field in bits for flag in range(field.width)]
-        self._word_F, self._bit_F = torch.tensor(flags, dtype=torch.int64, device=device).view(-1, 2).unbind(dim=1)
+        self._word_F, self._bit_F = (each.to(device) for each in flag_places(schema, bits))
         numbers = {field.name: range(schema.number_width)[schema.columns[field.name]] for field in schema.numbers}
         end = schema.number_width
         for field in bits:  # flags are moved behind the numbers, and packed again
@@ -97,8 +95,8 @@ class SlotPermutation:
             end += field.width
         categories = {field.name: range(schema.category_width)[schema.columns[field.name]]
                       for field in schema.categories}
-        self._moved = torch.zeros(schema.number_width, dtype=torch.bool, device=device)
-        self._moved[self._word_F] = True
+        self._holds_flags_K = torch.zeros(schema.number_width, dtype=torch.bool, device=device)
+        self._holds_flags_K[self._word_F] = True
         self._kinds = [_Kind(entity, [each for each in schema.entities if each.of == entity.name], categories, numbers,
                              device) for entity in schema.entities if not entity.of]
 
@@ -109,7 +107,7 @@ class SlotPermutation:
                    for name, tensor in batch.tensors().items()}
         category, number = columns["category"], columns["number"]
         rows, device = len(category), category.device
-        flags_NF = number.index_select(1, self._word_F).to(torch.int32) >> self._bit_F & 1
+        flags_NF = flags_at(number, self._word_F, self._bit_F)
         values = torch.cat([number, flags_NF.to(number.dtype)], dim=1)
         from_NC, from_NK, from_NA = (torch.arange(width, device=device).repeat(rows, 1)
                                      for width in (category.shape[1], values.shape[1], NUM_ACTIONS))
@@ -118,14 +116,14 @@ class SlotPermutation:
         values = values.gather(1, from_NK)
         width = number.shape[1]
         words = torch.zeros(rows, width, dtype=torch.int32, device=device).index_add_(
-            1, self._word_F, values[:, width:].to(torch.int32) << self._bit_F.to(torch.int32))
+            1, self._word_F, values[:, width:].to(torch.int32) << self._bit_F)
         to_NA = from_NA.argsort(dim=1)
         action = columns["action"]
         moved = to_NA.gather(1, action.clamp_min(0).to(torch.int64)[:, None])[:, 0].to(action.dtype)
         columns |= {
             # gather knows no 16-bit unsigned integers
             "category": category.view(torch.int16).gather(1, from_NC).view(category.dtype),
-            "number": torch.where(self._moved, words.to(number.dtype), values[:, :width]),
+            "number": torch.where(self._holds_flags_K, words.to(number.dtype), values[:, :width]),
             "action": torch.where(action < 0, action, moved),
             **{name: _permuted(columns[name], from_NA) for name in ("legal", "candidates")}}
         return Batch({name: tensor.view(batch.tensors()[name].shape) for name, tensor in columns.items()},
@@ -159,7 +157,7 @@ class _Kind:
     def draw(self, number: Tensor, samples: int, steps: int, from_NC: Tensor, from_NK: Tensor, from_NA: Tensor) -> None:
         """Write into from_... where each column and action is taken from."""
         device, rows = number.device, samples * steps
-        order_NP = _order(samples, steps, self.count, device)
+        order_NP = _order(samples, steps, self.count, device=device)
         self._move(self.places, order_NP, from_NC, from_NK)
         if self.actions is not None:
             from_NA[:, self.actions[0]:self.actions[1] + 1] = order_NP + self.actions[0]
@@ -169,7 +167,7 @@ class _Kind:
         active_N = (number.index_select(1, self.active).gather(1, order_NP).argmax(dim=1) if len(self.active)
                     else torch.zeros(rows, dtype=torch.int64, device=device))
         for count, actions, places, active_places in self.members:
-            order_NPM = _order(samples, steps, self.count * count, device, groups=self.count)
+            order_NPM = _order(samples, steps, self.count, count, device=device)
             of_active_NM = order_NPM[torch.arange(rows, device=device), active_N]
             self._move(places, (order_NP[:, :, None] * count + order_NPM).flatten(1), from_NC, from_NK)
             self._move(active_places, of_active_NM, from_NC, from_NK)
@@ -182,9 +180,6 @@ class _Kind:
             taken[:, place.flatten()] = place[order].flatten(1)
 
 
-def _order(samples: int, steps: int, count: int, device: torch.device, groups: int = 1) -> Tensor:
-    """A random order of `count` for each sample, the same in all its steps [N, count]; with several equal `groups`, of
-    each of them [N, groups, count / groups]."""
-    drawn = torch.rand(samples, groups, count // groups, device=device).argsort(dim=2)
-    drawn = drawn.repeat_interleave(steps, dim=0)
-    return drawn if groups > 1 else drawn[:, 0]
+def _order(samples: int, steps: int, *shape: int, device: torch.device) -> Tensor:
+    """Random orders of the last dimension, drawn for each sample, the same in all its steps: [N, *shape]."""
+    return torch.rand(samples, *shape, device=device).argsort(dim=-1).repeat_interleave(steps, dim=0)

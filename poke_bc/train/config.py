@@ -53,8 +53,8 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     grad_clip: Positive = 1.0
     """Maximum norm of the gradient."""
     label_smoothing: BelowOne = 0.0
-    """Fraction of the target that is spread over the legal actions. It makes a policy less sure than people are, and
-    costs NLL and calibration (docs/experiments.md)."""
+    """Fraction of the target that is spread over the legal actions. With 0.1 a policy had a
+    higher NLL and predicted too many switches (docs/experiments.md)."""
     censored: Literal["skip", "marginal"] = "marginal"
     """Choices that were not observed: "marginal" trains on the summed probability of their candidates, "skip" leaves
     them out. Most of them were moves, so a policy that never sees them switches too often."""

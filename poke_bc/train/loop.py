@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from poke_bc.contract.errors import RunError, TrainingError, UsageError
 from poke_bc.data.dataset import ShardDataset
@@ -182,9 +181,9 @@ class Trainer:
 
     def summary(self) -> str:
         """What is trained on what, in one line."""
-        total, embedded = sum(map(Tensor.numel, self.policy.parameters())), self.policy.ids.table.weight.numel()
-        return (f"{self.policy.name}: {total:,} parameters, {embedded:,} of them embeddings · {len(self.data):,} "
-                f"decisions to learn from, {len(self.val):,} for validation")
+        embedded = self.policy.ids.table.weight.numel()
+        return (f"{self.policy.name}: {self.policy.parameter_count:,} parameters, {embedded:,} of them embeddings · "
+                f"{len(self.data):,} decisions to learn from, {len(self.val):,} for validation")
 
     @property
     def is_done(self) -> bool:

@@ -40,7 +40,7 @@ def check_memory(config: TrainConfig, schema: Schema, device: torch.device) -> N
 def _parameters(config: TrainConfig, schema: Schema) -> int:
     """Weights of the network, built without memory; 0 for one that cannot be built so."""
     with contextlib.suppress(RuntimeError, NotImplementedError), torch.device("meta"):
-        return sum(weight.numel() for weight in create_policy(config.policy, schema).parameters())
+        return create_policy(config.policy, schema).parameter_count
     return 0
 
 

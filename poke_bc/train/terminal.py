@@ -69,6 +69,8 @@ class Display:
 
     def report(self, step: int, line: Mapping[str, Any]) -> None:
         """Show new figures next to the bar, and those of an evaluation permanently above it."""
+        if not self._shown:
+            return
         self._losses.append(line["loss"])
         self._bar.update(self._task, completed=step, facts=f"loss {self._curve(self._losses)} {line['loss']:.3f} · "
                                                            f"{line['samples_per_s']:,.0f} decisions/s")

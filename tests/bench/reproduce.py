@@ -57,15 +57,10 @@ EXPERIMENTS = {
 
 def reproduce(name: str, folder: Path, shared: Path, seeds: Sequence[int], settings: Sequence[str] = ()) -> Path:
     """Train with every seed, judge on the test split and write FOLDER/NAME.json: figures of each seed."""
-    experiment = EXPERIMENTS[name]
-    records = shared / experiment.records
-    made = folder / Path(experiment.records).name.partition(".")[0]
-    shards = {view: make_shards(records, made, view, **RATIOS) for view in {experiment.view, experiment.judged_view}}
+    shards = _shards(name, EXPERIMENTS[name].judged_view, folder, shared)
     found = {}
     for seed in seeds:
-        run = folder / "runs" / f"{name}-{seed}"
-        _train(name, run, shards[experiment.view], folder, shared, seed, settings)
-        result = evaluate(run, shards[experiment.judged_view], "test")
+        result = evaluate(_trained(name, folder, shared, seed, settings), shards, "test")
         switches = result["voluntary_switches"] or {}
         found[str(seed)] = {**{each: result[each] for each in ("decisions", "top1", "top3", "nll", "ece")},
                             **{f"switch_{each}": switches.get(each) for each in ("top1", "top3")}}
@@ -74,15 +69,22 @@ def reproduce(name: str, folder: Path, shared: Path, seeds: Sequence[int], setti
     return out
 
 
-def _train(name: str, run: Path, shards: Path, folder: Path, shared: Path, seed: int, settings: Sequence[str]) -> None:
-    experiment, start = EXPERIMENTS[name], {}
+def _shards(name: str, view: str, folder: Path, shared: Path) -> Path:
+    records = EXPERIMENTS[name].records
+    return make_shards(shared / records, folder / Path(records).name.partition(".")[0], view, **RATIOS)
+
+
+def _trained(name: str, folder: Path, shared: Path, seed: int, settings: Sequence[str]) -> Path:
+    """The finished run of an experiment with one seed, after the one that it starts from."""
+    experiment, run, start = EXPERIMENTS[name], folder / "runs" / f"{name}-{seed}", {}
     if experiment.after:
-        reproduce(experiment.after, folder, shared, [seed], settings)
-        start = {"init_from": folder / "runs" / f"{experiment.after}-{seed}"}
+        start = {"init_from": _trained(experiment.after, folder, shared, seed, settings)}
     resume = (run / "config.toml").exists()
+    shards = _shards(name, experiment.view, folder, shared)
     config = resolve({"shards": shards, "run": run, "seed": seed, **start}, resume=resume,
                      assignments=[*experiment.settings, *settings])
     train(config, resume=resume)
+    return run
 
 
 def report(name: str, found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
