@@ -11,14 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.decode import Text
+from pipelines.jobs.streams import BOM
 from pipelines.preprocess.text_blocks import text_blocks
 from poke_bc.contract.errors import InputError
 
-texts = st.one_of(
+bodies = st.one_of(
     st.lists(st.sampled_from([b"a", b"b", b"\n", b"\r\n"]), max_size=60).map(b"".join),
     st.lists(st.integers(0, 40).map(lambda length: b"x" * length + b"\n"), max_size=12).map(b"".join),
     st.binary(max_size=60),
 ).filter(lambda text: not text.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")))  # which are compressed
+texts = st.builds(bytes.__add__, st.sampled_from([b"", BOM]), bodies)
 sizes = st.sampled_from([1, 2, 3, 4, 7, 8, 16, 33])
 
 
@@ -53,8 +55,8 @@ def _split(text: bytes) -> list[bytes]:
 
 
 def plain_lines(text: bytes, size: int) -> list[tuple[int, bytes | None]]:
-    at, found = 0, []
-    for line in _split(text):
+    at, found = len(BOM) * text.startswith(BOM), []
+    for line in _split(text[at:]):
         bare = line.removesuffix(b"\n")
         found.append((at, bare if len(bare) <= size else None))
         at += len(line)
@@ -66,6 +68,10 @@ def plain_lines(text: bytes, size: int) -> list[tuple[int, bytes | None]]:
 @example(text=b"aaaaa\n", size=4)
 @example(text=b"aaaaaaaaa", size=4)
 @example(text=b"a\naaa\r\n\r\n", size=4)
+@example(text=BOM, size=1)
+@example(text=BOM + b"a\n\nb", size=1)
+@example(text=BOM + b"aaa\nb\n", size=2)
+@example(text=BOM + b"aaa", size=3)
 def test_every_line_is_in_exactly_one_block_with_its_offset(folder: Path, text: bytes, size: int) -> None:
     blocks = read_blocks(folder / "plain.jsonl", text, size)
     assert lines_of(blocks) == plain_lines(text, size)

@@ -52,6 +52,7 @@ class TextBlock:
                 return Text(b"", self.index * size)
             if begin == 0:
                 begin = len(BOM) * (file.read(len(BOM)) == BOM)
+            border = max(border, begin + 1)  # a block ends after its first line begins, however small it is
             end = _line_start(file, border, border + size + 1)
             if end is None and file.seek(0, os.SEEK_END) <= border + size:
                 end = file.tell()
@@ -103,7 +104,7 @@ def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> Pa
 
     Args:
         window: the bytes [index * size - 1, (index + 2) * size) of the text (from 0 for block 0), or fewer where the
-            text ends or the next block has begun.
+            text ends or the next block has begun; of block 0 at least a byte order mark and a line.
         index: index of the block.
         size: size of a block.
         at_end: whether the text ends with the window.
@@ -115,6 +116,7 @@ def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> Pa
         return PackedText(b"", 0, index * size, None)
     if index == 0 and window.startswith(BOM):
         begin = len(BOM)
+    border = max(border, begin)  # as above
     newline = window.find(b"\n", border)
     cut_off = newline < 0 and not at_end
     end = border + 1 if cut_off else len(window) if newline < 0 else newline + 1
@@ -142,6 +144,8 @@ def text_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TextBlock]:
             while True:
                 start = max(index * size - 1, 0)
                 wanted, border = (index + 2) * size - start, (index + 1) * size - 1 - start
+                if index == 0:
+                    wanted = max(wanted, len(BOM) + 1 + size)
                 while len(window) < wanted and not at_end and window.find(b"\n", border) < 0:
                     chunk = stream.read(min(wanted - len(window), 1 << 20))
                     at_end = not chunk
