@@ -113,15 +113,20 @@ def outputs_of(policy: Policy, dataset: ShardDataset, *, device: torch.device,
     Of sequences, the output for step 0 and the batch of these rows; `batch_size` counts rows, all steps together. The
     batch is valid until the next one.
     """
-    training = policy.training
-    policy.eval()
-    try:
-        size = max(1, batch_size // len(dataset.steps or (0,)))
-        with BatchFeeder(dataset, size, shuffle=False, device=device) as feeder:
-            for batch in feeder:
-                yield _decisions(policy, batch)
-    finally:
-        policy.train(training)
+    size = max(1, batch_size // len(dataset.steps or (0,)))
+    with policy.evaluating(), BatchFeeder(dataset, size, shuffle=False, device=device) as feeder:
+        for batch in feeder:
+            yield _decisions(policy, batch)
+
+
+@torch.inference_mode()
+def some_outputs_of(policy: Policy, dataset: ShardDataset, rows: int) -> Iterator[tuple[PolicyOutput, Batch]]:
+    """As `outputs_of`, but for at most `rows` rows of `dataset`, spread evenly; on the policy's device."""
+    size = max(1, EVAL_BATCH // len(dataset.steps or (0,)))
+    places = np.linspace(0, len(dataset) - 1, min(len(dataset), rows), dtype=np.int64)
+    with policy.evaluating():
+        for first in range(0, len(places), size):
+            yield _decisions(policy, dataset.batch(places[first : first + size]).to(policy.device))
 
 
 def _decisions(policy: Policy, batch: Batch) -> tuple[PolicyOutput, Batch]:
@@ -158,12 +163,5 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 @torch.inference_mode()
 def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
     """Whether the policy gives probabilities for decisions of `dataset`: for those of one batch from all over it."""
-    training = policy.training
-    policy.eval()
-    try:
-        size = min(len(dataset), max(1, EVAL_BATCH // len(dataset.steps or (0,))))
-        places_B = np.linspace(0, len(dataset) - 1, size, dtype=np.int64)
-        output, _ = _decisions(policy, dataset.batch(places_B).to(policy.device))
-        return bool(output.logits.logsumexp(dim=1).isfinite().all())
-    finally:
-        policy.train(training)
+    return all(bool(output.logits.logsumexp(dim=1).isfinite().all())
+               for output, _ in some_outputs_of(policy, dataset, EVAL_BATCH // len(dataset.steps or (0,))))

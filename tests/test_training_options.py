@@ -22,6 +22,7 @@ from training_fixtures import battle_lines, make_shards, small_config
 import poke_bc.train.loop as loop
 from pipelines.preprocess import preprocess
 from pipelines.split import chosen_trajectories, split
+from poke_bc.contract.actions import NO_LABEL
 from poke_bc.contract.errors import UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.shards import Shards
@@ -30,6 +31,7 @@ from poke_bc.metrics import score_policy
 from poke_bc.policy import load_policy
 from poke_bc.train import TrainConfig, resolve, train
 from poke_bc.train.augment import RATINGS, RatingDropout, augmentation
+from poke_bc.train.calibrate import calibrate
 from poke_bc.train.checkpoint import Checkpoints
 from poke_bc.train.emphasis import rating_factors
 from poke_bc.train.loop import Trainer
@@ -294,15 +296,66 @@ def test_what_is_evaluated_and_saved_is_the_average_and_training_goes_on_without
     for count, weights_now in enumerate(passed[:6]):
         decay = min(0.9, count / (count + 9))
         expected = [decay * old + (1 - decay) * new for old, new in zip(expected, weights_now, strict=True)]
+    val = trainer._evaluate()
     trainer.save()
     saved = load_policy(tmp_path / "run", checkpoint="last")
     assert all(torch.equal(own.double(), weight) for own, weight in
                zip(trainer.policy.parameters(), passed[5], strict=True))
     for weight, average in zip(saved.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.detach().double(), average, rtol=1e-4, atol=1e-6)
-    val = trainer._evaluate()
     assert val == score_policy(saved, trainer.val, device=trainer.device).figures()
     assert val != plain._evaluate()
+
+
+# The temperature of the policy
+
+
+def test_the_temperature_is_fitted_and_saved_and_no_part_of_training(shards: Path, tmp_path: Path) -> None:
+    trainers = [Trainer(config := configured(shards, tmp_path / name, "average", calibrate=name == "fitted"),
+                        Checkpoints(config.run)) for name in ("fitted", "plain")]
+    for each in trainers:
+        torch.manual_seed(5)
+        with each.feed() as feeder:
+            for _ in range(4):
+                each.step(feeder.next_packed())
+                each._evaluate()
+    fitted, plain = trainers
+    assert float(plain.policy.temperature) == 1
+    assert float(fitted.policy.temperature) != 1
+    assert all(torch.equal(one, other) for one, other in
+               zip(plain.policy.parameters(), fitted.policy.parameters(), strict=True))
+    assert fitted._evaluate()["nll"] < plain._evaluate()["nll"]
+    fitted.save()
+    saved = load_policy(fitted.config.run, checkpoint="last")
+    assert torch.equal(saved.temperature, fitted.policy.temperature)
+
+
+def test_logits_are_divided_by_the_temperature_outside_training(shards: Path, tmp_path: Path) -> None:
+    trainer = Trainer(configured(shards, tmp_path / "run", "plain"), Checkpoints(tmp_path / "run"))
+    policy, batch = trainer.policy, trainer.val.batch(np.arange(8))
+
+    def logits() -> Tensor:
+        torch.manual_seed(0)  # of dropout
+        return policy(batch).logits
+
+    before = logits()
+    with policy.evaluating():
+        plain = logits()
+    policy.temperature.fill_(2.0)
+    assert torch.equal(logits(), before)
+    with policy.evaluating():
+        assert torch.equal(logits(), plain / 2)
+    assert policy.training
+
+
+def test_without_an_observed_choice_there_is_no_temperature_to_fit(
+        shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(configured(shards, tmp_path / "run", "plain"), Checkpoints(tmp_path / "run"))
+    batch = trainer.val.batch(np.arange(8))
+    batch.action.fill_(NO_LABEL)
+    monkeypatch.setattr("poke_bc.train.calibrate.some_outputs_of", lambda policy, *_: [(policy(batch), batch)])
+    calibrate(trainer.policy, trainer.val)
+    assert float(trainer.policy.temperature) == 1
 
 
 # Ratings that are not told

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
@@ -93,6 +94,8 @@ class Policy(nn.Module):
     Options: ClassVar[type[PolicyOptions]] = PolicyOptions
     steps: range | None = None
     """Steps of the sequences that it reads, relative to the decision, as `ShardDataset(steps=)` takes; None: rows."""
+    temperature: Tensor
+    """What logits are divided by outside training; fitted on validation decisions (train/calibrate.py)."""
 
     def __init__(self, schema: Schema, options: PolicyOptions) -> None:
         super().__init__()
@@ -101,6 +104,7 @@ class Policy(nn.Module):
         """Set once it is trained; saved with the weights."""
         self.ids = PackedEmbedding(schema, options.embedding, facts=options.facts)
         self.numbers = ScaledNumbers(schema)
+        self.register_buffer("temperature", torch.ones(()))
         self._gimmicks = next((schema.columns[field.name] for field in schema.numbers
                                if field.name == GIMMICK_FIELD and field.width == len(GIMMICKS) - 1), None)
 
@@ -112,7 +116,8 @@ class Policy(nn.Module):
         """Masked logits, value and gimmick in float32. Needs the columns category, number and legal."""
         output = self.score(batch)
         here = batch if output.logits.ndim > batch.legal.ndim else batch.at(0)
-        masked = output.logits.float().masked_fill(~legal_actions(here.legal), -torch.inf)
+        logits = output.logits.float() if self.training else output.logits.float() / self.temperature
+        masked = logits.masked_fill(~legal_actions(here.legal), -torch.inf)
         value = None if output.value is None else output.value.float()
         gimmick = None
         if output.gimmick is not None and self._gimmicks is not None:
@@ -128,22 +133,27 @@ class Policy(nn.Module):
         Args:
             batch: as for `forward`.
             sample: False takes the most likely action.
-            temperature: above 0; below 1 sharpens, above 1 flattens. Used when sampling.
+            temperature: above 0; below 1 sharpens, above 1 flattens the policy's own probabilities. Used when sampling.
             generator: for sampling, on the policy's device.
         """
         if sample and not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}; sample=False takes the best action")
+        with torch.inference_mode(), self.evaluating():
+            logits_BA: Tensor = self(batch).logits
+            if batch.steps is not None and logits_BA.ndim == 3:
+                logits_BA = logits_BA[:, batch.steps.index(0)]
+            if not sample:
+                return logits_BA.argmax(dim=1)
+            probs_BA = (logits_BA / temperature).softmax(dim=1)
+            return probs_BA.multinomial(1, generator=generator)[:, 0]
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Context in eval mode: without dropout, with the temperature."""
         training = self.training
         self.eval()
         try:
-            with torch.inference_mode():
-                logits_BA: Tensor = self(batch).logits
-                if batch.steps is not None and logits_BA.ndim == 3:
-                    logits_BA = logits_BA[:, batch.steps.index(0)]
-                if not sample:
-                    return logits_BA.argmax(dim=1)
-                probs_BA = (logits_BA / temperature).softmax(dim=1)
-                return probs_BA.multinomial(1, generator=generator)[:, 0]
+            yield
         finally:
             self.train(training)
 

@@ -82,6 +82,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     average: BelowOne = 0.998
     """Decay of a moving average of the weights, such as 0.998, which averages about the last 500 steps. The policy
     that is evaluated and saved is then the average. 0: no average."""
+    calibrate: bool = True
+    """At each evaluation, fit the temperature that makes probabilities as sure as the policy is right on validation
+    decisions. It is saved with the policy, and changes neither training nor the order of actions."""
     seed: Seed = 42
     """Seed of the weights, the order of samples, dropout, and whatever else is drawn."""
     device: str = "auto"

@@ -23,6 +23,7 @@ from poke_bc.policy.store import start_from
 from poke_bc.train.advice import advice
 from poke_bc.train.augment import augmentation
 from poke_bc.train.average import Average
+from poke_bc.train.calibrate import calibrate
 from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
@@ -216,6 +217,8 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
         with self._averaged():
+            if self.config.calibrate:
+                calibrate(self.policy, self.val)
             self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
         if not all(map(math.isfinite, val.values())):
             raise self._not_finite()
