@@ -127,8 +127,8 @@ def test_a_schema_may_lack_a_kind_of_field_or_any_known_id(fields: tuple[Field, 
 
 
 def test_the_value_head_is_optional() -> None:
-    assert make()(some()).value is None
-    assert make(value_head=True)(some()).value.shape == (64,)
+    assert make(value_head=False)(some()).value is None
+    assert make()(some()).value.shape == (64,)
 
 
 def test_bfloat16_still_gives_masked_float32_logits() -> None:
@@ -304,7 +304,7 @@ def a_loss(policy: Policy, batch: Batch) -> torch.Tensor:
 
 
 def test_every_gradient_in_bfloat16_is_near_that_in_float32() -> None:
-    policy = make(width=64, blocks=2, dropout=0.0)
+    policy = make(width=64, blocks=2, dropout=0.0, value_head=False)
     policy.note_seen([torch.arange(4)[:, None].expand(-1, 4)])
     torch.manual_seed(1)
     with torch.no_grad():
@@ -365,7 +365,7 @@ def test_torch_func_gives_the_gradient_of_each_sample(randomness: str | None) ->
 
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own affair
 def test_a_policy_in_training_compiles_as_one_graph() -> None:
-    policy = make(dropout=0.2).train()
+    policy = make(dropout=0.2, value_head=False).train()
     torch._dynamo.reset()
     compiled = torch.compile(policy, backend="eager", fullgraph=True)
     batch = some()

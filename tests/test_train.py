@@ -460,7 +460,6 @@ def test_the_configuration_of_a_run_is_what_it_was_started_with(whole: Path, sha
     ("[policy]\nembedding = 1000000", r"policy\.embedding = 1000000: expected int <= 4096", "docs/settings.md"),
     ("label_smoothing = 1.0", r"label_smoothing = 1\.0: expected float < 1", "docs/settings.md"),
     ("lr = nan", "lr = nan: expected float > 0", "docs/settings.md"),
-    ("value_weight = 1.0", "no value head", "policy.value_head = true"),
     ('censored = "guess"', "expected one of skip, marginal", "docs/settings.md"),
     ('precision = "float16"', "expected one of auto, float32, bfloat16", "docs/settings.md"),
     ("shards = 3", "shards = 3: expected Path, got int", "docs/settings.md"),

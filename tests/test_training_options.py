@@ -29,7 +29,7 @@ from poke_bc.data.shards import Shards
 from poke_bc.evaluate import evaluate
 from poke_bc.metrics import score_policy
 from poke_bc.policy import load_policy
-from poke_bc.train import TrainConfig, resolve, train
+from poke_bc.train import TrainConfig, train
 from poke_bc.train.augment import RATINGS, RatingDropout, augmentation
 from poke_bc.train.calibrate import calibrate
 from poke_bc.train.checkpoint import Checkpoints
@@ -180,9 +180,13 @@ def test_each_head_learns_and_has_its_own_figures(shards: Path, tmp_path: Path) 
     assert not {"value_loss", "gimmick_loss"} & line.keys()
 
 
-def test_a_weight_without_its_head_is_refused() -> None:
-    with pytest.raises(UsageError, match="gimmick_weight is set, but the policy has no gimmick head"):
-        resolve({"policy": "mlp"}, assignments=["gimmick_weight=1"])
+def test_a_weight_without_its_head_has_no_effect(shards: Path, tmp_path: Path) -> None:
+    for name, weight in (("run", 0.5), ("other", 0.0)):
+        train(configured(shards, tmp_path / name, "plain", value_weight=weight, gimmick_weight=weight,
+                         policy={"value_head": False, "gimmick_head": False}), progress=False)
+    lines, others = (metrics(tmp_path / name) for name in ("run", "other"))
+    assert untimed(lines) == untimed(others)
+    assert not {"value_loss", "gimmick_loss"} & lines[0].keys()
 
 
 # Sequences

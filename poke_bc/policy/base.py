@@ -59,11 +59,11 @@ class PolicyOptions(Settings, frozen=True, kw_only=True):
     facts: bool = True
     """Beside the embeddings, read what the games' tables say about species, moves and items (types, base stats, power,
     accuracy ...)."""
-    value_head: bool = False
-    """Add a head that predicts the return: who wins; it learns where `value_weight` is above 0."""
-    gimmick_head: bool = False
-    """Add a head that predicts whether a mega evolution, Z-move, Dynamax or Terastallization goes with a move; it
-    learns where `gimmick_weight` is above 0."""
+    value_head: bool = True
+    """Have a head that predicts the return: who wins; it learns where `value_weight` is above 0."""
+    gimmick_head: bool = True
+    """Have a head that predicts whether a mega evolution, Z-move, Dynamax or Terastallization goes with a move; it
+    learns where `gimmick_weight` is above 0. Only for schemas with `own_can_gimmick`."""
 
 
 class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,22 @@ class Fields(nn.Module):
         return total
 
 
+class Deepened(nn.Module):
+    """Two layers added to what is read of a thing by itself, before it reads others.
+
+    A sum of linear maps of its fields cannot tell whether the damage it takes exceeds its HP.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.GELU(), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., W] -> [..., W]."""
+        y: Tensor = x + self.layers(x)
+        return y
+
+
 class Members(nn.Module):
     """Things that belong to others, as four moves to each Pokémon -> [N, owners, members, M].
 
@@ -90,14 +106,15 @@ class Members(nn.Module):
     other_columns: Tensor
 
     def __init__(self, schema: Schema, ids: PackedEmbedding, numbers: ScaledNumbers, entity: Entity, owners: int,
-                 width: int) -> None:
+                 width: int, hidden: int) -> None:
         super().__init__()
         self.owners, self.count = owners, entity.count
         self.fields = Fields(schema, ids, numbers, entity.fields, owners * entity.count, _MEMBER)
         self.active_fields = (Fields(schema, ids, numbers, entity.active_fields, entity.count, _MEMBER)
                               if entity.active_fields else None)
         self.to_owner = nn.Linear(_MEMBER, width)
-        self.to_token = nn.Linear(_MEMBER, width) if entity.actions is not None else None
+        self.to_token = (nn.Sequential(nn.Linear(_MEMBER, width), Deepened(width, hidden))
+                         if entity.actions is not None else None)
         slots = slots_of(schema)
         named = [field for field in schema.categories if field.name in entity.fields]
         named = [field for field in named if not schema.vocabularies[field.vocab].is_open][:1]
@@ -137,8 +154,8 @@ class Things(nn.Module):
 
     active_columns: Tensor
 
-    def __init__(self, schema: Schema, ids: PackedEmbedding, numbers: ScaledNumbers, entity: Entity,
-                 width: int) -> None:
+    def __init__(self, schema: Schema, ids: PackedEmbedding, numbers: ScaledNumbers, entity: Entity, width: int,
+                 hidden: int) -> None:
         super().__init__()
         self.entity = entity
         self.fields = Fields(schema, ids, numbers, entity.fields, entity.count, width)
@@ -146,7 +163,9 @@ class Things(nn.Module):
                               if entity.active_fields else None)
         children = [each for each in schema.entities if each.of == entity.name]
         self.member_names = [each.name for each in children]
-        self.members = nn.ModuleList(Members(schema, ids, numbers, each, entity.count, width) for each in children)
+        self.members = nn.ModuleList(Members(schema, ids, numbers, each, entity.count, width, hidden)
+                                     for each in children)
+        self.deepened = Deepened(width, hidden)
         active = range(schema.number_width)[schema.columns[entity.active]] if entity.active else ()
         self.register_buffer("active_columns", torch.tensor(list(active), dtype=torch.int64), persistent=False)
 
@@ -170,7 +189,7 @@ class Things(nn.Module):
             if members.to_token is not None:
                 of_active = of_each.flatten(0, 1).index_select(0, active_N)
                 yield name, members.to_token(of_active) * has_active_N1[:, None]
-        yield self.entity.name, tokens.view(rows, count, -1)
+        yield self.entity.name, self.deepened(tokens).view(rows, count, -1)
 
 
 class EntityEncoder(nn.Module):
@@ -182,13 +201,14 @@ class EntityEncoder(nn.Module):
         grouped = {name for entity in schema.entities for name in (*entity.fields, *entity.active_fields)}
         self.field = Fields(schema, ids, numbers,
                             [field.name for field in schema.fields if field.name not in grouped], 1, width)
-        self.things = nn.ModuleList(Things(schema, ids, numbers, entity, width)
+        self.deepened = Deepened(width, hidden)
+        self.things = nn.ModuleList(Things(schema, ids, numbers, entity, width, hidden)
                                     for entity in schema.entities if not entity.of)
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, hidden, dropout) for _ in range(layers))
 
     def forward(self, row: Row) -> dict[str, Tensor]:
         """"" -> the field's token [N, W]; name of an entity -> its tokens [N, count, W]."""
-        parts = {"": self.field(row)[:, None]}
+        parts = {"": self.deepened(self.field(row))[:, None]}
         for things in self.things:
             parts |= dict(things(row))
         tokens = torch.cat(list(parts.values()), dim=1)

@@ -60,7 +60,7 @@ def judge(run: Path, name: str, shards: Path | None, split: str, *, checkpoint: 
     return Judged(data, predicted, None if config is None else config.flat(), {
         "name": name, "path": str(run), "checkpoint": subject.checkpoint, "network": policy.name,
         "parameters": policy.parameter_count, "figures": figures,
-        "curve": _thinned([line for line in lines if "loss" in line], ("step", "samples", "loss", "lr")),
+        "curve": _thinned([line for line in lines if "policy_loss" in line], ("step", "samples", "policy_loss", "lr")),
         "evaluations": [{"step": line["step"], "samples": line["samples"], **line["val"]} for line in lines
                         if "nll" in (line.get("val") or {})],
         "has_value": predicted.value_N is not None, "has_gimmick": predicted.gimmick_NMG is not None,

@@ -58,9 +58,9 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     censored: Literal["skip", "marginal"] = "marginal"
     """Choices that were not observed: "marginal" trains on the summed probability of their candidates, "skip" leaves
     them out. Most of them were moves, so a policy that never sees them switches too often."""
-    value_weight: NotNegative = 0.0
-    """Weight of the value head's squared error, added to the imitation loss."""
-    gimmick_weight: NotNegative = 0.0
+    value_weight: NotNegative = 0.1
+    """Weight of the value head's squared error, added to the imitation loss; without that head it has no effect."""
+    gimmick_weight: NotNegative = 1.0
     """Weight of the gimmick head's cross-entropy, added to the imitation loss; with 1, the loss is that of the move and
     what is activated with it together."""
     where: str = ""
@@ -128,10 +128,6 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
         if self.window < CHUNK_ROWS:
             raise UsageError(f"window = {self.window}: expected at least {CHUNK_ROWS}, the rows of a chunk",
                              hint='only order = "window" uses it')
-        for head in ("value", "gimmick"):
-            if getattr(self, f"{head}_weight") and not getattr(self.policy, f"{head}_head"):
-                raise UsageError(f"{head}_weight is set, but the policy has no {head} head",
-                                 hint=f"set policy.{head}_head = true")
 
     @classmethod
     def read(cls, run: Path) -> Self:

@@ -71,12 +71,13 @@ class Display:
         """Show new figures next to the bar, and those of an evaluation permanently above it."""
         if not self._shown:
             return
-        self._losses.append(line["loss"])
-        self._bar.update(self._task, completed=step, facts=f"loss {self._curve(self._losses)} {line['loss']:.3f} · "
+        loss = line.get("policy_loss", line["loss"])  # without those of other heads: comparable with the validation's
+        self._losses.append(loss)
+        self._bar.update(self._task, completed=step, facts=f"loss {self._curve(self._losses)} {loss:.3f} · "
                                                            f"{line['samples_per_s']:,.0f} decisions/s")
         if val := line.get("val"):
             self._val_losses.append(val["nll"])
-            self.say(f"step {step} · epoch {line['epoch']:.2f} · loss {line['loss']:.4f} · val nll {val['nll']:.4f} "
+            self.say(f"step {step} · epoch {line['epoch']:.2f} · loss {loss:.4f} · val nll {val['nll']:.4f} "
                      f"{self._curve(self._val_losses)} · top-1 {val['top1']:.1%}")
 
     def _curve(self, values: Sequence[float]) -> str:

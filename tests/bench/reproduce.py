@@ -44,13 +44,12 @@ class Experiment:
     targets: Mapping[str, float] = field(default_factory=dict)
 
 
-VALUE = ("value_weight=0.1", "policy.value_head=true")
 EXPERIMENTS = {
     "random-battles": Experiment(
-        "resim/gen9randombattle.jsonl.zst", PLAYER, PLAYER, settings=VALUE,
+        "resim/gen9randombattle.jsonl.zst", PLAYER, PLAYER,
         targets={"top1": 0.575, "top3": 0.905, "nll": 1.12, "ece": 0.01, "switch_top1": 0.28, "switch_top3": 0.68}),
-    "spectator": Experiment("resim/gen9randombattle.jsonl.zst", LOG, PLAYER, settings=VALUE),
-    "gen9ou": Experiment("replays/gen9ou.jsonl.zst", after="random-battles", settings=VALUE,
+    "spectator": Experiment("resim/gen9randombattle.jsonl.zst", LOG, PLAYER),
+    "gen9ou": Experiment("replays/gen9ou.jsonl.zst", after="random-battles",
                          targets={"top1": 0.46, "top3": 0.82, "nll": 1.30}),
 }
 

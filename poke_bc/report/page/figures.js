@@ -41,7 +41,7 @@ function learning(content) {
   const called = (run, what) => several ? `${run.name}: ${what}` : what;
   const loss = chart("Loss over the samples seen in training", 320, () => ({
     data: content.runs.flatMap((run, place) => [
-      line(run, place, called(run, "training loss"), { x: run.curve.samples, y: run.curve.loss }, "dot"),
+      line(run, place, called(run, "training loss"), { x: run.curve.samples, y: run.curve.policy_loss }, "dot"),
       line(run, place, called(run, "validation NLL"), { x: run.evaluations.map(each => each.samples),
         y: run.evaluations.map(each => each.nll) }, "solid")]).filter(trace => trace.x.length),
     layout: { xaxis: { title: { text: "samples" } }, yaxis: { title: { text: "loss" } } } }));
@@ -53,7 +53,7 @@ function learning(content) {
   const any = content.runs.some(run => run.curve.samples.length || run.evaluations.length);
   return section("learning", "Learning curves", any ? el("div", { class: "pair" }, loss, accuracy)
     : note("No metrics: these are policies without their runs."),
-  any && note("The training loss contains label smoothing and dropout, so the two losses are not comparable point by point."));
+  any && note("The training loss is that of the actions alone, with dropout and any label smoothing, so the two losses are not comparable point by point."));
 }
 
 function accuracy(content) {

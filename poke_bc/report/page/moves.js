@@ -74,9 +74,9 @@ function verdict(rows, step, legal) {
   if (action < 0) return note(rows.candidateBits(step) ? "The choice was not seen; it was one of those marked as possible." : "The choice is not known.");
   return note(rows.runs.map((_, run) => {
     const probs = rows.probs(run, step), best = probs.indexOf(Math.max(...probs));
-    const name = rows.runs.length > 1 ? `${rows.content.runs[rows.content.together[run]].name}: ` : "";
-    return el("span", { class: "verdict" }, name + (best === action ? `agrees with the human (${percentOf(probs[best])}).`
-      : `would rather: ${actionLabel(rows, step, best)} (${percentOf(probs[best])}); the human's choice had ${percentOf(probs[action])}.`), " ");
+    const name = rows.runs.length > 1 ? `${rows.content.runs[rows.content.together[run]].name}` : "The policy";
+    return el("span", { class: "verdict" }, name + (best === action ? ` agrees with the human (${percentOf(probs[best])}).`
+      : ` prefers: ${actionLabel(rows, step, best)} (${percentOf(probs[best])}); the human's choice had ${percentOf(probs[action])}.`), " ");
   }));
 }
 
