@@ -85,9 +85,10 @@ class Deepened(nn.Module):
     A sum of linear maps of its fields cannot tell whether the damage it takes exceeds its HP.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.GELU(), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.layers = nn.Sequential(nn.GELU(), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width),
+                                    Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., W] -> [..., W]."""
@@ -106,14 +107,14 @@ class Members(nn.Module):
     other_columns: Tensor
 
     def __init__(self, schema: Schema, ids: PackedEmbedding, numbers: ScaledNumbers, entity: Entity, owners: int,
-                 width: int, hidden: int) -> None:
+                 width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.owners, self.count = owners, entity.count
         self.fields = Fields(schema, ids, numbers, entity.fields, owners * entity.count, _MEMBER)
         self.active_fields = (Fields(schema, ids, numbers, entity.active_fields, entity.count, _MEMBER)
                               if entity.active_fields else None)
         self.to_owner = nn.Linear(_MEMBER, width)
-        self.to_token = (nn.Sequential(nn.Linear(_MEMBER, width), Deepened(width, hidden))
+        self.to_token = (nn.Sequential(nn.Linear(_MEMBER, width), Deepened(width, hidden, dropout))
                          if entity.actions is not None else None)
         slots = slots_of(schema)
         named = [field for field in schema.categories if field.name in entity.fields]
@@ -155,7 +156,7 @@ class Things(nn.Module):
     active_columns: Tensor
 
     def __init__(self, schema: Schema, ids: PackedEmbedding, numbers: ScaledNumbers, entity: Entity, width: int,
-                 hidden: int) -> None:
+                 hidden: int, dropout: float) -> None:
         super().__init__()
         self.entity = entity
         self.fields = Fields(schema, ids, numbers, entity.fields, entity.count, width)
@@ -163,9 +164,9 @@ class Things(nn.Module):
                               if entity.active_fields else None)
         children = [each for each in schema.entities if each.of == entity.name]
         self.member_names = [each.name for each in children]
-        self.members = nn.ModuleList(Members(schema, ids, numbers, each, entity.count, width, hidden)
+        self.members = nn.ModuleList(Members(schema, ids, numbers, each, entity.count, width, hidden, dropout)
                                      for each in children)
-        self.deepened = Deepened(width, hidden)
+        self.deepened = Deepened(width, hidden, dropout)
         active = range(schema.number_width)[schema.columns[entity.active]] if entity.active else ()
         self.register_buffer("active_columns", torch.tensor(list(active), dtype=torch.int64), persistent=False)
 
@@ -201,8 +202,8 @@ class EntityEncoder(nn.Module):
         grouped = {name for entity in schema.entities for name in (*entity.fields, *entity.active_fields)}
         self.field = Fields(schema, ids, numbers,
                             [field.name for field in schema.fields if field.name not in grouped], 1, width)
-        self.deepened = Deepened(width, hidden)
-        self.things = nn.ModuleList(Things(schema, ids, numbers, entity, width, hidden)
+        self.deepened = Deepened(width, hidden, dropout)
+        self.things = nn.ModuleList(Things(schema, ids, numbers, entity, width, hidden, dropout)
                                     for entity in schema.entities if not entity.of)
         self.blocks = nn.ModuleList(AttentionBlock(width, heads, hidden, dropout) for _ in range(layers))
 
