@@ -109,7 +109,7 @@ def open_train(config: TrainConfig, shards: Shards, steps: range | None = None,
     _, split_T = read_split(shards.folder, shards.manifest.identity)
     learned_T = split_T == TRAIN if chosen_T is None else (split_T == TRAIN) & chosen_T
     factors_T = emphasis(config, shards, learned_T)
-    if factors_T is not None and not config.value_weight:
+    if factors_T is not None and not (config.value_weight and config.policy.value_head):
         learned_T &= factors_T > 0
     columns = (*COLUMNS, *["gimmick"] * (config.gimmick_weight > 0), *["factor"] * (factors_T is not None))
     data = ShardDataset(shards, "train", columns=columns, steps=steps, censored=config.censored == "marginal",
