@@ -54,7 +54,7 @@ bench-setup: setup
 bench *arguments: bench-setup
     {{bin}}/python -m tests.bench {{arguments}}
 
-# train and judge again what docs/experiments.md reports: random-battles, spectator or gen9ou; --help
+# train and judge again what docs/experiments.md reports: formats, random-battles, spectator or gen9ou; --help
 reproduce *arguments: setup
     {{bin}}/python -m tests.bench.reproduce {{arguments}}
 

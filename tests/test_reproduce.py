@@ -22,10 +22,11 @@ SETTINGS = ["steps=2", "batch_size=32", "policy.width=16", "policy.embedding=4",
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shared")
     lines = [*islice(views.lines_of(REPOSITORY / "data" / "sample" / "battles.jsonl.zst"), 40)]
-    for each in reproduce.EXPERIMENTS.values():
-        (folder / each.records).parent.mkdir(exist_ok=True)
-        with pa.output_stream(str(folder / each.records), compression="zstd") as out:
-            out.write(b"".join(lines))
+    names = {name for each in reproduce.EXPERIMENTS.values() for name in each.records}
+    for number, records in enumerate(sorted(names)):
+        (folder / records).parent.mkdir(exist_ok=True)
+        with pa.output_stream(str(folder / records), compression="zstd") as out:
+            out.write(b"".join(lines if "gen9" in records else lines[2 * number : 2 * number + 2]))
     return folder
 
 
@@ -44,7 +45,7 @@ def test_every_experiment_ends_in_a_table_and_uses_what_is_there_again(shared: P
         assert [line.split(" | ")[0] for line in lines[4:]] == ["| 0", "| mean", "| target"]
         assert json.loads((tmp_path / f"{name}.json").read_text())["0"]["decisions"] > 0
     written = (tmp_path / "runs" / "gen9ou-0" / "config.toml").read_text()
-    assert "random-battles-0" in written, "it starts from another experiment's policy"
+    assert "formats-0" in written, "it starts from another experiment's policy"
     shutil.rmtree(shared / "resim")
     reproduce.reproduce("spectator", tmp_path, shared, [0], SETTINGS)
 
@@ -52,7 +53,7 @@ def test_every_experiment_ends_in_a_table_and_uses_what_is_there_again(shared: P
 def test_both_views_of_a_battle_are_in_the_same_split(shared: Path, tmp_path: Path) -> None:
     splits = []
     for view in (views.PLAYER, views.LOG):
-        shards = Shards(views.make_shards(shared / "replays" / "gen9ou.jsonl.zst", tmp_path, view, 30, val_ratio=0.3))
+        shards = Shards(views.make_shards([shared / "replays" / "gen9ou.jsonl.zst"], tmp_path, view, 30, val_ratio=0.3))
         _, split_T = read_split(shards.folder, shards.manifest.identity)
         splits.append(dict(zip(shards.trajectories("replay_id"), split_T.tolist(), strict=True)))
     assert splits[0] == splits[1]

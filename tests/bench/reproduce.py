@@ -1,8 +1,9 @@
 """Trains and judges again what docs/experiments.md reports, with several seeds.
 
+    just reproduce formats             17,000 battles of other formats, from spectator logs: what the others start from
     just reproduce random-battles      human random battles, as their players saw them
     just reproduce spectator           the same battles from spectator logs, judged on what the players saw
-    just reproduce gen9ou              generation 9 OU from spectator logs, on top of a policy for random battles
+    just reproduce gen9ou              generation 9 OU from spectator logs
 
 Settings are the defaults of `poke-bc train`, except for those that an experiment names below; --set changes them.
 Judged on the test split, which neither training nor the choice of any setting has seen. FOLDER keeps shards and runs:
@@ -33,8 +34,8 @@ FIGURES = {"top1": "top-1", "top3": "top-3", "nll": "NLL", "ece": "ECE", "switch
 class Experiment:
     """What to train on, and what to judge on."""
 
-    records: str
-    """File of ../shared."""
+    records: tuple[str, ...]
+    """Files of ../shared; the first one names the folder of their shards."""
     view: str = LOG
     judged_view: str = LOG
     after: str = ""
@@ -44,12 +45,19 @@ class Experiment:
     targets: Mapping[str, float] = field(default_factory=dict)
 
 
+FORMATS = tuple(f"replays/{name}.jsonl.zst" for name in (
+    "mixed", "battlefactory", "gen5lc", "gen5nu", "gen5ou", "gen5uu", "gen6ou-old", "gen6uu-old", "gen7randombattle",
+    "gen8ou", "gen9ou", "orasou", "ou", "oususpecttest", "uu"))
+"""Not gen9randombattle: these are the battles of resim."""
+RANDOM_BATTLES = ("resim/gen9randombattle.jsonl.zst",)
+ONWARD = ("lr=1e-3", "epochs=6")
 EXPERIMENTS = {
+    "formats": Experiment(FORMATS, settings=("epochs=1.5",)),
     "random-battles": Experiment(
-        "resim/gen9randombattle.jsonl.zst", PLAYER, PLAYER,
+        RANDOM_BATTLES, PLAYER, PLAYER, after="formats", settings=ONWARD,
         targets={"top1": 0.575, "top3": 0.905, "nll": 1.12, "ece": 0.01, "switch_top1": 0.28, "switch_top3": 0.68}),
-    "spectator": Experiment("resim/gen9randombattle.jsonl.zst", LOG, PLAYER),
-    "gen9ou": Experiment("replays/gen9ou.jsonl.zst", after="random-battles",
+    "spectator": Experiment(RANDOM_BATTLES, LOG, PLAYER, after="formats", settings=ONWARD),
+    "gen9ou": Experiment(("replays/gen9ou.jsonl.zst",), after="formats", settings=("lr=1e-3", "epochs=4"),
                          targets={"top1": 0.46, "top3": 0.82, "nll": 1.30}),
 }
 
@@ -70,7 +78,8 @@ def reproduce(name: str, folder: Path, shared: Path, seeds: Sequence[int], setti
 
 def _shards(name: str, view: str, folder: Path, shared: Path) -> Path:
     records = EXPERIMENTS[name].records
-    return make_shards(shared / records, folder / Path(records).name.partition(".")[0], view, **RATIOS)
+    return make_shards([shared / each for each in records], folder / Path(records[0]).name.partition(".")[0], view,
+                       **RATIOS)
 
 
 def _trained(name: str, folder: Path, shared: Path, seed: int, settings: Sequence[str]) -> Path:
@@ -111,8 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N - 1")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
-    if not (records := given.shared / EXPERIMENTS[given.name].records).exists():
-        parser.error(f"{records}: does not exist; say where the battles are: --shared FOLDER")
+    for records in EXPERIMENTS[given.name].records:
+        if not (given.shared / records).exists():
+            parser.error(f"{given.shared / records}: does not exist; say where the battles are: --shared FOLDER")
     out = reproduce(given.name, given.folder, given.shared, range(given.seeds), given.settings)
     print("\n".join(report(given.name, json.loads(out.read_text("utf-8")))))
 

@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     for view in (LOG, PLAYER):
-        make_shards(given.records, given.folder, view, given.battles, val_ratio=0.2)
+        make_shards([given.records], given.folder, view, given.battles, val_ratio=0.2)
     for way in WAYS:
         run = given.folder / way
         resume = (run / "config.toml").exists()
