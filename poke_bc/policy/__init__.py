@@ -7,6 +7,7 @@
     mlp.py       the residual MLP
     store.py     a policy as a folder that people can share; load_policy
     card.py      its model card, from card.md
+    export.py    a policy as an ONNX file
 
 Your own network is a subclass of Policy with its Options: docs/networks.md.
 """
