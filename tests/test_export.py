@@ -158,7 +158,7 @@ def test_the_command_says_what_it_wrote_without_paths_and_the_same_each_time(tmp
     done = run_cli("export", saved, "--out", tmp_path / "policy.onnx", "--json")
     assert done.code == 0, done.stderr
     assert done.stderr == ""
-    assert done.json["inputs"] == {"category": ["batch", 18], "number": ["batch", 22], "legal": ["batch", 10]}
+    assert done.json["inputs"] == {"category": ["batch", 18], "number": ["batch", 23], "legal": ["batch", 10]}
     assert done.json["outputs"] == {"logits": ["batch", 10]}
     assert done.json["difference"] <= 1e-5
     content = (tmp_path / "policy.onnx").read_bytes()

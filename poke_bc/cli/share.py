@@ -1,4 +1,4 @@
-"""Commands that hand a policy on: export."""
+"""Commands that hand a policy on: export, push."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from poke_bc.cli.output import Json, print_json
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, a checkpoint or a policy.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run, a checkpoint or a policy, or hub:NAME.")]
 Checkpoint = Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")]
 
 
@@ -38,3 +38,19 @@ def export(
           f"for {done.rows} random decisions")
     for kind, shapes in (("reads", done.inputs), ("gives", done.outputs)):
         print(f"{kind} " + ", ".join(f"{name} [{', '.join(map(str, shape))}]" for name, shape in shapes.items()))
+
+
+def push(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="HUB/NAME", help="Repository on the Hugging Face Hub.")],
+    checkpoint: Checkpoint = "best",
+    private: Annotated[bool, typer.Option("--private", help="Where the repository is new, create it private.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Upload a policy with its model card to the Hugging Face Hub; the way back is hub:HUB/NAME in place of a run."""
+    from poke_bc.policy import push_policy
+
+    done = push_policy(run, name, checkpoint=checkpoint, private=private)
+    if as_json:
+        return print_json(asdict(done))
+    print(f"{done.url}\nnext: poke-bc evaluate {done.name} --shards data/shards")
