@@ -134,7 +134,7 @@ def _to_onnx(policy: Policy, where: str | Path) -> bytes:
         try:
             program = torch.onnx.export(
                 network, tuple(inputs.values()), input_names=list(inputs), output_names=names, dynamo=True,
-                dynamic_shapes={name: {0: batch} for name in inputs}, optimize=False, verbose=False)
+                dynamic_shapes={name: {0: batch} for name in inputs}, verbose=False)
         except torch.onnx.OnnxExporterError as error:
             reason = str(error.__cause__ or error).strip().splitlines()[0]
             raise RunError(f"{where}: torch cannot export this network ({reason})",
