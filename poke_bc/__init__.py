@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from poke_bc.data.dataset import ShardDataset
     from poke_bc.data.feed import BatchFeeder
     from poke_bc.evaluate import evaluate
+    from poke_bc.offline_rl import Transitions, transitions
     from poke_bc.policy import Policy, create_policy, load_policy
     from poke_bc.train import TrainConfig, train
 
 __all__ = [
-    "Batch", "BatchFeeder", "Manifest", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig",
+    "Batch", "BatchFeeder", "Manifest", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig", "Transitions",
     "__version__", "convert", "create_policy", "evaluate", "load_policy", "load_schema", "preprocess", "split", "train",
+    "transitions",
 ]
 _HOMES = {
     "Batch": "poke_bc.data.batch",
@@ -37,6 +39,7 @@ _HOMES = {
     "Schema": "poke_bc.contract.schema",
     "ShardDataset": "poke_bc.data.dataset",
     "TrainConfig": "poke_bc.train",
+    "Transitions": "poke_bc.offline_rl",
     "convert": "pipelines.convert",
     "create_policy": "poke_bc.policy",
     "evaluate": "poke_bc.evaluate",
@@ -45,6 +48,7 @@ _HOMES = {
     "preprocess": "pipelines.preprocess",
     "split": "pipelines.split",
     "train": "poke_bc.train",
+    "transitions": "poke_bc.offline_rl",
 }
 _NAMED_THERE = {"convert": "convert_battles"}
 

@@ -23,6 +23,8 @@ FLOORS = {
     "pipelines.preprocess": 2,
     "pipelines.split": 3,
     "poke_bc.metrics": 3,
+    "poke_bc.offline_rl": 3,
+    "poke_bc.play": 4,
     "poke_bc.tables": 3,
     "poke_bc.train": 4,
     "poke_bc.evaluate": 5,

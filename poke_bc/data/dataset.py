@@ -51,6 +51,7 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
         columns: columns of a batch, out of batch.COLUMNS and batch.FURTHER_COLUMNS.
         steps: the steps of a sequence; None: single rows.
         censored: also select rows whose choice is only known to be one of several.
+        forced: also select rows with a single legal action.
         every_row: select all rows of the split, labelled or not.
         chosen: select rows of these trajectories alone [T]; None: of all.
         factors: of each trajectory, for the column `factor` [T]; None: 1.
@@ -59,8 +60,9 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, folder: str | Path | Shards, split: str | None = None, *, columns: Sequence[str] = COLUMNS,
-                 steps: range | None = None, censored: bool = False, every_row: bool = False,
-                 chosen: NDArray[np.bool_] | None = None, factors: NDArray[np.float32] | None = None) -> None:
+                 steps: range | None = None, censored: bool = False, forced: bool = False,
+                 every_row: bool = False, chosen: NDArray[np.bool_] | None = None,
+                 factors: NDArray[np.float32] | None = None) -> None:
         if split is not None and split not in SPLIT_NAMES[:3]:
             raise UsageError(f"no split {split!r}", hint=f"one of {', '.join(SPLIT_NAMES[:3])}")
         if unknown := [name for name in columns if name not in COLUMNS + FURTHER_COLUMNS]:
@@ -79,7 +81,8 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
             in_split_T = (split_T == SPLIT_NAMES.index(split)) & (True if chosen is None else chosen)
         dtype = np.uint32 if len(self.shards) <= 1 << 32 else np.int64
         self.rows: NDArray[Any] = np.concatenate([np.empty(0, dtype), *(  # one shard at a time keeps the peak small
-            (start + np.flatnonzero(_selected(shard, in_split_T, censored=censored, every_row=every_row))).astype(dtype)
+            (start + np.flatnonzero(_selected(shard, in_split_T, censored=censored, forced=forced,
+                                              every_row=every_row))).astype(dtype)
             for start, shard in zip(self.shards.starts[:-1], self.shards.each(), strict=True))])
         """The [M] selected rows of the data set, ascending."""
         self._lengths_T = None if steps is None else trajectory_lengths(self.shards)
@@ -212,12 +215,12 @@ def _empty(layout: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], size: in
 
 
 def _selected(shard: Mapping[str, NDArray[Any]], in_split_T: NDArray[np.bool_] | None, *,
-              censored: bool, every_row: bool) -> NDArray[np.bool_]:
+              censored: bool, forced: bool, every_row: bool) -> NDArray[np.bool_]:
     """Which rows of one shard are selected [rows of the shard]."""
     legal, labelled = shard["legal"], shard["action"] != NO_LABEL
     if censored:
         labelled |= shard["candidates"] != 0
-    keep: NDArray[np.bool_] = labelled & has_choice(legal) | every_row
+    keep: NDArray[np.bool_] = labelled & (has_choice(legal) | forced) | every_row
     if in_split_T is not None:
         keep &= in_split_T[shard["trajectory"]]
     return keep

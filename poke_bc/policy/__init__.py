@@ -7,6 +7,8 @@
     mlp.py       the residual MLP
     store.py     a policy as a folder that people can share; load_policy
     card.py      its model card, from card.md
+    hub.py       policies on the Hugging Face Hub
+    export.py    a policy as an ONNX file
 
 Your own network is a subclass of Policy with its Options: docs/networks.md.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 from poke_bc.policy.base import Policy, PolicyOptions, PolicyOutput, TrainedOn
 from poke_bc.policy.registry import POLICIES, create_policy, policy_options, register
-from poke_bc.policy.store import check_fits, load_policy, save_policy
+from poke_bc.policy.store import check_fits, load_policy, push_policy, save_policy
 
 __all__ = ["POLICIES", "Policy", "PolicyOptions", "PolicyOutput", "TrainedOn", "check_fits", "create_policy",
-           "load_policy", "policy_options", "register", "save_policy"]
+           "load_policy", "policy_options", "push_policy", "register", "save_policy"]

@@ -67,7 +67,7 @@ class Fields(nn.Module):
 
     def forward(self, row: Row) -> Tensor:
         """[N x count, W]."""
-        rows = len(row.category) * self.count
+        rows = row.category.shape[0] * self.count
         parts = []
         if self.from_ids is not None:
             vectors = self._look_up(row.vectors, row.places.index_select(1, self.columns), row.dtype)
@@ -128,7 +128,7 @@ class Members(nn.Module):
 
     def forward(self, row: Row, active_N: Tensor, has_active_N1: Tensor) -> Tensor:
         """`active_N`: the active owner among all owners of all rows; `has_active_N1`: 1.0, or 0.0 where none is."""
-        rows = len(row.category)
+        rows = row.category.shape[0]
         members = self.fields(row).view(rows * self.owners, self.count * _MEMBER)
         more = self._of_active(row, active_N)
         if more is not None:
@@ -141,7 +141,7 @@ class Members(nn.Module):
         more: Tensor | None = None if self.active_fields is None else self.active_fields(row)
         if self.same is None:
             return more
-        rows = len(row.category)
+        rows = row.category.shape[0]
         own_NM = row.category.index_select(1, self.own_columns).to(torch.int32).view(
             rows * self.owners, self.count).index_select(0, active_N)
         others_NK = row.category.index_select(1, self.other_columns).to(torch.int32)
@@ -172,7 +172,7 @@ class Things(nn.Module):
 
     def forward(self, row: Row) -> Iterator[tuple[str, Tensor]]:
         """Name of the entity -> its tokens [N, count, W], members that stand for actions first."""
-        rows, count = len(row.category), self.entity.count
+        rows, count = row.category.shape[0], self.entity.count
         tokens = self.fields(row)
         if len(self.active_columns):
             flags_NP = row.number.index_select(1, self.active_columns)

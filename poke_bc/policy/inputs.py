@@ -225,7 +225,7 @@ def flag_places(schema: Schema, fields: Sequence[Field]) -> tuple[Tensor, Tensor
 
 def flags_at(number: Tensor, word_F: Tensor, bit_F: Tensor) -> Tensor:
     """Flags of packed numbers [..., K] at `flag_places` -> 0 or 1, int32 [..., F]."""
-    return number.index_select(-1, word_F).to(torch.int32) >> bit_F & 1
+    return torch.bitwise_right_shift(number.index_select(-1, word_F).to(torch.int32), bit_F) & 1
 
 
 def by_slot(columns: Sequence[range], count: int) -> Tensor:

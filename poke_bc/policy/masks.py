@@ -18,7 +18,7 @@ def action_set(bits: Tensor) -> Tensor:
     [0, 9]
     """
     places_A = torch.arange(NUM_ACTIONS, device=bits.device)
-    return (bits.to(torch.int64)[..., None] >> places_A) & 1 != 0
+    return torch.bitwise_right_shift(bits.to(torch.int64)[..., None], places_A) & 1 != 0
 
 
 def legal_actions(legal: Tensor) -> Tensor:

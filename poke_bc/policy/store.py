@@ -25,6 +25,7 @@ from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
 from poke_bc.policy.base import Policy, TrainedOn
 from poke_bc.policy.card import model_card
+from poke_bc.policy.hub import Pushed, download, is_on_hub, upload
 from poke_bc.policy.inputs import UNKNOWN_ROW
 from poke_bc.policy.registry import create_policy, policy_options
 from poke_bc.version import __version__
@@ -34,6 +35,7 @@ POLICY_FORMAT = 1
 
 CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
     "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
+FILES = (WEIGHTS, SCHEMA, VOCABULARIES, CARD, CONFIG)
 _HINT = "give a policy folder, or a run folder of `poke-bc train`"
 
 
@@ -62,6 +64,14 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
     write_json(folder / CONFIG, checksummed(msgspec.to_builtins(config)))
 
 
+def push_policy(path: str | Path, name: str, *, checkpoint: str = "best", private: bool = False) -> Pushed:
+    """Upload a policy with its model card to the Hugging Face Hub. Takes and raises what `load_policy` and
+    `hub.upload` do."""
+    folder = policy_folder(path, checkpoint)
+    load_policy(folder)  # what cannot be loaded here could not be loaded there
+    return upload(folder, name, FILES, private=private)
+
+
 class _Config(msgspec.Struct, kw_only=True):
     """config.json."""
 
@@ -79,11 +89,13 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
     """A saved policy, ready to act (in eval mode).
 
     Args:
-        path: a policy folder, a checkpoint folder, or a run folder.
+        path: a policy folder, a checkpoint folder, a run folder, or `hub:NAME` or `hub:NAME@REVISION` on the Hugging
+            Face Hub.
         device: the device to load the weights to.
         checkpoint: in a run folder: "best" ("last" where no evaluation chose one), "last", or "step-00000500".
 
-    Raises UsageError if it is missing, RunError if it is damaged or of another format version.
+    Raises UsageError if it is missing, RunError if it is damaged or of another format version, and for the Hub what
+    `hub.download` raises.
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
@@ -102,8 +114,8 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
 
 
 def policy_folder(path: str | Path, checkpoint: str = "best") -> Path:
-    """The policy's own folder, from a policy, checkpoint or run folder. Raises UsageError."""
-    path = Path(path)
+    """The policy's own folder, from a policy, checkpoint or run folder, or the Hub. Raises UsageError."""
+    path = download(path, FILES) if is_on_hub(path) else Path(path)
     named = [checkpoint, f"checkpoints/{checkpoint}", *(["last"] if checkpoint == "best" else [])]
     for inside in (".", "policy", *(f"{name}/policy" for name in named)):
         if (path / inside / CONFIG).is_file():
