@@ -1,6 +1,6 @@
 """Advantage-weighted regression: imitate most what turned out better than expected.
 
-    poke-bc train --set policy.value_head=true --set value_weight=0.5
+    poke-bc train --set value_weight=0.5
     python docs/examples/awr.py runs/bc data/shards runs/awr
     poke-bc evaluate runs/awr --shards data/shards
 
@@ -28,7 +28,7 @@ def awr(run, shards, out, *, epochs=1, batch_size=512, lr=1e-4, beta=1.0, most=2
     torch.manual_seed(seed)
     cloned, policy = load_policy(run, device=device), load_policy(run, device=device).train()
     if not policy.options.value_head:
-        raise SystemExit(f"{run} has no value head: train with --set policy.value_head=true --set value_weight=0.5")
+        raise SystemExit(f"{run} has no value head: train without policy.value_head = false")
     optimizer = torch.optim.AdamW(policy.parameters(), lr=lr, weight_decay=0.01)
     spread, figures = None, []
     for epoch in range(epochs):
