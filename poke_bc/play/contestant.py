@@ -12,6 +12,9 @@ from poke_bc.showdown.asked import Asked
 from poke_bc.showdown.decision import TURN
 from poke_bc.showdown.seat import Seat
 
+NAMES = {"p1": "Alpha", "p2": "Beta"}
+"""What the players are called in the simulator; whoever they are, a log does not tell."""
+
 
 class Chair(Protocol):
     """One player's place in one battle."""

@@ -1,7 +1,7 @@
 """Battles in the simulator, many side by side: whoever has requests waiting answers them in one batch.
 
-A battle depends on its Setup alone: neither on the battles beside it nor on how many there are (but for the last bits of
-a network's output, which may depend on the size of a batch).
+A battle depends on its Setup alone, not on the battles beside it, but for the last bits of a network's output, which
+may depend on the size of a batch.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from poke_bc.contract.actions import GIMMICKS
-from poke_bc.play.contestant import Chair, Contestant
+from poke_bc.play.contestant import NAMES, Chair, Contestant
 from poke_bc.play.simulator import Event, Simulator, shown_to
 from poke_bc.showdown.choices import gimmick_in
 from poke_bc.showdown.record import PLAYERS, SkippedBattle
 
-NAMES = {"p1": "Alpha", "p2": "Beta"}
-"""What the players are called in the battle; whoever they are, the log does not tell."""
 SIDE_BY_SIDE = 32
 
 

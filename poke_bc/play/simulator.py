@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
@@ -130,7 +130,7 @@ class Simulator:
                 stream.close()
 
     def start(self, battle: int, options: Mapping[str, Any]) -> None:
-        """Begin a battle: formatid, seed (four numbers below 65536), and for p1 and p2 name, and seed or packed team."""
+        """Begin a battle: formatid, seed (four numbers below 65536); for p1 and p2 name, and seed or packed team."""
         self._tell({"battle": battle, "start": options})
 
     def choose(self, battle: int, choices: Mapping[str, str]) -> None:
@@ -202,8 +202,8 @@ class Simulator:
                 self._errors.append(line.decode(errors="replace").strip())
 
 
-def shown_to(viewer: str, lines: Iterator[str] | list[str]) -> list[str]:
-    """What one player ("p1", "p2"), or a spectator (""), sees of an update; without times, which are no part of a battle.
+def shown_to(viewer: str, lines: Iterable[str]) -> list[str]:
+    """What a player ("p1", "p2"), or a spectator (""), sees of an update; without times, which differ from run to run.
 
     >>> shown_to("p2", ["|split|p1", "|-heal|p1a: A|9/90", "|-heal|p1a: A|10/100", "|t:|1"])
     ['|-heal|p1a: A|10/100']

@@ -91,15 +91,16 @@ def find_requested(
         species = dex.species(details.species)
         base = species.base_species if species else details.species
 
-        def mismatch(mon: Mon) -> tuple[bool, bool, bool, int, bool]:
+        def mismatch(mon: Mon) -> tuple[bool, bool, int, bool]:
             moves = {move_name(dex, to_id(move)) for move in row["moves"]}  # noqa: B023 - called at once
             own = set(mon.own_set.moves) if mon.own_set else set()
-            return (mon.nick != nick, mon.base != base, mon.details.level != details.level, len(own ^ moves),  # noqa: B023
+            return (mon.base != base, mon.details.level != details.level, len(own ^ moves),  # noqa: B023
                     bool(row.get("active")) != (mon is active))  # noqa: B023
 
-        mon = min(free, key=mismatch, default=None)
-        if mon is None or mon.nick != nick:
+        named = [mon for mon in free if mon.nick == nick]
+        if not named:
             raise SkippedBattle("inconsistent state", "a request names another team")
+        mon = named[0] if len(named) == 1 else min(named, key=mismatch)
         free.remove(mon)
         found.append(mon)
     return found
