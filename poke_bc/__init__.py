@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from poke_bc.data.dataset import ShardDataset
     from poke_bc.data.feed import BatchFeeder
     from poke_bc.evaluate import evaluate
+    from poke_bc.play.player import Player
     from poke_bc.policy import Policy, create_policy, load_policy
     from poke_bc.train import TrainConfig, train
 
 __all__ = [
-    "Batch", "BatchFeeder", "Manifest", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig",
+    "Batch", "BatchFeeder", "Manifest", "Player", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig",
     "__version__", "convert", "create_policy", "evaluate", "load_policy", "load_schema", "preprocess", "split", "train",
 ]
 _HOMES = {
     "Batch": "poke_bc.data.batch",
     "BatchFeeder": "poke_bc.data.feed",
     "Manifest": "poke_bc.contract.manifest",
+    "Player": "poke_bc.play.player",
     "PokeBCError": "poke_bc.contract.errors",
     "Policy": "poke_bc.policy",
     "Schema": "poke_bc.contract.schema",

@@ -26,6 +26,8 @@ from poke_bc.showdown.record import PLAYERS
 DEFAULT_FORMAT = "gen9randombattle"
 LOGS = "battles.jsonl.zst"
 """Name of the file of saved logs."""
+HOPELESS = 4
+"""So many battles broken off before any was played to its end: all will be."""
 
 
 def setups(one: Contestant, two: Contestant, battles: int, *, format_: str = DEFAULT_FORMAT, seed: int = 0,
@@ -142,7 +144,9 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
             score.seconds = time.monotonic() - begun
             write(played)
             progress(score)
-    if not score.battles and score.broken_off:
+            if not score.battles and score.broken_off.total() >= HOPELESS:
+                break
+    if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
         raise UsageError(f"{format_}: no battle could be played ({reason})",
                          hint="--format is the id of a singles format; one without random teams needs --teams DIR")
@@ -174,24 +178,23 @@ def _log(folder: Path | None) -> Iterator[Callable[[Played], None]]:
         yield lambda _: None
         return
     folder.mkdir(parents=True, exist_ok=True)
+    codec = pa.Codec("zstd")
+    early: dict[int, Mapping[str, Any]] = {}
+    following = 0
     with atomic_write(folder / LOGS) as file:
-        stream = pa.CompressedOutputStream(pa.PythonFile(file, mode="w"), "zstd")
-        early: dict[int, Mapping[str, Any]] = {}
-        following = 0
+        def save(record: Mapping[str, Any]) -> None:
+            """A frame of its own for each battle: together they are a file like any other."""
+            if record:
+                text = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+                file.write(codec.compress(text, asbytes=True))
 
         def write(played: Played) -> None:
             nonlocal following
             early[played.number] = {} if played.error else played.record
             while following in early:
-                _write(stream, early.pop(following))
+                save(early.pop(following))
                 following += 1
 
         yield write
         for number in sorted(early):
-            _write(stream, early[number])
-        stream.close()
-
-
-def _write(stream: Any, record: Mapping[str, Any]) -> None:
-    if record:
-        stream.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+            save(early[number])
