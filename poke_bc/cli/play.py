@@ -75,8 +75,8 @@ def _told(result: dict[str, Any], save_logs: Path | None) -> list[str]:
         f"{result['player']} against {result['against']}, {result['format']}: {result['wins']:,} won, "
         f"{result['losses']:,} lost, {result['ties']:,} tied",
         f"{result['win_rate']:.1%} won, a tie counting half (95% interval {low:.1%} to {high:.1%})",
-        f"{result['battles']:,} battles, {result['turns_per_battle']:.1f} turns each; {result['decisions']:,} decisions of "
-        f"both in {seconds(result['seconds'])} ({result['decisions_per_s']:,.0f}/s)",
+        f"{result['battles']:,} battles, {result['turns_per_battle']:.1f} turns each; both players made "
+        f"{result['decisions']:,} decisions in {seconds(result['seconds'])} ({result['decisions_per_s']:,.0f}/s)",
         f"{result['refused']:,} of {answers:,} choices refused; "
         f"{result['unavailable']:,} prevented by what no player could know",
     ]

@@ -124,7 +124,7 @@ def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
         mon.requested = RequestedState(
             condition.hp, condition.status, condition.fainted, to_id(row.get("item") or "") or NONE,
             to_id(row["ability"]) if row.get("ability") else UNKNOWN,
-            tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp,
+            tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp, hidden_power_type(row["moves"]),
         )
         mon.bench_changes += 1
     if not request.get("teamPreview"):
