@@ -48,8 +48,8 @@ def setups(one: Contestant, two: Contestant, battles: int, *, format_: str = DEF
         simulator, *drawn = [[dice.randrange(1 << 16) for _ in range(4)] for _ in range(3)]
         brought: list[dict[str, Any]] = [{"team": dice.choice(teams)} if teams else {"seed": each} for each in drawn]
         seats = (one, two) if number % 2 == 0 else (two, one)
-        yield Setup(f"{format_}-{seed}-{number}", format_, simulator, dict(zip(PLAYERS, seats, strict=True)),
-                    dict(zip(PLAYERS, brought, strict=True)))
+        yield Setup(f"{format_.split('@@@')[0]}-{seed}-{number}", format_, simulator,
+                    dict(zip(PLAYERS, seats, strict=True)), dict(zip(PLAYERS, brought, strict=True)))
 
 
 @dataclass

@@ -143,9 +143,11 @@ class Simulator:
 
     def read_teams(self, format_: str, text: str) -> list[dict[str, Any]]:
         """Teams as Showdown exports them (several under `=== name ===`), packed or JSON: for each "packed", as `start`
-        takes it, and "problems" with the rules of the format. Only while no battle is being played."""
+        takes it, and "problems" with the rules of the format. Not while battles are being played."""
         self._tell({"teams": format_, "text": text})
         event = self._next(self._wait_s)
+        while event.battle >= 0:  # of a battle that was broken off
+            event = self._next(self._wait_s)
         if event.teams is None:
             raise UsageError(f"{format_}: the simulator cannot check teams for it ({event.error})",
                              hint="give the id of a format, such as gen9ou")

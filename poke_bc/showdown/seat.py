@@ -36,13 +36,14 @@ class Seat:
         asked.choice(action, gimmick)    the answer
 
     Args:
-        format_: id of the format, such as "gen9ou"; "": as the log's `|tier|` says.
+        format_: id of the format, such as "gen9ou", with or without rules of one's own ("@@@Team Preview"); "": as the
+            log's `|tier|` says.
 
     Methods raise SkippedBattle where a battle cannot be followed: doubles, a line of an unknown kind.
     """
 
     def __init__(self, format_: str = "") -> None:
-        self.format = format_
+        self.format = to_id(format_.split("@@@")[0])
         self.battle: Battle | None = None
         """None until the first request tells which team is the own one."""
         self._waiting: list[str] = []
@@ -77,7 +78,7 @@ class Seat:
     def _begin(self, player: str, request: Request) -> Battle:
         self._public = PublicLines(player)
         tier = next((line[6:] for line in self._waiting if line.startswith("|tier|")), "")
-        self.format = self.format or to_id(tier)
+        self.format = self.format or to_id(tier.split("@@@")[0])
         gen = generation(BattleRecord("", self.format, tuple(self._waiting)))
         team = requested_team([request], dex(gen))
         self.battle = Battle(gen, {player: team}, tier=tier_of(self.format))
