@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
+from poke_bc.contract.actions import GIMMICKS
 from poke_bc.contract.errors import UsageError
-from poke_bc.play.contestant import Contestant
+from poke_bc.play.contestant import Contestant, MaxPower
 from poke_bc.play.simulator import find_showdown
+from poke_bc.showdown.asked import Asked
 from poke_bc.showdown.seat import estimate
 
 HOW = "npm install pokemon-showdown@0.11.11 --omit=optional, with node; $SHOWDOWN names its folder"
@@ -27,6 +30,17 @@ def showdown_or_skip() -> Path:
     if shutil.which("node") is None:
         pytest.skip(f"NOTHING PLAYED: {HOW}")
     return folder
+
+
+class Eager(MaxPower):
+    """Attacks with the strongest move, and with a gimmick whenever it may."""
+
+    def _choose(self, asked: Asked, dice: Random) -> str:
+        kind, place, *_ = super()._choose(asked, dice).split()
+        if kind != "move" or (action := asked.moves[int(place) - 1]) < 0:
+            return f"{kind} {place}"
+        ways = [name for name, is_open in zip(GIMMICKS, asked.ways(action), strict=True) if is_open]
+        return asked.choice(action, ways[-1])
 
 
 class Watched:

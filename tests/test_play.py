@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 import torch
 from command_line import run_cli
-from simulating import Watched, action_of, showdown_or_skip
+from simulating import Eager, Watched, action_of, showdown_or_skip
 
 from pipelines.convert import convert_battles
 from poke_bc.contract.errors import PlayError, UsageError
@@ -60,7 +60,7 @@ def played(showdown: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """A battle of each format: saved logs, what was known live, and the scores."""
     folder = tmp_path_factory.mktemp("played")
     one, two = Watched(small_player("entity")), Watched(small_player("history", gimmick_head=False))
-    drawing, strong = Watched(Random()), Watched(MaxPower())
+    drawing, strong = Watched(Random()), Watched(Eager())
     scores = []
     for number, format_ in enumerate(FORMATS):
         pair = ((one, strong), (strong, two), (drawing, strong))[number % 3]
@@ -122,7 +122,7 @@ def shortened(played: Played) -> tuple[Any, ...]:
 
 def test_the_same_seed_gives_the_same_battles_however_many_are_played_side_by_side(simulator: Simulator) -> None:
     def battles(side_by_side: int, seed: int = 3) -> list[tuple[Any, ...]]:
-        planned = setups(small_player("history"), Random(), 4, seed=seed)
+        planned = setups(small_player("history"), MaxPower(), 3, format_="gen4randombattle", seed=seed)
         return sorted(map(shortened, play(simulator, planned, side_by_side=side_by_side)))
 
     alone = battles(1)
@@ -141,8 +141,8 @@ def test_pairs_have_the_same_teams_and_dice_with_exchanged_seats() -> None:
 
 
 def test_max_power_beats_random(showdown: Path) -> None:
-    score = series(MaxPower(), Random(), 16, format_="gen4randombattle", showdown=showdown)
-    assert score.battles == 16
+    score = series(MaxPower(), Random(), 10, format_="gen1randombattle", showdown=showdown)
+    assert score.battles == 10
     assert score.rate > 0.6
 
 
