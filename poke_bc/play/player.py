@@ -160,7 +160,7 @@ class Player:
             if action >= MOVE_SLOTS or not any(ways[1:]):
                 gimmick = plainest(ways)
             elif gimmick_B45 is None:
-                gimmick = _default_gimmick(each, action, ways)
+                gimmick = default_gimmick(each, action, ways)
             else:
                 logits = np.where(ways, gimmick_B45[row, action], -np.inf)
                 gimmick = GIMMICKS[self._pick(logits, chair.dice)] if np.isfinite(logits).any() else plainest(ways)
@@ -196,7 +196,7 @@ class Player:
         return min(int(np.searchsorted(total, chance, side="right")), int(np.flatnonzero(weights)[-1]))
 
 
-def _default_gimmick(asked: Asked, action: int, ways: Sequence[bool]) -> str:
+def default_gimmick(asked: Asked, action: int, ways: Sequence[bool]) -> str:
     """What a policy without a gimmick head does, see Player."""
     for gimmick, is_open in zip(GIMMICKS[1:], ways[1:], strict=True):
         if is_open and (gimmick == "mega" or not ways[0] or asked.observation.own_move_damage[action] >= 0.5):
