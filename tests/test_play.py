@@ -63,8 +63,8 @@ def played(showdown: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     drawing, strong = Watched(Random()), Watched(Eager())
     scores = []
     for number, format_ in enumerate(FORMATS):
-        pair = ((one, strong), (strong, two), (drawing, strong))[number % 3]
-        scores.append(series(*pair, 1, format_=format_, seed=number, save_logs=folder / str(number), showdown=showdown))
+        pair = ((strong, one), (two, strong), (drawing, strong))[number % 3]
+        scores.append(series(*pair, 1, format_=format_, seed=9 + number, save_logs=folder / str(number), showdown=showdown))
     seen = {place: decisions for each in (one, two, drawing, strong) for place, decisions in each.seen.items()}
     return folder, seen, scores
 

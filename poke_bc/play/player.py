@@ -24,6 +24,7 @@ from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS
 from poke_bc.contract.errors import InputError, RunError, UsageError
 from poke_bc.data.batch import Batch
 from poke_bc.play.contestant import SeatChair, plainest
+from poke_bc.play.pack import ObservationPacker
 from poke_bc.policy import Policy, load_policy
 from poke_bc.showdown.asked import Asked
 from poke_bc.showdown.observation import FIELDS
@@ -69,7 +70,7 @@ class Player:
     """A policy that plays.
 
     Args:
-        policy: of schema `singles`.
+        policy: of schema `singles`; its weights stay as they are now.
         name: what it is called in results.
         greedy: take the most likely action, instead of drawing.
         temperature: above 0; below 1 sharpens what is drawn from, above 1 flattens it.
@@ -91,7 +92,8 @@ class Player:
                            hint="train on shards of schema singles, as poke-bc convert makes them")
         self.policy, self.name = policy.eval(), name
         self.greedy, self.temperature, self.seed = greedy, temperature, seed
-        self._fields = [field.name for field in policy.schema.fields]
+        self._packer = ObservationPacker(policy.schema)
+        self.policy.ids.freeze()
         self._kept: list[tuple[list[str], PlayerChair]] = []
         self._battles = 0
 
@@ -170,8 +172,7 @@ class Player:
     def _judge(self, chairs: Sequence[PlayerChair],
                asked: Sequence[Asked]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Logits of actions [B, A], -inf where illegal, and of gimmicks [B, 4, 5]."""
-        observations = [{name: getattr(each.observation, name) for name in self._fields} for each in asked]
-        batch = Batch.from_observations(self.policy.schema, observations, [each.legal for each in asked])
+        batch = self._packer.batch([each.observation for each in asked], [each.legal for each in asked])
         steps = self.policy.steps
         if steps is not None:
             for place, chair in enumerate(chairs):
