@@ -64,7 +64,8 @@ def played(showdown: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     scores = []
     for number, format_ in enumerate(FORMATS):
         pair = ((strong, one), (two, strong), (drawing, strong))[number % 3]
-        scores.append(series(*pair, 1, format_=format_, seed=9 + number, save_logs=folder / str(number), showdown=showdown))
+        scores.append(series(*pair, 1, format_=format_, seed=9 + number, save_logs=folder / str(number),
+                             showdown=showdown))
     seen = {place: decisions for each in (one, two, drawing, strong) for place, decisions in each.seen.items()}
     return folder, seen, scores
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -20,10 +21,13 @@ from pipelines.preprocess import preprocess
 from poke_bc.contract.actions import GIMMICKS
 from poke_bc.contract.errors import InputError, RunError, UsageError
 from poke_bc.contract.schema import load_schema
+from poke_bc.data.batch import Batch
 from poke_bc.data.dataset import ShardDataset
+from poke_bc.play.pack import ObservationPacker
 from poke_bc.play.player import Player, default_gimmick
 from poke_bc.policy import Policy, create_policy
 from poke_bc.policy.store import save_policy
+from poke_bc.showdown.asked import Asked
 from poke_bc.showdown.seat import Seat, estimate
 
 SMALL = {"width": 16, "embedding": 4, "layers": 1, "heads": 2}
@@ -81,6 +85,41 @@ def test_the_network_reads_live_what_the_shard_holds(network: str, gen: int, tmp
                 assert torch.equal(live.is_pad, stored.is_pad)
             place += 1
     assert place == len(rows) > 20
+
+
+def test_observations_are_packed_as_the_schema_packs_them() -> None:
+    played, seat, at = battle(9), Seat(), 0
+    asked: list[Asked] = []
+    for entry in played["p2"]:
+        seat.see(played["spectator"][at:entry["after_line"]])
+        at = entry["after_line"]
+        if (each := seat.ask(entry["request"])) is not None:
+            asked.append(each)
+    estimate(asked)
+    schema = load_schema("singles")
+    legal = [each.legal for each in asked]
+    packed = ObservationPacker(schema).batch([each.observation for each in asked], legal)
+    checked = Batch.from_observations(schema, [msgspec.to_builtins(each.observation) for each in asked], legal)
+    for name, column in checked.tensors().items():
+        assert torch.equal(packed.tensors()[name], column), name
+
+
+def test_what_is_frozen_for_play_changes_nothing_and_training_thaws_it() -> None:
+    policy, played = small(), battle(9)
+    lines, request = requests(played, "p1")[5]
+    seat = Seat()
+    seat.see(lines)
+    asked = seat.ask(request)
+    assert asked is not None
+    estimate([asked])
+    batch = ObservationPacker(policy.schema).batch([asked.observation], [asked.legal])
+    before = policy(batch).logits
+    policy.ids.freeze()
+    assert torch.equal(policy(batch).logits, before)
+    policy.train()
+    with torch.no_grad():
+        policy.ids.table.weight += 1
+    assert not torch.equal(policy.eval()(batch).logits, before)
 
 
 def test_answers_are_legal_and_the_same_for_lines_that_grow_and_for_battles_in_turns() -> None:
