@@ -15,14 +15,18 @@ from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
 from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, NO_LABEL, NUM_ACTIONS
 from poke_bc.showdown.asked import Asked
+from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.convert import convert
 from poke_bc.showdown.corpus import Corpus
 from poke_bc.showdown.first_pass import first_pass
 from poke_bc.showdown.observation import FIELDS
+from poke_bc.showdown.protocol import read_details
 from poke_bc.showdown.public import PublicLines
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
 from poke_bc.showdown.requests import DecisionRequest
 from poke_bc.showdown.seat import Seat, estimate
+from poke_bc.showdown.state import Mon
+from poke_bc.showdown.tracker import follow
 
 GENERATIONS = range(1, 10)
 
@@ -153,3 +157,20 @@ def test_own_hp_in_points_becomes_what_a_spectator_sees(head: list[str], exact: 
     assert list(public.of(lines)) == [*head, f"|-damage|p2a: A|{shown}|[from] psn", f"|-damage|p1a: A|{exact}"]
     again = PublicLines("p2")
     assert list(again.of([*head, f"|-damage|p2a: A|{shown}"]))[-1] == f"|-damage|p2a: A|{shown}", "already public"
+
+
+def test_an_illusion_that_ends_between_two_moves_tells_who_was_faster() -> None:
+    """As it does where the battle is read again and the Illusion is known from the start."""
+    lines = ["|switch|p1a: Lopunny|Lopunny, L88, M|100/100", "|switch|p2a: Mienshao|Mienshao, L79, M|100/100",
+             "|turn|1", "|move|p1a: Lopunny|Ice Punch|p2a: Mienshao", "|-damage|p2a: Mienshao|54/100",
+             "|replace|p2a: Zoroark|Zoroark, L81, F", "|-end|p2a: Zoroark|Illusion",
+             "|move|p2a: Zoroark|Focus Blast|p1a: Lopunny|[miss]", "|turn|2"]
+
+    def order(**known: Any) -> dict[str, Any]:
+        own = Mon("Lopunny", read_details("Lopunny, L88, M"), "lopunny", "lopunny", slot=0)
+        battle = Battle(5, {"p1": [own]}, **known)
+        follow(battle, lines)
+        return {foe.base: {mon.base: is_faster for mon, (is_faster, _) in found.items()}
+                for foe, found in battle.faster["p1"].items()}
+
+    assert order() == order(illusions={1: ("Zoroark", "Zoroark, L81, F")}) == {"zoroark": {"lopunny": True}}
