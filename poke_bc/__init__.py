@@ -22,18 +22,20 @@ if TYPE_CHECKING:
     from poke_bc.data.feed import BatchFeeder
     from poke_bc.evaluate import evaluate
     from poke_bc.offline_rl import Transitions, transitions
+    from poke_bc.play.player import Player
     from poke_bc.policy import Policy, create_policy, load_policy
     from poke_bc.train import TrainConfig, train
 
 __all__ = [
-    "Batch", "BatchFeeder", "Manifest", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig", "Transitions",
-    "__version__", "convert", "create_policy", "evaluate", "load_policy", "load_schema", "preprocess", "split", "train",
-    "transitions",
+    "Batch", "BatchFeeder", "Manifest", "Player", "PokeBCError", "Policy", "Schema", "ShardDataset", "TrainConfig",
+    "Transitions", "__version__", "convert", "create_policy", "evaluate", "load_policy", "load_schema", "preprocess",
+    "split", "train", "transitions",
 ]
 _HOMES = {
     "Batch": "poke_bc.data.batch",
     "BatchFeeder": "poke_bc.data.feed",
     "Manifest": "poke_bc.contract.manifest",
+    "Player": "poke_bc.play.player",
     "PokeBCError": "poke_bc.contract.errors",
     "Policy": "poke_bc.policy",
     "Schema": "poke_bc.contract.schema",

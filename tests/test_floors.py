@@ -183,7 +183,7 @@ def test_modules_are_short() -> None:
     ("poke_bc.showdown", {"torch", "polars", "poke_env", "pipelines", "typer", "rich"}),
     ("poke_bc.data", {"polars", "pipelines", "typer", "rich"}), ("poke_bc.policy", {"polars", "pipelines", "typer"}),
     ("poke_bc.train", {"polars", "pipelines", "typer"}), ("poke_bc.evaluate", {"polars", "pipelines", "typer"}),
-    ("poke_bc.report", {"polars", "pipelines", "typer"}),
+    ("poke_bc.report", {"polars", "pipelines", "typer"}), ("poke_bc.play", {"polars", "pipelines", "typer", "rich"}),
     ("pipelines", {"torch", "typer", "rich", "safetensors"}),
 ])
 def test_a_package_never_names_what_it_must_not_load(package: str, never: set[str]) -> None:
@@ -198,7 +198,8 @@ def test_a_package_never_names_what_it_must_not_load(package: str, never: set[st
     ("poke_bc.contract", ["torch", "polars", "pipelines", "poke_bc.dex"]),
     ("poke_bc.dex", ["torch", "polars", "pyarrow", "numpy", "poke_env", "poke_bc.contract"]),
     ("poke_bc.showdown", ["torch", "polars", "poke_env", "pipelines"]),
-    ("poke_bc.data poke_bc.policy poke_bc.train poke_bc.evaluate poke_bc.report", ["polars", "pipelines", "typer"]),
+    ("poke_bc.data poke_bc.policy poke_bc.train poke_bc.evaluate poke_bc.report poke_bc.play",
+     ["polars", "pipelines", "typer", "poke_env"]),
     ("pipelines", ["torch", "typer"]),
     ("poke_bc.cli", ["torch", "polars", "pipelines", "numpy", "pyarrow", "rich.progress"]),
 ])

@@ -13,6 +13,7 @@ import typer
 from poke_bc.cli.checks import info, inspect, verify
 from poke_bc.cli.data import convert, preprocess, split
 from poke_bc.cli.errors import ErrorReportingGroup
+from poke_bc.cli.play import play
 from poke_bc.cli.runs import evaluate, report, train
 from poke_bc.cli.share import export, push
 from poke_bc.cli.terminal import prepare
@@ -25,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = typer.Typer(name="poke-bc", cls=ErrorReportingGroup,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="From human Pokémon Showdown battles to a policy that plays like those humans.")
-for command in (convert, preprocess, split, train, evaluate, report, export, push, inspect, verify, info):
+for command in (convert, preprocess, split, train, evaluate, report, play, export, push, inspect, verify, info):
     app.command()(command)
 
 

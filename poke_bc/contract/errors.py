@@ -6,6 +6,7 @@
     ├── InputError        3    the raw input cannot be read, or too much of it is bad
     ├── ShardError        3    shards, manifest or split are damaged, of another format or do not fit
     ├── RunError          3    a run or policy is damaged or does not fit
+    ├── PlayError         3    battles cannot be played: no simulator, or it does not answer
     └── TrainingError     4    training cannot continue (loss not finite)
 
 The command line prints two lines (error, hint) and exits with that code; a traceback always means a bug in poke-bc.
@@ -63,3 +64,7 @@ class TrainingError(PokeBCError):
     """Training stopped because continuing would ruin the weights."""
 
     exit_code = 4
+
+
+class PlayError(PokeBCError):
+    """Battles cannot be played: the simulator is missing, has ended, or does not answer."""

@@ -1,4 +1,1 @@
-"""Battles of a policy, and what they say about its strength.
-
-    ratings.py   shares of points with intervals, sequential tests, Elo
-"""
+"""Playing: policies and bots in battles, and what these say about strength. docs/play.md shows how."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ class PackedEmbedding(nn.Module):
         self.width = width
         self.known = nn.ModuleDict()
         """Vocabulary -> its facts."""
+        self._frozen: Tensor | None = None
         self._spans = []
         for name, vocabulary in schema.vocabularies.items():
             span = vocabulary.size + 1
@@ -79,12 +80,26 @@ class PackedEmbedding(nn.Module):
 
     def vectors(self) -> Tensor:
         """The vector of every id of every vocabulary [V, E]: a few thousand, so they are made anew in each step."""
+        if self._frozen is not None:
+            return self._frozen
         learned_VE: Tensor = self.table(self.row_of_id)
         if not self.known:
             return learned_VE
         parts = learned_VE.split_with_sizes([span for _, span in self._spans])
         return torch.cat([part + self.known[name]() if name in self.known else part
                           for part, (name, _) in zip(parts, self._spans, strict=True)])
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Make the vectors once, until training goes on: for play, where decisions come one by one."""
+        self._frozen = None
+        self._frozen = self.vectors()
+
+    def train(self, mode: bool = True) -> Self:
+        """As for every module; weights that learn are not frozen."""
+        if mode:
+            self._frozen = None
+        return super().train(mode)
 
     def places(self, category: Tensor) -> Tensor:
         """Where each id [..., C] is among the vectors [..., C]."""

@@ -12,25 +12,26 @@ from typing import Any
 
 import msgspec
 
-from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS, TEAM_SLOTS
+from poke_bc.contract.actions import GIMMICKS, MOVE_SLOTS
 from poke_bc.contract.actions import NO_LABEL as NO_ACTION
 from poke_bc.dex import dex
+from poke_bc.showdown.asked import ask
 from poke_bc.showdown.battle import Battle
 from poke_bc.showdown.brought import leave_home
 from poke_bc.showdown.corpus import Corpus, OtherBattles
 from poke_bc.showdown.damage.estimate import add_damage
-from poke_bc.showdown.decision import NO_LABEL, OBSERVED, PREVIEW, TURN, Decision
+from poke_bc.showdown.decision import NO_LABEL, OBSERVED, TURN, Decision
 from poke_bc.showdown.first_pass import FirstPass, first_pass
 from poke_bc.showdown.impute import inferred_team
 from poke_bc.showdown.labels import Label, label_of
-from poke_bc.showdown.legal import inferred_legal, requested_legal
+from poke_bc.showdown.legal import inferred_legal
 from poke_bc.showdown.lines import entry
 from poke_bc.showdown.observe import observe
 from poke_bc.showdown.protocol import other, tier_of
 from poke_bc.showdown.record import PLAYERS, BattleRecord, SkippedBattle
-from poke_bc.showdown.requests import DecisionRequest, decision_requests, offered_gimmicks
+from poke_bc.showdown.requests import DecisionRequest, decision_requests
 from poke_bc.showdown.state import Mon
-from poke_bc.showdown.team import requested_team, take_request
+from poke_bc.showdown.team import requested_team
 from poke_bc.showdown.tracker import follow
 
 __all__ = ["FirstPass", "convert", "first_pass"]
@@ -153,20 +154,13 @@ def _row(battle: Battle, point: DecisionPoint, roster: Roster) -> Row:
         if label.gimmick != "none":  # it was there, whatever the log shows of the item
             observation.own_can_gimmick[GIMMICKS.index(label.gimmick) - 1] = True
         return Row(observation, legal, label)
-    mons = take_request(battle.sides[player], request.request, battle.dex)
-    active = next((mon for mon, row in zip(mons, request.request["side"]["pokemon"], strict=True)
-                   if row.get("active")), None)
-    if active is not None and request.phase != PREVIEW:
-        entry.correct_active(battle, player, active)
-    legal = requested_legal(battle, player, request.request, mons)
-    observation = observe(battle, player, request.phase, locked=request.locked,
-                          can_gimmick=offered_gimmicks(request.request))
+    asked = ask(battle, player, request)
     if request.choice:
-        action, gimmick = request.action(battle, mons)
+        action, gimmick = request.action(battle, asked.mons)
         label = Label(OBSERVED if action != NO_ACTION else NO_LABEL, action, None, gimmick)
     else:
-        label = label_of(battle, decision, legal, roster.counterparts, request.locked)
-    return Row(observation, legal, label, _stats(roster))
+        label = label_of(battle, decision, asked.legal, roster.counterparts, request.locked)
+    return Row(asked.observation, asked.legal, label, asked.stats)
 
 
 def _is_possible(row: Row, point: DecisionPoint) -> bool:
@@ -175,14 +169,6 @@ def _is_possible(row: Row, point: DecisionPoint) -> bool:
     if label.label == OBSERVED and not row.legal[label.action]:
         raise SkippedBattle("inconsistent state", f"turn {point.turn}: a choice that was not legal")
     return True in row.legal
-
-
-def _stats(roster: Roster) -> list[Mapping[str, int] | None]:
-    found: list[Mapping[str, int] | None] = [None] * TEAM_SLOTS
-    for mon in roster.mons:
-        if mon.copied is None:  # a transformed Pokémon has other stats than the request says
-            found[mon.slot] = mon.stats
-    return found
 
 
 def _trajectory(record: BattleRecord, battle: Battle, player: str, rows: Sequence[Row], roster: Roster) -> Json:

@@ -15,6 +15,7 @@ from poke_bc.showdown.decision import PREVIEW, REVIVAL, TURN
 from poke_bc.showdown.lines.effects import BINDING_MOVES
 from poke_bc.showdown.own_pokemon import certain_own_ability, item_of, moves_of, pp_used, slot_of
 from poke_bc.showdown.protocol import NONE
+from poke_bc.showdown.requests import open_ways
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
 
@@ -180,23 +181,6 @@ def is_choice_locked(battle: Battle, mon: Mon) -> bool:
 # --- from a request -----------------------------------------------------------------------------------------------
 
 
-def requested_moves(active: Json) -> list[bool]:
-    """Which moves of a request are legal, with or without a gimmick.
-
-    A Max or Z-Move ignores what disables its base move (choice items, Encore), but not empty PP (Showdown's
-    sim/side.ts, chooseMove). While dynamaxed (`maxMoves` without `canDynamax`) only the Max Moves' state counts.
-    """
-    moves: Sequence[Json] = active.get("moves", ())
-    is_open = [not move.get("disabled") for move in moves]
-    if "maxMoves" in active:
-        as_max = [not move.get("disabled") for move in active["maxMoves"]["maxMoves"]]
-        may_stay = "canDynamax" in active
-        is_open = [m or (n and may_stay) for m, n in zip(as_max, is_open, strict=True)]
-    elif active.get("canZMove"):
-        is_open = [n or z is not None for n, z in zip(is_open, active["canZMove"], strict=True)]
-    return [ok and move.get("pp", 1) > 0 for ok, move in zip(is_open, moves, strict=True)]
-
-
 def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[Mon]) -> list[bool]:
     """Exactly what the server accepts. `mons`: own Pokémon in the request's order."""
     legal = [False] * NUM_ACTIONS
@@ -212,9 +196,9 @@ def requested_legal(battle: Battle, player: str, request: Json, mons: Sequence[M
         return legal
     mon = next(mon for mon, row in zip(mons, rows, strict=True) if row.get("active"))
     names = moves_of(battle, player, mon)
-    for move, ok in zip(active.get("moves", ()), requested_moves(active), strict=True):
+    for move, ways in zip(active.get("moves", ()), open_ways(active), strict=True):
         slot = slot_of(names, move_name(battle.dex, to_id(move["id"])))
         if slot is not None:
-            legal[slot] = ok
+            legal[slot] = any(ways)
     legal[0] |= not any(legal[:MOVE_SLOTS])
     return legal

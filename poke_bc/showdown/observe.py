@@ -109,9 +109,10 @@ def _hidden_powers(own: Side) -> list[str]:
     """The type of each own Pokémon's Hidden Power."""
     found = NO_HIDDEN_POWERS
     for mon in own.mons:
-        if mon.slot >= 0 and mon.own_set is not None and mon.own_set.hidden_power != NONE:
+        known = mon.requested or mon.own_set
+        if mon.slot >= 0 and known is not None and known.hidden_power != NONE:
             found = found.copy() if found is NO_HIDDEN_POWERS else found
-            found[mon.slot] = mon.own_set.hidden_power
+            found[mon.slot] = known.hidden_power
     return found
 
 

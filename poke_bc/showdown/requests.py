@@ -16,6 +16,9 @@ from poke_bc.showdown.record import RecordedRequest, SkippedBattle
 from poke_bc.showdown.seen import move_name
 from poke_bc.showdown.state import Mon
 
+MEGA_WORDS = {"canMegaEvo": "mega", "canMegaEvoX": "megax", "canMegaEvoY": "megay", "canUltraBurst": "ultra"}
+"""Key of a request's active Pokémon -> the word of the choice that it offers."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionRequest:
@@ -129,5 +132,30 @@ def phase_of(request: Mapping[str, Any]) -> str:
 def offered_gimmicks(request: Mapping[str, Any]) -> list[bool]:
     """Which of mega, Z, dynamax, tera the request offers."""
     active = (request.get("active") or [{}])[0]
-    mega = any(active.get(key) for key in ("canMegaEvo", "canMegaEvoX", "canMegaEvoY", "canUltraBurst"))
-    return [mega, bool(active.get("canZMove")), bool(active.get("canDynamax")), bool(active.get("canTerastallize"))]
+    return [mega_word(active) != "", bool(active.get("canZMove")), bool(active.get("canDynamax")),
+            bool(active.get("canTerastallize"))]
+
+
+def mega_word(active: Mapping[str, Any]) -> str:
+    """The word of a choice for the mega evolution or Ultra Burst that the active Pokémon is offered, or ""."""
+    return next((word for key, word in MEGA_WORDS.items() if active.get(key)), "")
+
+
+def open_ways(active: Mapping[str, Any]) -> list[list[bool]]:
+    """Of each move that a request lists: in which of GIMMICKS ("none" first) the server accepts it.
+
+    A Max or Z-Move ignores what disables its base move (choice items, Encore), but not empty PP (Showdown's
+    sim/side.ts, chooseMove). While dynamaxed (`maxMoves` without `canDynamax`) only the Max Moves' state counts.
+    """
+    moves: Sequence[Mapping[str, Any]] = active.get("moves", ())
+    mega, _, _, tera = offered_gimmicks({"active": [active]})
+    plain = as_max = [not move.get("disabled") for move in moves]
+    if "maxMoves" in active:
+        as_max = [not move.get("disabled") for move in active["maxMoves"]["maxMoves"]]
+    may_dynamax = "maxMoves" in active and "canDynamax" in active
+    if "maxMoves" in active and not may_dynamax:
+        plain = as_max
+    as_z = [move is not None for move in active.get("canZMove") or [None] * len(moves)]
+    has_pp = [move.get("pp", 1) > 0 for move in moves]
+    return [[pp and way for way in (ok, ok and mega, z, may_dynamax and big, ok and tera)]
+            for ok, z, big, pp in zip(plain, as_z, as_max, has_pp, strict=True)]

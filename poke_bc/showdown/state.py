@@ -45,6 +45,8 @@ class RequestedState(msgspec.Struct, frozen=True, gc=False):
     """In the request's order; of the active Pokémon those it has now (Transform, Mimic)."""
     pp_used: tuple[int, ...] | None = None
     """Of the active Pokémon, per move."""
+    hidden_power: str = NONE
+    """The type of the Hidden Power among these moves, its own or copied."""
 
 
 class ShownState(msgspec.Struct, frozen=True, gc=False):

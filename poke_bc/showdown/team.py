@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from poke_bc.contract.actions import MOVE_SLOTS, TEAM_SLOTS
 from poke_bc.dex import Dex, to_id
 from poke_bc.showdown.protocol import NONE, UNKNOWN, read_condition, read_details
@@ -43,7 +45,7 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
         alone = row.get("active") and names[row["ident"]] == 1
         moves = benched.get(row["ident"], row["moves"]) if alone else row["moves"]
         own_set = OwnSet(
-            tuple(sorted({move_name(dex, to_id(move)) for move in moves}))[:MOVE_SLOTS],
+            _own_moves(moves, dex),
             to_id(row.get("item") or "") or NONE,
             to_id(row.get("baseAbility") or row.get("ability") or "") or NONE if dex.gen >= 3 else NONE,
             to_id(row.get("teraType") or "") or NONE if dex.gen >= 9 else NONE,
@@ -54,6 +56,18 @@ def requested_team(requests: Sequence[Mapping[str, Any]], dex: Dex) -> list[Mon]
     if len(team) > TEAM_SLOTS:
         raise SkippedBattle("inconsistent state", "a team of more than six")
     return give_slots(team)
+
+
+def learn_moves(mon: Mon, moves: Sequence[str], dex: Dex) -> None:
+    """Take an own Pokémon's moves from a request that has it on the bench, where nothing is transformed."""
+    assert mon.own_set is not None
+    mon.own_set = msgspec.structs.replace(mon.own_set, moves=_own_moves(moves, dex),
+                                          hidden_power=hidden_power_type(moves))
+    mon.bench_changes += 1
+
+
+def _own_moves(moves: Iterable[str], dex: Dex) -> tuple[str, ...]:
+    return tuple(sorted({move_name(dex, to_id(move)) for move in moves}))[:MOVE_SLOTS]
 
 
 def hidden_power_type(moves: Iterable[str]) -> str:
@@ -77,15 +91,16 @@ def find_requested(
         species = dex.species(details.species)
         base = species.base_species if species else details.species
 
-        def mismatch(mon: Mon) -> tuple[bool, bool, bool, int, bool]:
+        def mismatch(mon: Mon) -> tuple[bool, bool, int, bool]:
             moves = {move_name(dex, to_id(move)) for move in row["moves"]}  # noqa: B023 - called at once
             own = set(mon.own_set.moves) if mon.own_set else set()
-            return (mon.nick != nick, mon.base != base, mon.details.level != details.level, len(own ^ moves),  # noqa: B023
+            return (mon.base != base, mon.details.level != details.level, len(own ^ moves),  # noqa: B023
                     bool(row.get("active")) != (mon is active))  # noqa: B023
 
-        mon = min(free, key=mismatch, default=None)
-        if mon is None or mon.nick != nick:
+        named = [mon for mon in free if mon.nick == nick]
+        if not named:
             raise SkippedBattle("inconsistent state", "a request names another team")
+        mon = named[0] if len(named) == 1 else min(named, key=mismatch)
         free.remove(mon)
         found.append(mon)
     return found
@@ -109,7 +124,7 @@ def take_request(side: Side, request: Mapping[str, Any], dex: Dex) -> list[Mon]:
         mon.requested = RequestedState(
             condition.hp, condition.status, condition.fainted, to_id(row.get("item") or "") or NONE,
             to_id(row["ability"]) if row.get("ability") else UNKNOWN,
-            tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp,
+            tuple(move_name(dex, to_id(move)) for move in row["moves"]), pp, hidden_power_type(row["moves"]),
         )
         mon.bench_changes += 1
     if not request.get("teamPreview"):

@@ -26,6 +26,9 @@ TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "
               "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
               "substitute_hits", "boosted_stat", "fallen")
 """What passes to the Pokémon that was really active."""
+LEARNED = ("item", "last_item", "first_item", "item_shown", "ability", "first_ability", "brought_ability",
+           "ability_shown", "tera", "terastallized")
+"""What the opponent learns of a Pokémon behind an Illusion, and takes to be the disguise's until it ends."""
 _restored = attrgetter(*RESTORED)
 
 
@@ -175,9 +178,13 @@ def replace(battle: Battle, parts: list[str]) -> None:
         mon = find(battle, side, nick, details) or add(battle, side, nick, details)
         shown = active
         if mon is not active:
+            before = battle.entry_states[side.player]
             take_over(mon, active)
+            for name in LEARNED:
+                if getattr(shown, name) != before[RESTORED.index(name)]:
+                    setattr(mon, name, getattr(shown, name))
             shown.leave()
-            restore(shown, battle.entry_states[side.player])
+            restore(shown, before)
             mon.nick = nick
             side.active = active = mon
     if shown is not active:

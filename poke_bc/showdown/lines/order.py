@@ -69,6 +69,9 @@ def change_speed(battle: Battle, mon: Mon, before: str) -> None:
 
 def unmask(battle: Battle, side: Side, shown: Mon, actual: Mon) -> None:
     """What was learned of a disguise since it came in is true of the one behind it, not of the one it showed."""
+    for turn in (each.this_turn for each in battle.sides.values()):
+        turn.mover = actual if turn.mover is shown else turn.mover
+        turn.against = actual if turn.against is shown else turn.against
     for player, known in battle.faster.items():
         if player == side.player:
             for against in known.values():

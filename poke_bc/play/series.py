@@ -1,0 +1,200 @@
+"""A series of battles between two contestants: setups from a seed, saved logs, and the score."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+
+from poke_bc.contract.actions import GIMMICKS
+from poke_bc.contract.errors import UsageError
+from poke_bc.contract.files import atomic_write
+from poke_bc.play.contestant import Contestant
+from poke_bc.play.match import SIDE_BY_SIDE, Played, Setup, play
+from poke_bc.play.ratings import wilson
+from poke_bc.play.simulator import Simulator
+from poke_bc.showdown.record import PLAYERS
+
+DEFAULT_FORMAT = "gen9randombattle"
+LOGS = "battles.jsonl.zst"
+"""Name of the file of saved logs."""
+HOPELESS = 4
+"""So many battles broken off before any was played to its end: all will be."""
+
+
+def setups(one: Contestant, two: Contestant, battles: int, *, format_: str = DEFAULT_FORMAT, seed: int = 0,
+           teams: Sequence[str] = (), paired: bool = True) -> Iterator[Setup]:
+    """Battles between two contestants, who take turns at being p1.
+
+    Args:
+        one, two: the contestants.
+        battles: how many; with more, the first ones stay the same.
+        format_: id of the format.
+        seed: of dice, teams and draws.
+        teams: packed teams to draw from; none: the format's random ones.
+        paired: play each pair of teams and each dice twice, the second time with exchanged seats.
+    """
+    for number in range(battles):
+        scene = number // 2 if paired else number
+        dice = Random(f"{format_} {seed} {scene}")
+        simulator, *drawn = [[dice.randrange(1 << 16) for _ in range(4)] for _ in range(3)]
+        brought: list[dict[str, Any]] = [{"team": dice.choice(teams)} if teams else {"seed": each} for each in drawn]
+        seats = (one, two) if number % 2 == 0 else (two, one)
+        yield Setup(f"{format_.split('@@@')[0]}-{seed}-{number}", format_, simulator,
+                    dict(zip(PLAYERS, seats, strict=True)), dict(zip(PLAYERS, brought, strict=True)))
+
+
+@dataclass
+class Score:
+    """The first contestant's results against the second."""
+
+    one: str
+    two: str
+    format: str
+    seed: int
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    broken_off: Counter[str] = field(default_factory=Counter)
+    """Reason -> battles that could not be played to their end; they count nowhere else."""
+    turns: int = 0
+    decisions: int = 0
+    """Of both."""
+    refused: int = 0
+    """Choices of both that the simulator called invalid."""
+    unavailable: int = 0
+    """Choices of both that something hidden prevented, such as a trap."""
+    gimmicks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(GIMMICKS[1:], 0))
+    """How often the first used each."""
+    points: dict[int, float] = field(default_factory=dict)
+    """Number of the battle -> 1 for a win, 0.5 for a tie, 0 for a loss."""
+    seconds: float = 0.0
+
+    @property
+    def battles(self) -> int:
+        """Battles that were played to their end."""
+        return self.wins + self.losses + self.ties
+
+    @property
+    def rate(self) -> float:
+        """Share won; a tie counts half."""
+        return (self.wins + self.ties / 2) / self.battles if self.battles else 0.0
+
+    def add(self, played: Played) -> None:
+        """Count one battle."""
+        first = PLAYERS[played.number % 2]
+        self.decisions += played.decisions.total()
+        self.refused += played.refused.total()
+        self.unavailable += played.unavailable.total()
+        for gimmick, count in played.gimmicks[first].items():
+            self.gimmicks[gimmick] += count
+        if played.error:
+            self.broken_off[played.error] += 1
+            return
+        self.turns += played.turns
+        self.points[played.number] = 0.5 if not played.winner else float(played.winner == first)
+        self.wins += played.winner == first
+        self.ties += not played.winner
+        self.losses += bool(played.winner) and played.winner != first
+
+    def to_dict(self) -> dict[str, Any]:
+        """For --json."""
+        low, high = wilson(self.wins + self.ties / 2, self.battles)
+        return {
+            "player": self.one, "against": self.two, "format": self.format, "seed": self.seed,
+            "battles": self.battles, "wins": self.wins, "losses": self.losses, "ties": self.ties,
+            "win_rate": self.rate, "interval": [low, high], "broken_off": dict(self.broken_off),
+            "turns_per_battle": self.turns / max(self.battles, 1), "decisions": self.decisions,
+            "refused": self.refused, "unavailable": self.unavailable, "gimmicks": self.gimmicks,
+            "seconds": self.seconds, "decisions_per_s": self.decisions / self.seconds if self.seconds else 0.0,
+        }
+
+
+def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str = DEFAULT_FORMAT, seed: int = 0,
+           teams: Path | None = None, paired: bool = True, save_logs: Path | None = None,
+           showdown: str | Path | None = None, side_by_side: int = SIDE_BY_SIDE,
+           progress: Callable[[Score], None] = lambda _: None) -> Score:
+    """Play battles and count them.
+
+    Args:
+        one, two, battles, format_, seed, paired: see `setups`.
+        teams: folder of teams as Showdown exports them; None: the format's random ones.
+        save_logs: folder for the battles as `convert` reads them, in the order of their numbers, in one file.
+        showdown: see `find_showdown`.
+        side_by_side: how many battles at once; changes no battle.
+        progress: called after each battle.
+
+    Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails.
+    """
+    score = Score(one.name, two.name, format_, seed)
+    with Simulator(showdown) as simulator, _log(save_logs) as write:
+        packed = read_teams(simulator, format_, teams) if teams is not None else ()
+        begun = time.monotonic()
+        planned = setups(one, two, battles, format_=format_, seed=seed, teams=packed, paired=paired)
+        for played in play(simulator, planned, side_by_side=side_by_side):
+            score.add(played)
+            score.seconds = time.monotonic() - begun
+            write(played)
+            progress(score)
+            if not score.battles and score.broken_off.total() >= HOPELESS:
+                break
+    if not score.battles:
+        reason, _ = score.broken_off.most_common(1)[0]
+        raise UsageError(f"{format_}: no battle could be played ({reason})",
+                         hint="--format is the id of a singles format; one without random teams needs --teams DIR")
+    return score
+
+
+def read_teams(simulator: Simulator, format_: str, folder: Path) -> list[str]:
+    """All teams of the text files in a folder, packed. Raises UsageError for one that the format forbids."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: not a text", hint="a team as Showdown's teambuilder exports it") from None
+        for team in simulator.read_teams(format_, text):
+            if team["problems"]:
+                raise UsageError(f"{path}: not a team for {format_}: {'; '.join(team['problems'][:3])}",
+                                 hint="correct the team, or leave it out")
+            found.append(str(team["packed"]))
+    if not found:
+        raise UsageError(f"{folder}: no teams", hint="text files of teams as Showdown's teambuilder exports them")
+    return found
+
+
+@contextlib.contextmanager
+def _log(folder: Path | None) -> Iterator[Callable[[Played], None]]:
+    """Writes the records of battles in the order of their numbers; those that are missing at the end are left out."""
+    if folder is None:
+        yield lambda _: None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    codec = pa.Codec("zstd")
+    early: dict[int, Mapping[str, Any]] = {}
+    following = 0
+    with atomic_write(folder / LOGS) as file:
+        def save(record: Mapping[str, Any]) -> None:
+            """A frame of its own for each battle: together they are a file like any other."""
+            if record:
+                text = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+                file.write(codec.compress(text, asbytes=True))
+
+        def write(played: Played) -> None:
+            nonlocal following
+            early[played.number] = {} if played.error else played.record
+            while following in early:
+                save(early.pop(following))
+                following += 1
+
+        yield write
+        for number in sorted(early):
+            save(early[number])
