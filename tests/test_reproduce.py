@@ -45,7 +45,7 @@ def test_every_experiment_ends_in_a_table_and_uses_what_is_there_again(shared: P
         assert [line.split(" | ")[0] for line in lines[4:]] == ["| 0", "| mean", "| target"]
         assert json.loads((tmp_path / f"{name}.json").read_text())["0"]["decisions"] > 0
     written = (tmp_path / "runs" / "gen9ou-0" / "config.toml").read_text()
-    assert "formats-0" in written, "it starts from another experiment's policy"
+    assert "random-battles-0" in written, "it starts from another experiment's policy"
     shutil.rmtree(shared / "resim")
     reproduce.reproduce("spectator", tmp_path, shared, [0], SETTINGS)
 

@@ -3,7 +3,7 @@
     just reproduce formats             17,000 battles of other formats, from spectator logs: what the others start from
     just reproduce random-battles      human random battles, as their players saw them
     just reproduce spectator           the same battles from spectator logs, judged on what the players saw
-    just reproduce gen9ou              generation 9 OU from spectator logs
+    just reproduce gen9ou              generation 9 OU from spectator logs, on top of both
 
 Settings are the defaults of `poke-bc train`, except for those that an experiment names below; --set changes them.
 Judged on the test split, which neither training nor the choice of any setting has seen. FOLDER keeps shards and runs:
@@ -57,7 +57,7 @@ EXPERIMENTS = {
         RANDOM_BATTLES, PLAYER, PLAYER, after="formats", settings=ONWARD,
         targets={"top1": 0.575, "top3": 0.905, "nll": 1.12, "ece": 0.01, "switch_top1": 0.28, "switch_top3": 0.68}),
     "spectator": Experiment(RANDOM_BATTLES, LOG, PLAYER, after="formats", settings=ONWARD),
-    "gen9ou": Experiment(("replays/gen9ou.jsonl.zst",), after="formats", settings=("lr=1e-3", "epochs=4"),
+    "gen9ou": Experiment(("replays/gen9ou.jsonl.zst",), after="random-battles", settings=("lr=1e-3", "epochs=4"),
                          targets={"top1": 0.46, "top3": 0.82, "nll": 1.30}),
 }
 
