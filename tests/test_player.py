@@ -149,7 +149,7 @@ def test_what_is_drawn_depends_on_seed_and_temperature() -> None:
         return [player.choose(request, lines) for lines, request in requests(played, "p1")]
 
     assert answers(seed=1) == answers(seed=1) != answers(seed=2)
-    assert answers(seed=1, temperature=1e-6) == answers(seed=2, temperature=1e-6) == answers(greedy=True)
+    assert answers(seed=1, temperature=1e-12) == answers(seed=2, temperature=1e-12) == answers(greedy=True)
 
 
 def test_without_a_gimmick_head_the_default_is_as_documented() -> None:
