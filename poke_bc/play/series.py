@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -19,7 +19,7 @@ from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import atomic_write
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import SIDE_BY_SIDE, Played, Setup, play
-from poke_bc.play.ratings import wilson
+from poke_bc.play.ratings import Sprt, paired_interval, wilson
 from poke_bc.play.simulator import Simulator
 from poke_bc.showdown.record import PLAYERS
 
@@ -60,6 +60,10 @@ class Score:
     two: str
     format: str
     seed: int
+    paired: bool = True
+    """Whether battles 2k and 2k + 1 have the same teams and dice."""
+    sprt: Sprt | None = None
+    """The test that ends the series once it is decided."""
     wins: int = 0
     losses: int = 0
     ties: int = 0
@@ -88,6 +92,24 @@ class Score:
         """Share won; a tie counts half."""
         return (self.wins + self.ties / 2) / self.battles if self.battles else 0.0
 
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Points of the pairs both of whose battles were played to their end, in the order of their numbers."""
+        firsts = sorted(number for number in self.points if self.paired and number % 2 == 0)
+        return [(self.points[first], self.points[first + 1]) for first in firsts if first + 1 in self.points]
+
+    @property
+    def units(self) -> list[float]:
+        """What is independent of each other: the means of the pairs, or the points of battles that have none."""
+        if self.paired:
+            return [sum(pair) / 2 for pair in self.pairs]
+        return [self.points[number] for number in sorted(self.points)]
+
+    @property
+    def decided(self) -> str | None:
+        """Which hypothesis of `sprt` is accepted; None: neither."""
+        return None if self.sprt is None else self.sprt.decide(self.units)
+
     def add(self, played: Played) -> None:
         """Count one battle."""
         first = PLAYERS[played.number % 2]
@@ -108,18 +130,34 @@ class Score:
     def to_dict(self) -> dict[str, Any]:
         """For --json."""
         low, high = wilson(self.wins + self.ties / 2, self.battles)
+        pairs = self.pairs
+        mean, *paired = paired_interval(pairs)
+        test = self.sprt
         return {
             "player": self.one, "against": self.two, "format": self.format, "seed": self.seed,
             "battles": self.battles, "wins": self.wins, "losses": self.losses, "ties": self.ties,
-            "win_rate": self.rate, "interval": [low, high], "broken_off": dict(self.broken_off),
+            "win_rate": self.rate, "interval": [low, high],
+            "paired": {"pairs": len(pairs), "win_rate": mean, "interval": paired} if pairs else None,
+            "sprt": None if test is None else {
+                "elo0": test.elo0, "elo1": test.elo1, "alpha": test.alpha, "beta": test.beta,
+                "llr": test.llr(self.units), "bounds": list(test.bounds), "decided": self.decided},
+            "broken_off": dict(self.broken_off),
             "turns_per_battle": self.turns / max(self.battles, 1), "decisions": self.decisions,
             "refused": self.refused, "unavailable": self.unavailable, "gimmicks": self.gimmicks,
             "seconds": self.seconds, "decisions_per_s": self.decisions / self.seconds if self.seconds else 0.0,
         }
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, raised after the simulator has ended and the logs of finished battles have been saved."""
+
+    def __init__(self, score: Score) -> None:
+        super().__init__(f"interrupted after {score.battles:,} battles")
+        self.score = score
+
+
 def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str = DEFAULT_FORMAT, seed: int = 0,
-           teams: Path | None = None, paired: bool = True, save_logs: Path | None = None,
+           teams: Path | None = None, paired: bool = True, sprt: Sprt | None = None, save_logs: Path | None = None,
            showdown: str | Path | None = None, side_by_side: int = SIDE_BY_SIDE,
            progress: Callable[[Score], None] = lambda _: None) -> Score:
     """Play battles and count them.
@@ -127,30 +165,53 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
     Args:
         one, two, battles, format_, seed, paired: see `setups`.
         teams: folder of teams as Showdown exports them; None: the format's random ones.
+        sprt: play no more than it takes to decide it, and at most `battles`. Battles are counted (and saved) in the
+            order of their numbers then, so that the outcome does not depend on which end first.
         save_logs: folder for the battles as `convert` reads them, in the order of their numbers, in one file.
         showdown: see `find_showdown`.
         side_by_side: how many battles at once; changes no battle.
         progress: called after each battle.
 
-    Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails.
+    Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails,
+    Interrupted on Ctrl-C once a battle has been counted.
     """
-    score = Score(one.name, two.name, format_, seed)
+    score = Score(one.name, two.name, format_, seed, paired=paired, sprt=sprt)
+    interrupted = False
     with Simulator(showdown) as simulator, _log(save_logs) as write:
         packed = read_teams(simulator, format_, teams) if teams is not None else ()
         begun = time.monotonic()
         planned = setups(one, two, battles, format_=format_, seed=seed, teams=packed, paired=paired)
-        for played in play(simulator, planned, side_by_side=side_by_side):
-            score.add(played)
-            score.seconds = time.monotonic() - begun
-            write(played)
-            progress(score)
-            if not score.battles and score.broken_off.total() >= HOPELESS:
-                break
+        ended = play(simulator, planned, side_by_side=side_by_side)
+        try:
+            for played in ended if sprt is None else in_order(ended):
+                score.add(played)
+                score.seconds = time.monotonic() - begun
+                write(played)
+                progress(score)
+                if score.decided or (not score.battles and score.broken_off.total() >= HOPELESS):
+                    break
+        except KeyboardInterrupt:
+            if not score.battles:
+                raise
+            interrupted = True
+    if interrupted:
+        raise Interrupted(score)
     if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
         raise UsageError(f"{format_}: no battle could be played ({reason})",
                          hint="--format is the id of a singles format; one without random teams needs --teams DIR")
     return score
+
+
+def in_order(ended: Iterable[Played]) -> Iterator[Played]:
+    """Battles in the order of their numbers, each as soon as all before it have ended."""
+    early: dict[int, Played] = {}
+    following = 0
+    for played in ended:
+        early[played.number] = played
+        while following in early:
+            yield early.pop(following)
+            following += 1
 
 
 def read_teams(simulator: Simulator, format_: str, folder: Path) -> list[str]:
