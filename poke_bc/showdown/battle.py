@@ -24,7 +24,7 @@ class Battle:
         gen: generation, 1 to 9.
         teams: Pokémon already known of each side (own team, team preview); these objects are updated.
         illusions: line number of a switch -> nickname and details of the Pokémon that really came in under Illusion,
-            where known.
+            where known. For what a player sees, those of the own team alone: the opponent's are not seen through.
         returning_hp: line number of a switch -> HP with which the Pokémon that leaves will return (Regenerator),
             where known; its player sees that HP at once.
         tier: the format without its generation (protocol.tier_of).
@@ -75,8 +75,8 @@ class Battle:
         """Who uses Hidden Power, and the target's types, until a line tells how well it works."""
         self.z_powered: str | None = None
         """The player whose next move is a Z-Move."""
-        self.entry_states: dict[str, tuple[Any, ...]] = {}
-        """Per player, what was known of the Pokémon shown as active before it came in; needed if it was another."""
+        self.entry_states: dict[Mon, tuple[Any, ...]] = {}
+        """What was known of a Pokémon before it last seemed to come in; needed if it was another."""
         self.faster: dict[str, dict[Mon, dict[Mon, tuple[bool, int]]]] = {player: {} for player in PLAYERS}
         """Per player, for an opponent's Pokémon as it was shown and an own one: whether the own one is faster at equal
         stages, by the order in which they moved last, and in which turn."""

@@ -48,6 +48,12 @@ class Roster(msgspec.Struct):
     is_exact: bool
     """Whether they come from the player's requests."""
 
+    @property
+    def may_disguise(self) -> bool:
+        """Whether requests may show an Illusion that the log does not."""
+        return self.is_exact and any(mon.base in entry.ILLUSIONISTS or (
+            mon.own_set is not None and mon.own_set.ability == "illusion") for mon in self.mons)
+
 
 class DecisionPoint(msgspec.Struct, gc=False):
     """One decision to observe: from the log, from a request, or from both."""
@@ -87,23 +93,39 @@ def convert(record: BattleRecord, corpus: Corpus, first: FirstPass | None = None
     others = corpus.others(msgspec.structs.replace(first.revealed, battle=record.original_id or record.id))
     rosters = {player: _roster(record, player, first, others) for player in PLAYERS}
     points = _decision_points(record, first, rosters)
-    battle = Battle(first.gen, {player: roster.mons for player, roster in rosters.items()}, first.illusions,
-                    first.returning_hp, tier_of(record.format))
+    views = _views(record, first, rosters)
     for player, rating in record.ratings.items():
-        battle.sides[player].rating = rating
+        for battle in views.values():
+            battle.sides[player].rating = rating
     rows: dict[str, list[Row]] = {player: [] for player in PLAYERS}
     for point in points:
+        battle = views[point.player]
         follow(battle, record.lines[battle.lines_read:point.at])
         row = _row(battle, point, rosters[point.player])
         if _is_possible(row, point):
             rows[point.player].append(row)
-    follow(battle, record.lines[battle.lines_read:])
+    for battle in views.values():
+        follow(battle, record.lines[battle.lines_read:])
     all_rows = [row for player in PLAYERS for row in rows[player]]
     if not all_rows:
         raise SkippedBattle("no decision")
     is_exact = any(roster.is_exact for roster in rosters.values())
     add_damage([row.observation for row in all_rows], first.gen, [row.stats for row in all_rows] if is_exact else None)
-    return [_trajectory(record, battle, player, rows[player], rosters[player]) for player in PLAYERS if rows[player]]
+    return [_trajectory(record, views[player], player, rows[player], rosters[player])
+            for player in PLAYERS if rows[player]]
+
+
+def _views(record: BattleRecord, first: FirstPass, rosters: Mapping[str, Roster]) -> dict[str, Battle]:
+    """The battle as each player sees it. One state is both, and half the work, unless Illusion makes them differ: then
+    each knows only the own team and its Illusions, and takes the opponent's for what they show, like a Seat."""
+    def view(illusions: Mapping[int, tuple[str, str]], *players: str) -> Battle:
+        return Battle(first.gen, {player: rosters[player].mons for player in players}, illusions, first.returning_hp,
+                      tier_of(record.format))
+
+    if not first.illusions and not any(roster.may_disguise for roster in rosters.values()):
+        return dict.fromkeys(PLAYERS, view({}, *PLAYERS))
+    return {player: view({at: who for at, who in first.illusions.items()
+                          if record.lines[at].split("|")[2].startswith(player)}, player) for player in PLAYERS}
 
 
 def _roster(record: BattleRecord, player: str, first: FirstPass, others: OtherBattles) -> Roster:

@@ -11,9 +11,9 @@ from itertools import combinations
 
 from poke_bc.dex import Dex
 from poke_bc.showdown.decision import NO_LABEL, Arrival, OpenDecision
+from poke_bc.showdown.lines.entry import ILLUSIONISTS
 from poke_bc.showdown.state import Mon, Side
 
-ILLUSIONISTS = frozenset({"zoroark", "zorua"})
 MOST = 3
 """Stints of one player that are attributed to another Pokémon at most."""
 ROUNDING, REGENERATED = 0.011, 1 / 3

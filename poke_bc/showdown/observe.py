@@ -191,7 +191,7 @@ def _who_is_faster(battle: Battle, own: Side, opp: Side) -> tuple[int, list[int]
     foe = opp.active
     if foe is None or foe.fainted or foe.copied is not None:
         return 0, NO_ORDER
-    known = battle.faster[own.player].get(foe.disguise or foe)
+    known = battle.faster[own.player].get(foe)
     if known is None:
         return 0, NO_ORDER
     order, active = NO_ORDER.copy(), 0

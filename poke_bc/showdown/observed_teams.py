@@ -45,8 +45,7 @@ class TeamColumns:
         self.versions = [-1] * TEAM_SLOTS
         """Per slot, the Pokémon and its `bench_changes` when its values were computed."""
         self.active: Mon | None = None
-        self.disguise: Mon | None = None
-        """Pokémon on the field, whose values change without notice."""
+        """The Pokémon on the field, whose values change without notice."""
 
     def put(self, slot: int, values: Values) -> None:
         """Set the values of one Pokémon."""
@@ -77,15 +76,13 @@ def update_own(columns: TeamColumns, battle: Battle, side: Side) -> None:
 
 def update_opponent(columns: TeamColumns, battle: Battle, side: Side) -> None:
     """Bring the columns of the opponent's team, as far as it was shown, up to date."""
-    active, size, mons, versions = side.active, side.places, columns.mons, columns.versions
-    disguise = active.disguise if active is not None else None
-    on_field = (active, disguise, columns.active, columns.disguise)
+    before, active, size, mons, versions = columns.active, side.active, side.places, columns.mons, columns.versions
     for slot, mon in enumerate((*side.shown[:size], *UNSEEN)[:TEAM_SLOTS]):
         version = mon.bench_changes if mon is not None else int(slot < size)
-        if versions[slot] != version or mons[slot] is not mon or (mon is not None and mon in on_field):
+        if versions[slot] != version or mons[slot] is not mon or (mon is not None and (mon is active or mon is before)):
             mons[slot], versions[slot] = mon, version
             columns.put(slot, _opponent_values(battle, side, mon) if slot < size else NO_OPP)
-    columns.active, columns.disguise = active, disguise
+    columns.active = active
 
 
 def _own_values(battle: Battle, side: Side, mon: Mon) -> Values:
@@ -130,32 +127,15 @@ def _opponent_values(battle: Battle, side: Side, mon: Mon | None) -> Values:
         types = battle.dex.both_types(mon.previewed) or (UNKNOWN, NONE)
         return (mon.previewed, ability, item, NONE, *types, tera, mon.details.level, 1.0, NONE, 0, False, False, False,
                 UNKNOWN_MOVES, NO_PP)
-    active = side.active
-    # The Pokémon in its place; under Illusion another one.
-    actual = active if active is not None and active.disguise is mon else mon
-    state = actual.believed if actual is mon and actual.believed is not None else actual
-    hp = state.hp_shown if isinstance(state, Mon) else state.hp
-    used: Mapping[str, int] = shown_moves(mon, actual)
+    used: Mapping[str, int] = mon.known_moves()
     moves, pp_used = UNKNOWN_MOVES, NO_PP
     if used:
-        if mon.powered and mon.copied is None and actual is mon:
+        if mon.powered and mon.copied is None:
             used = count_powered(battle.dex, tuple(used), mon.powered, used)
         moves = (*used, *UNKNOWN_MOVES)[:MOVE_SLOTS]
         pp_used = tuple([count if count < PP_MAX else PP_MAX for count in (*used.values(), *NO_PP)[:MOVE_SLOTS]])
     if gen >= 9:
-        tera = mon.tera if mon.tera != UNKNOWN else actual.tera
+        tera = mon.tera
     return (mon.shape, mon.ability if gen >= 3 else NONE, mon.item if gen >= 2 else NONE, mon.last_item,
-            *mon.current_types(battle.dex), tera, mon.details.level, round(hp, 4), state.status,
-            min(state.status_turns, COUNT_MAX), actual is active and (actual is not mon or mon.disguise is None),
-            state.fainted if isinstance(state, Mon) else state.hp <= 0, True, moves, pp_used)
-
-
-def shown_moves(mon: Mon, actual: Mon) -> dict[str, int]:
-    """Moves that the opponent attributes to `mon`, where `actual` really is, with PP used."""
-    if actual.copied is not None or (actual.mimicked and actual is mon):
-        return actual.known_moves()
-    if actual is not mon:
-        return mon.moves | mon.credited | {move: actual.moves.get(move, 1) for move in sorted(actual.stint_moves)}
-    if mon.hidden or mon.credited:
-        return {move: used for move, used in mon.moves.items() if move not in mon.hidden} | mon.credited
-    return mon.moves
+            *mon.current_types(battle.dex), tera, mon.details.level, round(mon.hp_shown, 4), mon.status,
+            min(mon.status_turns, COUNT_MAX), mon is side.active, mon.fainted, True, moves, pp_used)

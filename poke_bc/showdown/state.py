@@ -1,7 +1,8 @@
 """Both sides of a battle and their Pokémon, as plain values.
 
 One state serves both players. What a Pokémon really is, which its own player knows, and what was shown of it, which is
-all that the opponent knows, are kept side by side: `hp` and `hp_shown`, `own_set` and `moves`, `disguise`.
+all that the opponent knows, are kept side by side: `hp` and `hp_shown`, `own_set` and `moves`. Only under Illusion do
+the players see different Pokémon; then each has a state of its own, in which `disguise` is for own Pokémon.
 """
 
 from __future__ import annotations
@@ -47,14 +48,6 @@ class RequestedState(msgspec.Struct, frozen=True, gc=False):
     """Of the active Pokémon, per move."""
     hidden_power: str = NONE
     """The type of the Hidden Power among these moves, its own or copied."""
-
-
-class ShownState(msgspec.Struct, frozen=True, gc=False):
-    """HP and status as last shown to the opponent."""
-
-    hp: float
-    status: str
-    status_turns: int
 
 
 @dataclass(slots=True, eq=False)
@@ -133,15 +126,7 @@ class Mon:
     """The move that has taken the place of Mimic."""
     temporary_forme: str = ""
     disguise: Mon | None = None
-    """The Pokémon it appears as under Illusion."""
-    hidden: set[str] = field(default_factory=set)
-    """Moves it used only in disguise."""
-    credited: dict[str, int] = field(default_factory=dict)
-    """Moves used by another Pokémon disguised as this one, in an Illusion that never ended."""
-    impostor: Mon | None = None
-    """The Pokémon that last left, or fainted, disguised as this one."""
-    believed: ShownState | None = None
-    """What the opponent thinks of it, where Illusion makes that wrong."""
+    """The Pokémon it appears as under Illusion, where that is known."""
     charging: str = ""
     """The two-turn move that it will complete."""
     rampage: str = ""
@@ -184,10 +169,6 @@ class Mon:
         """Its forme as it stands in the field: Transform and temporary changes included."""
         return self.temporary_forme or self.forme
 
-    def shown_state(self) -> ShownState:
-        """HP and status as shown now."""
-        return ShownState(self.hp_shown, self.status, self.status_turns)
-
     def current_types(self, dex: Dex) -> tuple[str, str]:
         """Both types ("none" if there is one), with terastallization and type changes, without `added_type`."""
         if self.terastallized and self.tera != "stellar":
@@ -221,10 +202,6 @@ class Mon:
             self.copied.implied_moves.add(move)
         elif self.mimicked and move == self.mimicked:
             known = self.copied_moves
-        if self.disguise is None:
-            self.hidden.discard(move)
-        elif move not in known:
-            self.hidden.add(move)
         known[move] = known.get(move, 0) + pp
 
     def restore_pp(self, move: str, pp: int) -> None:

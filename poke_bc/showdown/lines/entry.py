@@ -14,6 +14,8 @@ from poke_bc.showdown.protocol import NONE, Condition, Details, read_condition, 
 from poke_bc.showdown.record import SkippedBattle
 from poke_bc.showdown.state import Mon, Side
 
+ILLUSIONISTS = frozenset({"zoroark", "zorua"})
+"""Base species whose ability is Illusion."""
 PASSED_ON = frozenset("""
     substitute confusion leechseed curse ingrain aquaring magnetrise focusenergy perish healblock trapped
     """.split())
@@ -24,7 +26,7 @@ RESTORED = ("hp", "hp_shown", "status", "status_turns", "fainted", "item", "last
 """What is restored on a Pokémon when the one that seemed to be it turns out to be another."""
 TAKEN_OVER = ("hp", "hp_shown", "status", "status_turns", "fainted", "boosts", "volatiles", "last_move", "came_in",
               "protect_streak", "types", "added_type", "stint_moves", "disabled", "encored", "repeats", "rampage",
-              "substitute_hits", "boosted_stat", "fallen")
+              "charging", "choice_locked", "substitute_hits", "boosted_stat", "fallen")
 """What passes to the Pokémon that was really active."""
 LEARNED = ("item", "last_item", "first_item", "item_shown", "ability", "first_ability", "brought_ability",
            "ability_shown", "tera", "terastallized")
@@ -66,13 +68,10 @@ def switch(battle: Battle, parts: list[str]) -> None:
     leave(battle, side, mon)
     if left is not None and number in battle.returning_hp:
         left.hp = battle.returning_hp[number]
-    battle.entry_states[side.player] = snapshot(shown)
+    if shown.fainted and condition is not None and not condition.fainted:
+        _expose(battle, side, shown)
+    battle.entry_states[shown] = snapshot(shown)
     shown.nick = nick
-    if shown.impostor is not None:
-        if condition is not None and not condition.fainted and shown.believed is not None and shown.believed.hp <= 0:
-            _expose(side, shown, shown.impostor)
-        shown.impostor = None
-    shown.believed = None
     if mon is shown:
         if not mon.seen and mon.own_set is None:
             mon.details = details  # team preview may have hidden the forme
@@ -82,7 +81,7 @@ def switch(battle: Battle, parts: list[str]) -> None:
         if condition is not None:
             _notice_regenerator(battle, mon, condition)
     else:
-        mon.believed, mon.disguise = mon.shown_state(), shown
+        mon.disguise = shown
     side.active = mon
     mon.came_in = battle.turn
     mon.bench_changes += 1
@@ -105,11 +104,12 @@ def who_comes_in(battle: Battle, side: Side, number: int, parts: list[str]) -> t
     return shown, find(battle, side, true_nick, actual) or add(battle, side, true_nick, actual)
 
 
-def _expose(side: Side, shown: Mon, impostor: Mon) -> None:
-    """The one that seemed to have fainted comes in: the opponent sees that it had been another."""
-    impostor.hidden -= shown.credited.keys()
-    shown.credited, impostor.believed = {}, None
-    show(side, impostor)
+def _expose(battle: Battle, side: Side, shown: Mon) -> None:
+    """The one that seemed to have fainted comes in: it had been another, and where only one can be that, it was."""
+    able = [mon for mon in side.mons if mon.base in ILLUSIONISTS and not mon.fainted]
+    if len(able) == 1 and shown in battle.entry_states:
+        attribute(battle, side, shown, able[0])
+        show(side, able[0])
 
 
 def _notice_regenerator(battle: Battle, mon: Mon, condition: Condition) -> None:
@@ -130,11 +130,6 @@ def leave(battle: Battle, side: Side, successor: Mon) -> None:
     if old is None:
         return
     boosts, volatiles, substitute_hits = old.boosts, old.volatiles, old.substitute_hits
-    if old.disguise is not None:  # never unmasked: the opponent attributes everything to the disguise
-        old.disguise.believed = old.shown_state()
-        old.disguise.credited |= {move: old.moves.get(move, 1) for move in sorted(old.stint_moves)}
-        old.disguise.impostor = old
-        old.disguise.bench_changes += 1
     if old.ability == "regenerator" and not old.fainted and battle.ability_at_work(old) == "regenerator":
         old.hp, old.hp_shown = min(old.hp + 1 / 3, 1.0), min(old.hp_shown + 1 / 3, 1.0)
     old.leave()
@@ -168,27 +163,16 @@ def replace(battle: Battle, parts: list[str]) -> None:
     active = side.active
     if active is None:
         raise SkippedBattle("inconsistent state", "an Illusion without a Pokémon")
-    if active.disguise is not None:
-        shown, active.disguise = active.disguise, None
-        active.believed = None
-        active.hidden -= active.stint_moves  # of an earlier stint in disguise nobody knows
-        restore(shown, battle.entry_states[side.player])
-        active.nick = nick
-    else:
-        mon = find(battle, side, nick, details) or add(battle, side, nick, details)
-        shown = active
-        if mon is not active:
-            before = battle.entry_states[side.player]
-            take_over(mon, active)
-            for name in LEARNED:
-                if getattr(shown, name) != before[RESTORED.index(name)]:
-                    setattr(mon, name, getattr(shown, name))
-            shown.leave()
-            restore(shown, before)
-            mon.nick = nick
-            side.active = active = mon
+    shown = active.disguise or active
     if shown is not active:
-        unmask(battle, side, shown, active)
+        active.disguise = None
+        restore(shown, battle.entry_states[shown])
+    else:
+        active = find(battle, side, nick, details) or add(battle, side, nick, details)
+        if active is not shown:
+            attribute(battle, side, shown, active)
+            side.active = active
+    active.nick = nick
     if not shown.seen and not side.listed and shown in side.shown:
         side.shown.remove(shown)
     show(side, active)
@@ -204,11 +188,7 @@ def correct_active(battle: Battle, player: str, mon: Mon) -> None:
         shown = shown.disguise
         if shown is mon:
             raise SkippedBattle("inconsistent state", "a request and the log disagree on who is active")
-    mon.believed = mon.shown_state()
-    mon.hidden |= shown.stint_moves - mon.moves.keys()
-    take_over(mon, shown)
-    shown.leave()
-    restore(shown, battle.entry_states[player])
+    attribute(battle, side, shown, mon)
     shown.seen = True
     mon.disguise, side.active = shown, mon
 
@@ -229,21 +209,35 @@ def poke(battle: Battle, parts: list[str]) -> None:
 
 def snapshot(mon: Mon) -> tuple[Any, ...]:
     """What `restore` needs."""
-    return (*_restored(mon), mon.moves.copy())
+    return (*_restored(mon), mon.powered.copy(), mon.moves.copy())
 
 
 def restore(mon: Mon, snapshot: tuple[Any, ...]) -> None:
     """Undo what happened to a Pokémon since the snapshot."""
     for name, value in zip(RESTORED, snapshot, strict=False):
         setattr(mon, name, value)
-    mon.moves = snapshot[-1]
+    mon.powered, mon.moves = snapshot[-2:]
     mon.bench_changes += 1
 
 
-def take_over(mon: Mon, impostor: Mon) -> None:
-    """`mon` was active all the time that `impostor` seemed to be."""
+def attribute(battle: Battle, side: Side, shown: Mon, mon: Mon) -> None:
+    """Since `shown` last seemed to come in, it was `mon`: what happened and what showed itself passes to it."""
+    before = battle.entry_states[shown]
     for name in TAKEN_OVER:
-        setattr(mon, name, getattr(impostor, name))
-    for move in sorted(impostor.stint_moves):  # a set's own order differs from process to process
-        mon.moves.setdefault(move, 1)
+        setattr(mon, name, getattr(shown, name))
+    for name in LEARNED:
+        if getattr(shown, name) != before[RESTORED.index(name)]:
+            setattr(mon, name, getattr(shown, name))
+    _add_uses(mon.powered, shown.powered, before[-2])
+    _add_uses(mon.moves, shown.moves, before[-1])
     mon.bench_changes += 1
+    shown.leave()
+    restore(shown, before)
+    unmask(battle, side, shown, mon)
+
+
+def _add_uses(uses: dict[Any, int], after: dict[Any, int], before: dict[Any, int]) -> None:
+    """Add the PP that moves used between two moments."""
+    for move, pp in after.items():
+        if pp != before.get(move):
+            uses[move] = uses.get(move, 0) + max(pp - before.get(move, 0), 0)

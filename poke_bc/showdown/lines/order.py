@@ -48,8 +48,8 @@ def note_order(battle: Battle, side: Side, mon: Mon, move: str) -> None:
 
 def _remember(battle: Battle, side: Side, mon: Mon, foe: Mon, *, is_faster: bool) -> None:
     player = side.player
-    battle.faster[player].setdefault(foe.disguise or foe, {})[mon] = (is_faster, battle.turn)
-    battle.faster[other(player)].setdefault(mon.disguise or mon, {})[foe] = (not is_faster, battle.turn)
+    battle.faster[player].setdefault(foe, {})[mon] = (is_faster, battle.turn)
+    battle.faster[other(player)].setdefault(mon, {})[foe] = (not is_faster, battle.turn)
 
 
 def forget_order(battle: Battle, mon: Mon) -> None:
