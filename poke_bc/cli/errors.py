@@ -81,6 +81,12 @@ def tell(error: PokeBCError, arguments: list[str]) -> int:
     return _answer(arguments, type(error).__name__, what, hint, error.exit_code)
 
 
+def end_interrupted(why: str) -> NoReturn:
+    """End a command that was interrupted, but has printed the result so far."""
+    print(why, file=sys.stderr)
+    raise typer.Exit(INTERRUPTED)
+
+
 def _answer(arguments: list[str], kind: str, what: str, hint: str, code: int) -> int:
     """With --json, print an error as an object where the result would have been; returns the exit code."""
     if "--json" in arguments:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from poke_bc.cli.errors import INTERRUPTED
+from poke_bc.cli.errors import end_interrupted
 from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, seconds
 from poke_bc.contract.errors import UsageError
 
@@ -77,13 +76,7 @@ def play(
     result = {**score.to_dict(), "interrupted": interrupted}
     print_json(result) if as_json else print("\n".join(_told(result, save_logs)))
     if interrupted:
-        end_interrupted(score.battles)
-
-
-def end_interrupted(battles: int) -> None:
-    """After the result so far has been printed."""
-    print(f"interrupted after {battles:,} battles", file=sys.stderr)
-    raise typer.Exit(INTERRUPTED)
+        end_interrupted(f"interrupted after {score.battles:,} battles")
 
 
 def _sprt(given: tuple[float, float] | None) -> Sprt | None:

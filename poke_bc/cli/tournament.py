@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from poke_bc.cli.errors import end_interrupted
 from poke_bc.cli.output import print_json, progress_bar, show_table
-from poke_bc.cli.play import end_interrupted
 from poke_bc.contract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def play_tournament(names: Sequence[str], contestant: Callable[[str], Contestant
     else:
         _show(tournament)
     if interrupted:
-        end_interrupted(sum(score.battles for score in tournament.scores))
+        end_interrupted(f"interrupted after {sum(score.battles for score in tournament.scores):,} battles")
 
 
 def _anchor(names: Sequence[str], contestant: Callable[[str], Contestant]) -> tuple[str, list[Contestant]]:
