@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from battles_at import View, by_hand, convert_record
+
+from poke_bc.showdown.battle import Battle
+from poke_bc.showdown.tracker import follow
 
 TEAM = ("Zoroark", "Snorlax", "Amoonguss")
 FOE = "|switch|p2a: Weavile|Weavile|100/100"
@@ -123,3 +127,66 @@ def test_the_end_of_one_illusion_tells_nothing_of_an_earlier_one() -> None:
     at = row.seen["opp_active"].index(True) * 4
     assert row.opponent("species") == "zoroark"
     assert row.seen["opp_moves"][at:at + 2] == ["uturn", "unknown"]
+
+
+PULSE = ["|move|p1a: Amoonguss|Dark Pulse|p2a: Weavile", "|-damage|p1a: Amoonguss|90/100|[from] item: Life Orb"]
+UNMASKED = [come_in("Amoonguss"), FOE, "|turn|1", *turn(1, "|move|p1a: Amoonguss|Spore|p2a: Weavile"),
+            *turn(2, come_in("Zoroark")), *turn(3, "|move|p1a: Zoroark|Dark Pulse|p2a: Weavile"),
+            *turn(4, come_in("Amoonguss")), *turn(5, *PULSE), *turn(6, *PULSE), *turn(7, *PULSE),
+            *turn(8, *strike("Amoonguss", "40/100"), "|replace|p1a: Zoroark|Zoroark", "|-end|p1a: Zoroark|Illusion"),
+            *turn(9, come_in("Amoonguss"))]
+"""Turns 5 to 8 are Zoroark's, in Amoonguss's shape."""
+
+
+def opponents(seen: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in seen.items() if name.startswith("opp_")}
+
+
+@pytest.mark.parametrize("team", [TEAM, ()])
+def test_until_an_illusion_ends_its_end_changes_nothing_of_what_the_opponent_saw(team: Sequence[str]) -> None:
+    """The same view comes from a log that has no more lines yet."""
+    full = play(UNMASKED, team)["p2"]
+    for number in range(1, 9):
+        so_far = play(UNMASKED[:UNMASKED.index(f"|turn|{number}") + 1], team)["p2"]
+        assert opponents(full.at(number).seen) == opponents(so_far.at(number).seen), number
+    during = full.at(7)
+    assert (during.opponent("item"), during.of("opp", "zoroark", "item")) == ("lifeorb", "unknown")
+
+
+def test_where_an_illusion_has_ended_all_that_it_showed_is_the_true_ones() -> None:
+    view = play(UNMASKED)["p2"]
+    for row in (view.at(9), view.at(10)):
+        for species, item, moves, used in (("zoroark", "lifeorb", ["darkpulse", "unknown"], [4, 0]),
+                                           ("amoonguss", "unknown", ["spore", "unknown"], [1, 0])):
+            at = 4 * row.seen["opp_species"].index(species)
+            assert row.of("opp", species, "item") == item
+            assert row.seen["opp_moves"][at:at + 2] == moves
+            assert row.seen["opp_pp_used"][at:at + 2] == used
+
+
+def test_pp_used_in_disguise_add_up_whether_the_illusion_was_known_or_not() -> None:
+    at = next(number for number, line in enumerate(UNMASKED) if line == "|turn|5") - 3
+
+    def used(**known: Any) -> dict[str, dict[str, int]]:
+        battle = Battle(9, **known)
+        follow(battle, UNMASKED)
+        return {mon.base: mon.moves for mon in battle.sides["p1"].mons}
+
+    assert UNMASKED[at] == come_in("Amoonguss")
+    assert used() == used(illusions={at: ("Zoroark", "Zoroark")}) == {"amoonguss": {"spore": 1},
+                                                                      "zoroark": {"darkpulse": 4}}
+
+
+def test_a_z_move_used_in_disguise_is_the_true_ones() -> None:
+    battle = Battle(7)
+    follow(battle, [come_in("Amoonguss"), FOE, "|turn|1", "|-zpower|p1a: Amoonguss",
+                    "|move|p1a: Amoonguss|Black Hole Eclipse|p2a: Weavile", "|replace|p1a: Zoroark|Zoroark"])
+    assert {mon.base: mon.powered for mon in battle.sides["p1"].mons} == {
+        "amoonguss": {}, "zoroark": {("z", "blackholeeclipse"): 1}}
+
+
+def test_where_nobody_can_tell_who_fainted_in_disguise_the_opponent_is_told_nothing() -> None:
+    """Two of the team make Illusions, and one that seemed to have fainted comes in."""
+    row = play(FAINTED, (*TEAM, "Zorua"))["p2"].at(4)
+    assert [row.of("opp", species, "fainted") for species in ("amoonguss", "zoroark", "zorua")] == [False] * 3
+    assert row.seen["opp_alive"] == 3
