@@ -96,6 +96,15 @@ def test_pairs_are_those_whose_battles_were_both_played_to_their_end() -> None:
     assert score.to_dict()["paired"] is None
 
 
+def test_a_contestant_meets_itself_with_new_teams_and_dice_each_time(outcomes: Any) -> None:
+    seen: list[Setup] = []
+    outcomes(lambda _, setup: seen.append(setup) or 0.5)
+    alone, against = series(named("one"), named("one"), 4), series(named("one"), named("two"), 4)
+    assert len({tuple(setup.seed) for setup in seen[:4]}) == 4
+    assert len({tuple(setup.seed) for setup in seen[4:]}) == 2
+    assert (len(alone.pairs), len(against.pairs)) == (0, 2)
+
+
 def test_battles_are_put_in_the_order_of_their_numbers() -> None:
     battles = [Played(Setup("", "", [], {}, {}), number) for number in (2, 0, 3, 1, 5)]
     assert [battle.number for battle in in_order(battles)] == [0, 1, 2, 3]

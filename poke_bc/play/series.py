@@ -163,7 +163,9 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
     """Play battles and count them.
 
     Args:
-        one, two, battles, format_, seed, paired: see `setups`.
+        one, two, battles, format_, seed: see `setups`.
+        paired: see `setups`; a contestant against itself never is: programs that draw little would play each battle
+            twice, and what is learned from the logs would be tested on what it was trained on.
         teams: folder of teams as Showdown exports them; None: the format's random ones.
         sprt: play no more than it takes to decide it, and at most `battles`. Battles are counted (and saved) in the
             order of their numbers then, so that the outcome does not depend on which end first.
@@ -175,6 +177,7 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
     Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails,
     Interrupted on Ctrl-C once a battle has been counted.
     """
+    paired = paired and one.name != two.name
     score = Score(one.name, two.name, format_, seed, paired=paired, sprt=sprt)
     interrupted = False
     with Simulator(showdown) as simulator, _log(save_logs) as write:
