@@ -88,9 +88,9 @@ class Score:
         """Share won; a tie counts half."""
         return (self.wins + self.ties / 2) / self.battles if self.battles else 0.0
 
-    def add(self, played: Played) -> None:
-        """Count one battle."""
-        first = PLAYERS[played.number % 2]
+    def add(self, played: Played, first: str = "") -> None:
+        """Count one battle; `first`: who "p1" or "p2" was the first contestant, if not by turns."""
+        first = first or PLAYERS[played.number % 2]
         self.decisions += played.decisions.total()
         self.refused += played.refused.total()
         self.unavailable += played.unavailable.total()
@@ -135,7 +135,7 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
     Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails.
     """
     score = Score(one.name, two.name, format_, seed)
-    with Simulator(showdown) as simulator, _log(save_logs) as write:
+    with Simulator(showdown) as simulator, saved_logs(save_logs) as write:
         packed = read_teams(simulator, format_, teams) if teams is not None else ()
         begun = time.monotonic()
         planned = setups(one, two, battles, format_=format_, seed=seed, teams=packed, paired=paired)
@@ -156,23 +156,30 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
 def read_teams(simulator: Simulator, format_: str, folder: Path) -> list[str]:
     """All teams of the text files in a folder, packed. Raises UsageError for one that the format forbids."""
     found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-        try:
-            text = path.read_text("utf-8")
-        except UnicodeDecodeError:
-            raise UsageError(f"{path}: not a text", hint="a team as Showdown's teambuilder exports it") from None
+    for path, text in team_texts(folder):
         for team in simulator.read_teams(format_, text):
             if team["problems"]:
                 raise UsageError(f"{path}: not a team for {format_}: {'; '.join(team['problems'][:3])}",
                                  hint="correct the team, or leave it out")
             found.append(str(team["packed"]))
+    return found
+
+
+def team_texts(folder: Path) -> list[tuple[Path, str]]:
+    """The text files of teams in a folder. Raises UsageError if there are none."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        try:
+            found.append((path, path.read_text("utf-8")))
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: not a text", hint="a team as Showdown's teambuilder exports it") from None
     if not found:
         raise UsageError(f"{folder}: no teams", hint="text files of teams as Showdown's teambuilder exports them")
     return found
 
 
 @contextlib.contextmanager
-def _log(folder: Path | None) -> Iterator[Callable[[Played], None]]:
+def saved_logs(folder: Path | None) -> Iterator[Callable[[Played], None]]:
     """Writes the records of battles in the order of their numbers; those that are missing at the end are left out."""
     if folder is None:
         yield lambda _: None

@@ -71,6 +71,15 @@ def find_showdown(given: str | Path | None = None) -> Path:
     return folder.resolve()
 
 
+def find_node(node: str = "node") -> str:
+    """The program that runs Showdown. Raises UsageError."""
+    program = shutil.which(node)
+    if program is None:
+        raise UsageError(f"{node}: not found, and Showdown needs it",
+                         hint="install Node.js 18 or newer (https://nodejs.org), then: " + INSTALL)
+    return program
+
+
 class Simulator:
     """The process; a context manager that ends it.
 
@@ -85,10 +94,7 @@ class Simulator:
     def __init__(self, showdown: str | Path | None = None, *, node: str = "node", wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
         folder = find_showdown(showdown)
-        program = shutil.which(node)
-        if program is None:
-            raise UsageError(f"{node}: not found, and Showdown's simulator needs it",
-                             hint="install Node.js 18 or newer (https://nodejs.org), then: " + INSTALL)
+        program = find_node(node)
         with resources.as_file(resources.files("poke_bc.play").joinpath("simulator.js")) as script:
             self.process = subprocess.Popen(
                 [program, str(script), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
