@@ -51,7 +51,7 @@ class LocalServer:
         program = find_node()
         configure(folder)
         self.port = port or _free_port()
-        self._output = tempfile.TemporaryFile()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self.process = subprocess.Popen(
             [program, "pokemon-showdown", "start", "--no-security", "--skip-build", str(self.port)], cwd=folder,
             stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True)
