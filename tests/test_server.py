@@ -107,6 +107,20 @@ def beside(server: LocalServer, person: Callable[[], Awaitable[None]], **options
         return bot.result(LIMIT_S)
 
 
+class Person(Connection):
+    """Somebody who notices being turned away."""
+
+    async def is_turned_away(self) -> None:
+        self.turned_away = asyncio.Event()
+        async with asyncio.timeout(LIMIT_S):
+            await self.turned_away.wait()
+
+    async def _hear(self, line: str) -> None:
+        await super()._hear(line)
+        if "rejected the challenge" in line:
+            self.turned_away.set()
+
+
 async def said(user: Connection, room: str, start: str) -> None:
     """Wait for a line of a battle."""
     while not any(line.startswith(start) for line in await user.next_lines(room, LIMIT_S)):
@@ -115,12 +129,11 @@ async def said(user: Connection, room: str, start: str) -> None:
 
 def test_a_person_challenges_chats_and_forfeits(server: LocalServer, tmp_path: Path) -> None:
     async def person() -> None:
-        async with Connection(server.address, Account(FRIEND)) as friend, \
-                Connection(server.address, Account("Stranger")) as stranger:
-            await stranger.challenge("qwertzuiop", "gen9randombattle")
-            await friend.challenge("qwertzuiop", "gen4randombattle")
-            with pytest.raises(PlayError, match="no battle has begun"):
-                await stranger.next_battle(0.5)
+        async with Person(server.address, Account(FRIEND)) as friend, \
+                Person(server.address, Account("Stranger")) as stranger:
+            for who, format_ in ((stranger, "gen9randombattle"), (friend, "gen4randombattle")):
+                await who.challenge("qwertzuiop", format_)
+                await who.is_turned_away()
             await friend.challenge("qwertzuiop", "gen9randombattle")
             room = await friend.next_battle(LIMIT_S)
             await said(friend, room, "|turn|1")
@@ -132,7 +145,7 @@ def test_a_person_challenges_chats_and_forfeits(server: LocalServer, tmp_path: P
             await said(friend, room, "|win|")
 
     score = beside(server, person, accept=FRIEND, save_logs=tmp_path)
-    assert (score.wins, score.losses, score.broken_off, score.against) == (1, 0, {}, "human")
+    assert (score.wins, score.losses, score.broken_off, score.two) == (1, 0, {}, "human")
     (record,) = lines_of(tmp_path / LOGS)
     assert record["spectator"][-2:] == ["|-message|Alpha forfeited.", "|win|Beta"]
     text = json.dumps(record).lower()
@@ -149,6 +162,8 @@ def test_when_a_person_leaves_the_server_counts_down(server: LocalServer) -> Non
                 await watching.next_battle(LIMIT_S)
             await said(watching, room, "|inactive|")
             async with Connection(server.address, Account(FRIEND)) as friend:
+                await friend.say(f"/join {room}")
+                await friend.next_battle(LIMIT_S)
                 await friend.say("/forfeit", room)
                 await said(watching, room, "|win|")
 
@@ -239,11 +254,11 @@ class LoginServer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        right = "pass=right" in form
+        right = "pass=r1ght" in form
         told = {"actionsuccess": right, "assertion": "not,a,signature" if right else ";;wrong password"}
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"]" + json.dumps(told).encode() if "pass=html" not in form else b"<html>")
+        self.wfile.write(b"]" + json.dumps(told).encode() if "pass=html5" not in form else b"<html>")
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -258,7 +273,7 @@ def login() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("password", "why"), [
-    ("wrong", "is refused"), ("right", "is refused"), ("html", "does not answer as a login server")])
+    ("wr0ng", "is refused"), ("r1ght", "is refused"), ("html5", "does not answer as a login server")])
 def test_a_password_is_checked_where_passwords_are(server: LocalServer, login: str, password: str, why: str) -> None:
     """The server believes only what the real login server has signed, so that even the right password fails here."""
     account = Account(ME, password, login)

@@ -86,6 +86,7 @@ class Connection:
         self._popup = ""
         """What the server last refused."""
         self._ready: asyncio.Future[None]
+        self._settled = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         from websockets.asyncio.client import connect
@@ -103,6 +104,9 @@ class Connection:
         try:
             async with asyncio.timeout(LOGIN_S):
                 await self._ready
+                await self.say(f"/cmd userdetails {self.account.id}")
+                await self._settled.wait()
+            await self._leave_old_battles()
         except TimeoutError:
             await self._close()
             raise UsageError(f"{self.server}: does not let {self.account.name} in, and does not say why", hint=hint
@@ -115,6 +119,12 @@ class Connection:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
         await self._close()
+
+    async def _leave_old_battles(self) -> None:
+        """A server lets a user back into the battles that an earlier connection has left."""
+        while not self._battles.empty():
+            if room := self._battles.get_nowait():
+                await self.leave(room)
 
     async def _close(self) -> None:
         self._reader.cancel()
@@ -205,6 +215,7 @@ class Connection:
         self._lost = self._lost or why
         if not self._ready.done():
             self._ready.set_exception(self._cut())
+        self._settled.set()
         self._battles.put_nowait(None)
         self.challenges.put_nowait(None)
         for room in self._rooms.values():
@@ -213,19 +224,29 @@ class Connection:
     async def _take(self, message: str) -> None:
         if message.startswith(">"):
             room, _, text = message[1:].partition("\n")
-            if text.startswith("|init|battle"):
+            if text.startswith("|init|battle") and room not in self._rooms:
                 self._rooms[room] = asyncio.Queue()
                 self._battles.put_nowait(room)
             if room in self._rooms:
                 self._rooms[room].put_nowait(text.split("\n"))
             return
-        _, kind, *fields = [*message.split("\n", 1)[0].split("|"), ""]  # only the first line is the server's own
+        first, *rest = message.split("\n")  # what follows may be somebody's words, but where the server greets
+        await self._hear(first)
+        for line in rest:
+            if first.startswith("|updateuser|") and line.startswith("|formats|"):
+                await self._hear(line)
+
+    async def _hear(self, line: str) -> None:
+        """Take in what is said outside battles."""
+        _, kind, *fields = [*line.split("|"), ""]
         if kind == "challstr":
             await self._log_in("|".join(fields[:-1]))
         elif kind == "formats":
             self.formats = frozenset(to_id(entry.rsplit(",", 1)[0]) for entry in fields if "," in entry[1:])
         elif kind == "updateuser" and to_id(fields[0].split("@")[0]) == self.account.id and not self._ready.done():
             self._ready.set_result(None)
+        elif kind == "queryresponse":  # all that the server says because somebody logs in has been said
+            self._settled.set()
         elif kind == "nametaken":
             self._refuse(fields[1] if len(fields) > 1 else "")
         elif kind == "pm" and len(fields) > 4 and fields[2].startswith("/challenge ") and fields[3]:

@@ -20,6 +20,7 @@ QUIET = frozenset("""
     """.split())
 """Lines of the simulator that change nothing in the battle, but belong to it."""
 
+LEAVING, ARRIVING = ("l", "L", "leave"), ("j", "J", "join")
 REFUSALS = ("[Unavailable choice]", "[Invalid choice]")
 
 
@@ -57,7 +58,13 @@ class Room:
         self.player = ""
         """p1 or p2, once it is known."""
         self.game: Game | None = None
-        self.has_opponent_left = False
+        self._gone: set[str] = set()
+        """Ids of users who have left the room."""
+
+    @property
+    def has_opponent_left(self) -> bool:
+        """Whether the other player is not in the room any more."""
+        return any(side != self.player and name in self._gone for name, side in self._sides.items())
 
     def take(self, line: str) -> None:
         """Take in a line. Raises SkippedBattle if the battle cannot be followed."""
@@ -68,8 +75,10 @@ class Room:
             if not to_id(name):  # somebody leaves
                 return
             self._seat(player, name)
-        elif kind in ("l", "L", "leave"):
-            self.has_opponent_left |= self._sides.get(to_id(rest.split("@")[0])) not in (None, self.player)
+        elif kind in LEAVING:
+            self._gone.add(to_id(rest))
+        elif kind in ARRIVING:
+            self._gone.discard(to_id(rest.split("@!")[0]))
         elif self.game is not None and kind == "request" and rest not in ("", "null"):
             request = json.loads(rest)
             if "side" in request:

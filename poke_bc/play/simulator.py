@@ -56,7 +56,7 @@ def find_showdown(given: str | Path | None = None) -> Path:
     """The folder of the npm package: `given`, $SHOWDOWN, or ./node_modules/pokemon-showdown. Raises UsageError."""
     named = given or os.environ.get(VARIABLE)
     folder = Path(named) if named else Path("node_modules") / PACKAGE
-    if not (folder / "package.json").is_file() and (folder / "node_modules" / PACKAGE).is_dir():
+    if (folder / "node_modules" / PACKAGE).is_dir():  # where npm was run
         folder = folder / "node_modules" / PACKAGE
     try:
         package = json.loads((folder / "package.json").read_text("utf-8"))
