@@ -1,1 +1,1 @@
-"""Playing: policies and bots in the simulator, battle by battle. docs/play.md shows how."""
+"""Playing: policies and bots in the simulator or on a server, battle by battle. docs/play.md shows how."""
