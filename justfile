@@ -34,6 +34,14 @@ demo: setup
 test *arguments: setup
     OMP_NUM_THREADS=1 {{bin}}/pytest -n 2 -m 'not soak' {{arguments}}
 
+# install the npm package pokemon-showdown in ./node_modules, where `poke-bc play` looks for it
+showdown-setup:
+    [ -d node_modules/pokemon-showdown ] || npm install --prefix . --no-save --no-package-lock --omit=optional --no-audit --no-fund pokemon-showdown@0.11.11
+
+# Showdown's real server on this machine alone, without passwords, until Ctrl-C
+showdown port="8000": setup showdown-setup
+    {{bin}}/python -m poke_bc.play.local_server {{port}}
+
 # style and types
 lint: setup
     {{bin}}/ruff check .

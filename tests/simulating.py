@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,3 +79,32 @@ def action_of(decision: dict[str, Any]) -> tuple[int, str]:
         gimmick = named.get(words[0], words[0]) if words else "none"
         return decision["slots"][int(place) - 1], gimmick
     return 4 + decision["order"][int(place) - 1], "none"
+
+
+def compare_with_converted(seen: Mapping[str, Sequence[dict[str, Any]]],
+                           converted: Iterable[dict[str, Any]]) -> tuple[Counter[str], Counter[str]]:
+    """Assert that what was known live is what `convert` makes, field by field; decisions by format and by gimmick.
+
+    Args:
+        seen: "BATTLE PLAYER" -> decisions, see Watched.
+        converted: trajectories of those battles and players.
+    """
+    rows: Counter[str] = Counter()
+    used: Counter[str] = Counter()
+    for trajectory in converted:
+        live = seen[f"{trajectory['replay_id']} {trajectory['player']}"]
+        assert len(live) == len(trajectory["steps"]), trajectory["replay_id"]
+        for number, (decision, step) in enumerate(zip(live, trajectory["steps"], strict=True)):
+            where = (trajectory["replay_id"], trajectory["player"], number)
+            assert decision["observation"].keys() == step["observation"].keys()
+            for name, value in step["observation"].items():
+                assert decision["observation"][name] == value, (*where, name)
+            assert decision["legal"] == step["legal"], where
+            action, gimmick = action_of(decision)
+            assert step["label"] == ("none" if action < 0 else "observed"), where
+            if action >= 0:
+                assert 4 * step["action_type"] + step["action_target"] == action, where
+                assert step.get("gimmick", "none") == gimmick, where
+            rows[trajectory["format"]] += 1
+            used[gimmick] += 1
+    return rows, used

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from command_line import environment, run_cli
 from simulating import showdown_or_skip
 
 from poke_bc.cli.tournament import play_tournament
-from poke_bc.contract.errors import UsageError
+from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.play import series as module
 from poke_bc.play.contestant import Contestant, Random
 from poke_bc.play.match import Played, Setup
@@ -143,6 +144,21 @@ def test_an_interrupted_series_keeps_what_was_finished(outcomes: Any, tmp_path: 
     assert score.battles == len(score.points) == 7
     assert max(score.points) > 7, "a gap"
     assert saved(tmp_path / LOGS) == [f"gen9randombattle-0-{number}" for number in sorted(score.points)]
+
+
+def test_a_simulator_that_ends_leaves_the_tally_and_what_was_finished(
+        outcomes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes(strong({"one": 0, "two": 0}))
+    play = module.play
+
+    def cut_off(*given: Any, **options: Any) -> Iterator[Played]:
+        yield from islice(play(*given, **options), 3)
+        raise PlayError("the simulator has ended", hint="install it again")
+
+    monkeypatch.setattr(module, "play", cut_off)
+    with pytest.raises(PlayError, match=r"has ended; \d won, \d lost, 0 tied before"):
+        series(named("one"), named("two"), 40, save_logs=tmp_path)
+    assert len(saved(tmp_path / LOGS)) == 3
 
 
 def test_an_interrupt_before_the_first_battle_has_ended_leaves_nothing(outcomes: Any, tmp_path: Path) -> None:

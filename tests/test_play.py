@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pytest
 import torch
 from command_line import run_cli
-from simulating import Eager, Watched, action_of, showdown_or_skip
+from simulating import Eager, Watched, compare_with_converted, showdown_or_skip
 
 from pipelines.convert import convert_battles
 from poke_bc.contract.errors import PlayError, UsageError
@@ -84,24 +83,7 @@ def test_every_battle_is_played_and_no_choice_refused(played: Any) -> None:
 
 def test_live_observations_masks_and_actions_are_those_of_convert(played: Any, converted: list[dict[str, Any]]) -> None:
     """Of every generation, with and without team preview, field by field."""
-    rows: Counter[str] = Counter()
-    used: Counter[str] = Counter()
-    for trajectory in converted:
-        live = played[1][f"{trajectory['replay_id']} {trajectory['player']}"]
-        assert len(live) == len(trajectory["steps"]), trajectory["replay_id"]
-        for number, (decision, step) in enumerate(zip(live, trajectory["steps"], strict=True)):
-            where = (trajectory["replay_id"], trajectory["player"], number)
-            assert decision["observation"].keys() == step["observation"].keys()
-            for name, value in step["observation"].items():
-                assert decision["observation"][name] == value, (*where, name)
-            assert decision["legal"] == step["legal"], where
-            action, gimmick = action_of(decision)
-            assert step["label"] == ("none" if action < 0 else "observed"), where
-            if action >= 0:
-                assert 4 * step["action_type"] + step["action_target"] == action, where
-                assert step.get("gimmick", "none") == gimmick, where
-            rows[trajectory["format"]] += 1
-            used[gimmick] += 1
+    rows, used = compare_with_converted(played[1], converted)
     assert len(converted) == 2 * len(FORMATS)
     assert set(rows) == {format_.split("@@@")[0] for format_ in FORMATS}
     assert min(rows.values()) > 20

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +18,9 @@ from pathlib import Path
 from poke_bc.contract.errors import UsageError
 from poke_bc.dex import to_id
 from poke_bc.showdown.request_types import Request
+from poke_bc.showdown.user_names import UserNames
 
 SALT_VARIABLE = "POKE_BC_SALT"
-_SIDE = re.compile(r"(p[1-4]): .*", re.DOTALL)
-_LEAVING = re.compile(r"(?!Player \d )(?P<name>.+?)(?= (?:forfeited|lost due to inactivity|lost\.|has forfeited))")
-_SIDE_ARGUMENT = {"-sidestart": 2, "-sideend": 2, "-ability": 4}
-"""Arguments that name a side as `p1: USER` (in `-ability` Unnerve's target); elsewhere `p1: X` is a Pokémon."""
 
 
 def hash_name(name: str, salt: str) -> str:
@@ -93,58 +89,13 @@ class Pseudonyms:
             lines: lines of one battle, without chat.
             known: names that may occur in addition to those in `player` lines.
         """
-        lines = list(lines)
         if self.salt is None:
-            return lines
-        players = _Players(self, known)
-        for at, line in enumerate(lines):
-            kind = line[1:line.find("|", 1)]  # a line without a second bar names no user
-            if kind in _NAMING:
-                lines[at] = players.replace(kind, line)
-        return lines
+            return list(lines)
+        users = UserNames(self.name, known)
+        return [users.replaced(line) for line in lines]
 
     def request(self, request: Request) -> Request:
         """A request with the user's name replaced; nicknames of Pokémon stay."""
         if name := request.get("side", {}).get("name"):
             request["side"]["name"] = self.name(name)
         return request
-
-
-_NAMING = {"player", "win", "message", "-message", "-hint", *_SIDE_ARGUMENT}
-
-
-class _Players:
-    """The user names of a battle found so far in its log."""
-
-    def __init__(self, pseudonyms: Pseudonyms, known: Iterable[str]) -> None:
-        self.pseudonyms = pseudonyms
-        self.of_side: dict[str, str] = {}
-        self.names = {name.strip() for name in known} - {""}
-
-    def replace(self, kind: str, line: str) -> str:
-        parts = line.split("|")
-        if kind == "player":
-            if len(parts) > 3 and parts[3].strip():
-                self.names.add(parts[3].strip())
-                parts[3] = self.of_side[parts[2]] = self.pseudonyms.name(parts[3])
-            if len(parts) > 4:
-                parts[4] = ""  # custom avatars are named after their owner
-        elif kind == "win":
-            self.names.add("|".join(parts[2:]).strip())
-            parts[2:] = [self.pseudonyms.name("|".join(parts[2:]))]
-        elif place := _SIDE_ARGUMENT.get(kind):
-            if len(parts) > place and (side := _SIDE.fullmatch(parts[place])):
-                name = self.of_side.get(side[1]) or self.pseudonyms.name(parts[place][4:])
-                parts[place] = f"{side[1]}: {name}"
-        else:
-            parts[2:] = [self.replace_in_text("|".join(parts[2:]), leaving=kind != "-hint")]
-        return "|".join(parts)
-
-    def replace_in_text(self, text: str, *, leaving: bool) -> str:
-        known = "|".join(re.escape(name) for name in sorted(self.names, key=lambda name: (-len(name), name)) if name)
-        if known:
-            alone = re.compile(rf"(?<!\w)(?:{known})(?!\w)", re.IGNORECASE)
-            text = alone.sub(lambda found: self.pseudonyms.name(found[0]), text)
-        if leaving and (gone := _LEAVING.match(text)) and gone["name"] not in self.of_side.values():
-            text = self.pseudonyms.name(gone["name"]) + text[gone.end():]  # a player who was renamed
-        return text

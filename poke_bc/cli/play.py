@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +14,19 @@ from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, seconds
 from poke_bc.contract.errors import UsageError
 
 if TYPE_CHECKING:
+    from poke_bc.play.connection import Account
     from poke_bc.play.contestant import Contestant
     from poke_bc.play.ratings import Sprt
 
 BOTS = ("random", "max-power", "heuristics")
+HUMAN = "human"
+
+
+class Via(StrEnum):
+    """Where battles are played."""
+
+    sim = "sim"
+    server = "server"
 
 
 def play(
@@ -23,7 +34,8 @@ def play(
         help="Folder of a run, a checkpoint or a policy; or random, max-power, heuristics. Several for a tournament.")],
     against: Annotated[str | None, typer.Option(
         metavar="OPPONENT",
-        help="random, max-power, heuristics (needs the extra showdown), or another run.  [default: random]")] = None,
+        help="random, max-power, heuristics (needs the extra showdown), another run, or with --via server human: "
+             "people who challenge it.  [default: random]")] = None,
     format_: Annotated[str, typer.Option("--format", help="Id of a singles format.")] = "gen9randombattle",
     battles: Annotated[int, typer.Option(min=1, help="Number of battles.")] = 100,
     sprt: Annotated[tuple[float, float] | None, typer.Option(
@@ -42,12 +54,29 @@ def play(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
     showdown: Annotated[Path | None, typer.Option(
         help="Folder of the npm package pokemon-showdown.  [default: $SHOWDOWN, or ./node_modules]")] = None,
-    side_by_side: Annotated[int, typer.Option(min=1, help="Battles played at once; changes no battle.")] = 32,
+    side_by_side: Annotated[int | None, typer.Option(
+        min=1, help="Battles played at once; changes no battle.  [default: 32, on a server 8]")] = None,
+    via: Annotated[Via, typer.Option(help="In the simulator, or on a server (needs the extra showdown).")] = Via.sim,
+    server: Annotated[str | None, typer.Option(
+        metavar="URL", help="Address of the server.  [default: ws://localhost:8000/showdown/websocket]")] = None,
+    name: Annotated[str | None, typer.Option(help="User name on the server.  [default: a new one]")] = None,
+    password: Annotated[str | None, typer.Option(
+        envvar="SHOWDOWN_PASSWORD", help="Of a registered name; servers with --no-security ask for none.")] = None,
+    accept: Annotated[str | None, typer.Option(
+        metavar="NAME", help="The only person whose challenges are accepted; others are turned away.")] = None,
+    wait: Annotated[float | None, typer.Option(
+        min=1, metavar="SECONDS", help="Longest silence on a server.  [default: 120, of people 1800]")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Play battles in Showdown's simulator, and count who wins. Needs Node.js; docs/play.md says how to install it."""
+    """Play battles in Showdown's simulator or on a server, and count who wins. docs/play.md says what to install."""
+    from poke_bc.play.connection import SERVER
+    from poke_bc.play.match import SIDE_BY_SIDE
     from poke_bc.play.series import Interrupted, Score, series
+    from poke_bc.play.server import play_on_server
+
+    _check_place(via, against, {"--server": server, "--name": name, "--accept": accept, "--wait": wait},
+                 {"--tournament": tournament, "--sprt": sprt is not None})
 
     def contestant(name: str) -> Contestant:
         return _contestant(name, greedy=greedy, temperature=temperature, checkpoint=checkpoint, device=device)
@@ -59,18 +88,26 @@ def play(
         if against is not None or test is not None:
             raise UsageError("--tournament does not go with --against or --sprt", hint="name all players as arguments")
         return play_tournament(runs, contestant, battles, as_json=as_json, quiet=quiet, format_=format_, seed=seed,
-                               teams=teams, save_logs=save_logs, showdown=showdown, side_by_side=side_by_side)
+                               teams=teams, save_logs=save_logs, showdown=showdown,
+                               side_by_side=side_by_side or SIDE_BY_SIDE)
     if len(runs) > 1:
         raise UsageError(f"{len(runs)} players", hint="--tournament lets all play all; --against names one opponent")
-    one, two = contestant(runs[0]), contestant(against or "random")
+    one, against = contestant(runs[0]), against or "random"
     interrupted = False
     with progress_bar("decisions", quiet=quiet) as bar:
         def progress(score: Score) -> None:
             bar(f"{score.wins} won, {score.losses} lost, {score.ties} tied", score.battles, battles, score.decisions)
 
+        shared: dict[str, Any] = {"format_": format_, "seed": seed, "teams": teams, "save_logs": save_logs,
+                                  "progress": progress} | ({"side_by_side": side_by_side} if side_by_side else {})
         try:
-            score = series(one, two, battles, format_=format_, seed=seed, teams=teams, sprt=test, save_logs=save_logs,
-                           showdown=showdown, side_by_side=side_by_side, progress=progress)
+            if via == Via.sim:
+                score = series(one, contestant(against), battles, sprt=test, showdown=showdown, **shared)
+            else:
+                score = play_on_server(
+                    one, against if against in (*BOTS, HUMAN) else contestant(against), battles,
+                    server=server or SERVER, account=_account(name, password), accept=accept or "", wait_s=wait,
+                    tell=lambda text: None if quiet else print(text, file=sys.stderr), **shared)
         except Interrupted as stopped:
             score, interrupted = stopped.score, True
     result = {**score.to_dict(), "interrupted": interrupted}
@@ -88,6 +125,24 @@ def _sprt(given: tuple[float, float] | None) -> Sprt | None:
         return Sprt(*given)
     except ValueError as error:
         raise UsageError(f"--sprt {given[0]:g} {given[1]:g}: {error}", hint="such as --sprt 0 50") from None
+
+
+def _check_place(via: Via, against: str | None, of_servers: dict[str, Any], of_simulator: dict[str, bool]) -> None:
+    given = [option for option, value in of_servers.items() if value is not None]
+    if via == Via.sim and (given or against == HUMAN):
+        raise UsageError(f"{given[0] if given else '--against human'}: the simulator has no users",
+                         hint="--via server plays on a server")
+    if via == Via.server and any(of_simulator.values()):
+        option = next(option for option, is_given in of_simulator.items() if is_given)
+        raise UsageError(f"{option}: only in the simulator", hint="leave out --via server")
+    if "--accept" in given and against != HUMAN:
+        raise UsageError("--accept: only people challenge", hint="--against human")
+
+
+def _account(name: str | None, password: str | None) -> Account | None:
+    from poke_bc.play.connection import Account
+
+    return Account(name, password or "") if name is not None else None
 
 
 def _contestant(name: str, *, greedy: bool, temperature: float, checkpoint: str, device: str) -> Contestant:

@@ -1,1 +1,1 @@
-"""Playing: policies and bots in battles, and what these say about strength. docs/play.md shows how."""
+"""Playing: policies and bots in the simulator or on a server, and what battles say about strength. See docs/play.md."""

@@ -60,18 +60,18 @@ class Played:
     """The battle as `convert` reads it, with requests and choices."""
 
 
-class _Game:
-    """A battle that goes on."""
+class Game:
+    """A battle that goes on, as the contestants of its setup see it."""
 
     def __init__(self, number: int, setup: Setup) -> None:
         self.played = Played(setup, number)
         self.chairs: dict[str, Chair] = {
-            player: setup.contestants[player].sit(player, setup.format, f"{setup.id} {player}") for player in PLAYERS}
+            player: one.sit(player, setup.format, f"{setup.id} {player}") for player, one in setup.contestants.items()}
         self.open: dict[str, str] = {}
         """Player -> the request that it has not answered, as JSON."""
         self.stuck: set[str] = set()
         """Players whose answer to the open request was refused: they leave it to the simulator."""
-        self._spectator: list[str] = []
+        self.spectator: list[str] = []
         self._decisions: dict[str, list[dict[str, Any]]] = {player: [] for player in PLAYERS}
         self.is_over = False
 
@@ -82,30 +82,32 @@ class _Game:
         for kind, text in event.messages:
             if kind == "update":
                 lines = text.split("\n")
-                self._spectator += shown_to("", lines)
+                self.spectator += shown_to("", lines)
                 for player, chair in self.chairs.items():
                     chair.see(shown_to(player, lines))
             elif kind == "sideupdate":
                 player, _, line = text.partition("\n")
                 _, what, rest = line.split("|", 2)
                 if what == "request":
-                    self._ask(player, rest)
+                    self.ask(player, rest)
                 elif what == "error":
-                    self._refuse(player, rest)
+                    self.refuse(player, rest)
             elif kind == "end":
                 ended = json.loads(text)
                 self.played.winner = next((player for player, name in NAMES.items() if name == ended["winner"]), "")
                 self.played.turns = ended["turns"]
                 self.end()
 
-    def _ask(self, player: str, request: str) -> None:
+    def ask(self, player: str, request: str) -> None:
+        """Take in a request. Raises SkippedBattle."""
         self.stuck.discard(player)
         if self.chairs[player].ask(request):
             self.open[player] = request
         else:
             self.open.pop(player, None)
 
-    def _refuse(self, player: str, why: str) -> None:
+    def refuse(self, player: str, why: str) -> None:
+        """Note that the last answer was not accepted."""
         last = self._decisions[player][-1]
         last["rejected"] = True
         self.played.decisions[player] -= 1
@@ -119,7 +121,7 @@ class _Game:
     def answer(self, player: str, choice: str) -> None:
         """Note the answer to the open request."""
         self._decisions[player].append({
-            "after_line": len(self._spectator), "request": json.loads(self.open.pop(player)), "choice": choice})
+            "after_line": len(self.spectator), "request": json.loads(self.open.pop(player)), "choice": choice})
         self.played.decisions[player] += 1
         gimmick = gimmick_in(choice.split()[2:])
         if gimmick != GIMMICKS[0]:
@@ -129,7 +131,7 @@ class _Game:
         """The battle is over, or broken off."""
         self.is_over, self.played.error = True, error
         setup = self.played.setup
-        self.played.record = {"id": setup.id, "format": setup.format, "spectator": self._spectator, **self._decisions}
+        self.played.record = {"id": setup.id, "format": setup.format, "spectator": self.spectator, **self._decisions}
 
 
 def play(simulator: Simulator, setups: Iterable[Setup], *, side_by_side: int = SIDE_BY_SIDE) -> Iterator[Played]:
@@ -143,16 +145,16 @@ def play(simulator: Simulator, setups: Iterable[Setup], *, side_by_side: int = S
         side_by_side: how many at once.
     """
     waiting = enumerate(setups)
-    games: dict[int, _Game] = {}
+    games: dict[int, Game] = {}
     while True:
         while len(games) < side_by_side and (following := next(waiting, None)) is not None:
             number, setup = following
-            games[number] = _Game(number, setup)
+            games[number] = Game(number, setup)
             players = {player: {"name": NAMES[player], **setup.teams[player]} for player in PLAYERS}
             simulator.start(number, {"formatid": setup.format, "seed": setup.seed, **players})
         if not games:
             return
-        told: dict[int, _Game] = {}
+        told: dict[int, Game] = {}
         for event in simulator.events():
             if (game := games.get(event.battle)) is None:
                 continue  # it was broken off
@@ -168,7 +170,7 @@ def play(simulator: Simulator, setups: Iterable[Setup], *, side_by_side: int = S
                 yield games.pop(number).played
 
 
-def _answer(simulator: Simulator, games: Mapping[int, _Game]) -> None:
+def _answer(simulator: Simulator, games: Mapping[int, Game]) -> None:
     """Let everybody answer the requests that wait."""
     asked: dict[int, tuple[Contestant, list[tuple[int, str]]]] = {}
     choices: dict[int, dict[str, str]] = {}

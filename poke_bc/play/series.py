@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from poke_bc.contract.actions import GIMMICKS
-from poke_bc.contract.errors import UsageError
+from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.contract.files import atomic_write
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import SIDE_BY_SIDE, Played, Setup, play
@@ -92,6 +92,11 @@ class Score:
         """Share won; a tie counts half."""
         return (self.wins + self.ties / 2) / self.battles if self.battles else 0.0
 
+    def told(self) -> str:
+        """The results in words."""
+        broken_off = f", {self.broken_off.total():,} broken off" if self.broken_off else ""
+        return f"{self.wins:,} won, {self.losses:,} lost, {self.ties:,} tied{broken_off}"
+
     @property
     def pairs(self) -> list[tuple[float, float]]:
         """Points of the pairs both of whose battles were played to their end, in the order of their numbers."""
@@ -110,9 +115,9 @@ class Score:
         """Which hypothesis of `sprt` is accepted; None: neither."""
         return None if self.sprt is None else self.sprt.decide(self.units)
 
-    def add(self, played: Played) -> None:
-        """Count one battle."""
-        first = PLAYERS[played.number % 2]
+    def add(self, played: Played, first: str = "") -> None:
+        """Count one battle; `first`: who "p1" or "p2" was the first contestant, if not by turns."""
+        first = first or PLAYERS[played.number % 2]
         self.decisions += played.decisions.total()
         self.refused += played.refused.total()
         self.unavailable += played.unavailable.total()
@@ -175,12 +180,12 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
         progress: called after each battle.
 
     Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails,
-    Interrupted on Ctrl-C once a battle has been counted.
+    Interrupted on Ctrl-C once a battle has been counted. The logs of battles that had ended are kept.
     """
     paired = paired and one.name != two.name
     score = Score(one.name, two.name, format_, seed, paired=paired, sprt=sprt)
-    interrupted = False
-    with Simulator(showdown) as simulator, _log(save_logs) as write:
+    stopped: KeyboardInterrupt | PlayError | None = None
+    with Simulator(showdown) as simulator, saved_logs(save_logs) as write:
         packed = read_teams(simulator, format_, teams) if teams is not None else ()
         begun = time.monotonic()
         planned = setups(one, two, battles, format_=format_, seed=seed, teams=packed, paired=paired)
@@ -193,11 +198,13 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
                 progress(score)
                 if score.decided or (not score.battles and score.broken_off.total() >= HOPELESS):
                     break
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, PlayError) as error:
             if not score.battles:
                 raise
-            interrupted = True
-    if interrupted:
+            stopped = error
+    if isinstance(stopped, PlayError):
+        raise PlayError(f"{stopped.what}; {score.told()} before", hint=stopped.hint)
+    if stopped is not None:
         raise Interrupted(score)
     if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
@@ -220,23 +227,30 @@ def in_order(ended: Iterable[Played]) -> Iterator[Played]:
 def read_teams(simulator: Simulator, format_: str, folder: Path) -> list[str]:
     """All teams of the text files in a folder, packed. Raises UsageError for one that the format forbids."""
     found = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
-        try:
-            text = path.read_text("utf-8")
-        except UnicodeDecodeError:
-            raise UsageError(f"{path}: not a text", hint="a team as Showdown's teambuilder exports it") from None
+    for path, text in team_texts(folder):
         for team in simulator.read_teams(format_, text):
             if team["problems"]:
                 raise UsageError(f"{path}: not a team for {format_}: {'; '.join(team['problems'][:3])}",
                                  hint="correct the team, or leave it out")
             found.append(str(team["packed"]))
+    return found
+
+
+def team_texts(folder: Path) -> list[tuple[Path, str]]:
+    """The text files of teams in a folder. Raises UsageError if there are none."""
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        try:
+            found.append((path, path.read_text("utf-8")))
+        except UnicodeDecodeError:
+            raise UsageError(f"{path}: not a text", hint="a team as Showdown's teambuilder exports it") from None
     if not found:
         raise UsageError(f"{folder}: no teams", hint="text files of teams as Showdown's teambuilder exports them")
     return found
 
 
 @contextlib.contextmanager
-def _log(folder: Path | None) -> Iterator[Callable[[Played], None]]:
+def saved_logs(folder: Path | None) -> Iterator[Callable[[Played], None]]:
     """Writes the records of battles in the order of their numbers; those that are missing at the end are left out."""
     if folder is None:
         yield lambda _: None

@@ -56,7 +56,7 @@ def find_showdown(given: str | Path | None = None) -> Path:
     """The folder of the npm package: `given`, $SHOWDOWN, or ./node_modules/pokemon-showdown. Raises UsageError."""
     named = given or os.environ.get(VARIABLE)
     folder = Path(named) if named else Path("node_modules") / PACKAGE
-    if not (folder / "package.json").is_file() and (folder / "node_modules" / PACKAGE).is_dir():
+    if (folder / "node_modules" / PACKAGE).is_dir():  # where npm was run
         folder = folder / "node_modules" / PACKAGE
     try:
         package = json.loads((folder / "package.json").read_text("utf-8"))
@@ -69,6 +69,15 @@ def find_showdown(given: str | Path | None = None) -> Path:
     if not (folder / "dist" / "sim" / "index.js").is_file():
         raise UsageError(f"{folder}: {PACKAGE} without dist/sim, so it was never built", hint=INSTALL)
     return folder.resolve()
+
+
+def find_node(node: str = "node") -> str:
+    """The program that runs Showdown. Raises UsageError."""
+    program = shutil.which(node)
+    if program is None:
+        raise UsageError(f"{node}: not found, and Showdown needs it",
+                         hint="install Node.js 18 or newer (https://nodejs.org), then: " + INSTALL)
+    return program
 
 
 class Simulator:
@@ -85,10 +94,7 @@ class Simulator:
     def __init__(self, showdown: str | Path | None = None, *, node: str = "node", wait_s: float = WAIT_S) -> None:
         self._wait_s = wait_s
         folder = find_showdown(showdown)
-        program = shutil.which(node)
-        if program is None:
-            raise UsageError(f"{node}: not found, and Showdown's simulator needs it",
-                             hint="install Node.js 18 or newer (https://nodejs.org), then: " + INSTALL)
+        program = find_node(node)
         with resources.as_file(resources.files("poke_bc.play").joinpath("simulator.js")) as script:
             self.process = subprocess.Popen(
                 [program, str(script), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,

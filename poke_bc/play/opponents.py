@@ -1,0 +1,179 @@
+"""Who a user can meet on a server: poke-env's players, another contestant, or whoever challenges it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from poke_bc.contract.errors import PlayError, UsageError
+from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection
+from poke_bc.play.contestant import Contestant
+from poke_bc.play.match import Played
+from poke_bc.play.room import Room, follow
+
+if TYPE_CHECKING:
+    from poke_env.player import Player
+
+BOTS = {"random": "RandomPlayer", "max-power": "MaxBasePowerPlayer", "heuristics": "SimpleHeuristicsPlayer"}
+"""Name -> class of poke-env."""
+HUMAN = "human"
+SILENT = logging.CRITICAL + 1
+"""poke-env would print what it receives."""
+
+
+class Opponent:
+    """Meets a user, battle after battle; a context manager.
+
+    Args:
+        user: whom it meets.
+        format_: of the battles.
+        teams: packed teams that both draw from; none: the format's random ones.
+        dice: for drawing teams.
+        wait_s: how long a battle may take to begin.
+    """
+
+    name = ""
+
+    def __init__(self, user: Connection, format_: str, teams: Sequence[str], dice: Random, wait_s: float) -> None:
+        self.user, self.format, self.teams, self.dice, self.wait_s = user, format_, teams, dice, wait_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        """Nothing to end."""
+
+    async def meet(self) -> str:
+        """The room of a battle that has begun. Raises PlayError if none does."""
+        raise NotImplementedError
+
+    async def follow(self, room: str, number: int, id: str) -> Played | None:
+        """Play the opponent's side of a battle, if it is played from here."""
+        return None
+
+    def team(self) -> str:
+        """A packed team, or ""."""
+        return self.dice.choice(self.teams) if self.teams else ""
+
+
+class Person(Opponent):
+    """Whoever challenges the user; all but `accept` are turned away, as are other formats."""
+
+    name = HUMAN
+
+    def __init__(self, *given: Any, accept: str = "") -> None:
+        super().__init__(*given)
+        self._accept = accept
+
+    async def meet(self) -> str:
+        """Wait for a challenge, and accept it."""
+        try:
+            async with asyncio.timeout(self.wait_s):
+                while (challenge := await self.user.challenges.get()) is not None:
+                    who, format_ = challenge
+                    if format_ == self.format and self._accept in ("", who):
+                        await self.user.accept(who, self.team())
+                        break
+                    await self.user.say(f"/reject {who}")
+        except TimeoutError:
+            raise PlayError(f"nobody has challenged {self.user.account.name} within {self.wait_s:g} s",
+                            hint="--wait gives people more time") from None
+        return await self.user.next_battle(LOGIN_S)
+
+
+class Bot(Opponent):
+    """A player of poke-env."""
+
+    def __init__(self, *given: Any, kind: str, account: Account) -> None:
+        super().__init__(*given)
+        try:
+            import poke_env.player
+        except ImportError:
+            raise UsageError(f"{kind} plays by poke-env, which is not installed", hint=INSTALL) from None
+        self.name, self._account = kind, account
+        self._class: type[Player] = getattr(poke_env.player, BOTS[kind])
+
+    async def __aenter__(self) -> Self:
+        from poke_env import AccountConfiguration, ServerConfiguration
+        from poke_env.teambuilder import Teambuilder
+
+        draw = self.team
+
+        class Drawn(Teambuilder):
+            def yield_team(self) -> str:
+                return draw()
+
+        self._player = self._class(
+            AccountConfiguration(self._account.name, None), battle_format=self.format, log_level=SILENT,
+            max_concurrent_battles=0, server_configuration=ServerConfiguration(self.user.server, LOGIN),
+            loop=asyncio.get_running_loop(), team=Drawn() if self.teams else None)
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                await self._player.ps_client.logged_in.wait()
+        except TimeoutError:
+            raise PlayError(f"{self.name} cannot log in to {self.user.server}",
+                            hint="a server that wants passwords has none of poke-env's players") from None
+        self._accepting = asyncio.create_task(self._player.accept_challenges(self.user.account.id, 1 << 30))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        """Log out."""
+        self._accepting.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await self._accepting
+        with contextlib.suppress(Exception, TimeoutError):
+            async with asyncio.timeout(5):
+                await self._player.ps_client.websocket.close()
+
+    async def meet(self) -> str:
+        """Challenge it."""
+        await self.user.challenge(self._account.id, self.format, self.team())
+        return await self.user.next_battle(self.wait_s)
+
+
+class Other(Opponent):
+    """A contestant who is another user of the same server."""
+
+    def __init__(self, *given: Any, contestant: Contestant, account: Account) -> None:
+        super().__init__(*given)
+        self.name, self._contestant = contestant.name, contestant
+        self._other = Connection(self.user.server, account)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._other)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        """Log out."""
+        await self._stack.aclose()
+
+    async def meet(self) -> str:
+        """Challenge it, and let it accept."""
+        accepting = asyncio.create_task(self._accept())
+        try:
+            await self.user.challenge(self._other.account.id, self.format, self.team())
+            room = await self.user.next_battle(self.wait_s)
+        finally:
+            accepting.cancel()
+        await self._other.next_battle(self.wait_s)
+        return room
+
+    async def _accept(self) -> None:
+        while (challenge := await self._other.challenges.get()) is not None:
+            if challenge[0] == self.user.account.id:
+                await self._other.accept(challenge[0], self.team())
+
+    async def follow(self, room: str, number: int, id: str) -> Played | None:
+        """Play the other side."""
+        battle = Room(self._other.account.id, self._contestant, number, id, self.format)
+        return await follow(self._other, room, battle, self.wait_s)
