@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import assert_told_in_two_lines, run_cli
+from command_line import assert_told_in_two_lines, environment, run_cli
 from random_players import random_battles
 from simulating import Eager, Watched, compare_with_converted, showdown_or_skip
 from test_play import TEAM, Stubborn, lines_of, small_player
@@ -304,6 +305,22 @@ def test_a_server_without_passwords_listens_on_this_machine_only(tmp_path: Path)
     (tmp_path / "config" / "config.js").write_text("exports.bindaddress = '0.0.0.0';")
     with pytest.raises(UsageError, match=r"bindaddress = '127\.0\.0\.1'"):
         configure(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_server_ends_with_the_program_that_started_it(number: int) -> None:
+    showdown_or_skip()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with subprocess.Popen([sys.executable, "-m", "poke_bc.play.local_server", str(port)], stdout=subprocess.PIPE,
+                          env=environment()) as program:
+        assert program.stdout is not None
+        assert f":{port}/showdown/websocket" in program.stdout.readline().decode()
+        program.send_signal(number)
+        assert program.wait(LIMIT_S) == 0
+    with pytest.raises(UsageError, match="no Showdown server answers"):
+        play_on_server(Random(), "random", 1, server=f"ws://127.0.0.1:{port}/showdown/websocket")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

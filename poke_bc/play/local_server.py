@@ -123,9 +123,11 @@ def _free_port() -> int:
 
 
 def main() -> None:
-    """Start a server, and keep it until Ctrl-C."""
+    """Start a server, and keep it until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m poke_bc.play.local_server", description=main.__doc__)
     parser.add_argument("port", type=int, nargs="?", default=8000)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts jobs in the background with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), LocalServer(parser.parse_args().port) as server:
         print(f"{server.address} (in a browser: http://localhost:{server.port}); Ctrl-C ends it", flush=True)
         server.process.wait()
