@@ -31,7 +31,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def wide_policy(data: ShardDataset) -> Policy:
     torch.manual_seed(0)
-    policy = create_policy("mlp", data.manifest.schema, width=64, blocks=2, dropout=0.0)
+    policy = create_policy("mlp", data.manifest.schema, width=64, blocks=2, dropout=0.0, value_head=False)
     policy.note_seen(data.chunks("category"))
     return policy
 

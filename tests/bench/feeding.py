@@ -144,7 +144,7 @@ def _in_precision(precision: str, config: TrainConfig, policy: Policy, batches: 
 
 
 def _untrained(data: ShardDataset) -> Policy:
-    policy = create_policy("mlp", data.manifest.schema)
+    policy = create_policy("mlp", data.manifest.schema, value_head=False, gimmick_head=False)
     policy.note_seen([data.batch(np.arange(len(data))).category])
     return policy
 

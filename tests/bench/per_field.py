@@ -65,10 +65,10 @@ class PerFieldBlock(nn.Module):
 
 
 def with_the_weights_of(policy: Policy) -> PerFieldMLP:
-    """The same network with copies of its weights; `policy` is a ResidualMLP without a value head."""
+    """The same network with copies of its weights; `policy` is a ResidualMLP without other heads."""
     options = {name: getattr(policy.options, name) for name in ("width", "blocks", "dropout", "embedding")}
     peer = PerFieldMLP(policy.schema, **options)
-    weights = dict(policy.state_dict())
+    weights = {name: weight for name, weight in policy.state_dict().items() if name != "temperature"}
     rows, table, start = weights.pop("ids.row_of_id"), weights.pop("ids.table.weight"), 0
     for name, vocabulary in policy.schema.vocabularies.items():
         weights[f"tables.of_{name}.weight"] = table[rows[start : start + vocabulary.size]]
