@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from poke_bc.evaluate.calibration import auc, reliability
 from poke_bc.evaluate.confusion import confusion
 from poke_bc.evaluate.damage import KINDS, STRONGEST_SHARE, kinds_of, strongest_move
 from poke_bc.evaluate.heads import judge_gimmick, judge_value, outcomes
+from poke_bc.evaluate.judge import _remarks
 from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.evaluate.slices import RATING_BANDS, slices_of
 from poke_bc.metrics import Scores
@@ -194,6 +196,14 @@ def test_the_gimmick_head_is_judged_by_the_move_that_was_taken(rows: Rows) -> No
     rate = np.mean(used)
     assert found["constant"] == pytest.approx(-rate * math.log(rate) - (1 - rate) * math.log(1 - rate))
     assert judge_gimmick(rows.at(rows.action_N >= 4), gimmick[rows.action_N >= 4]) is None
+    never = judge_gimmick(replace(rows, gimmick_N=np.zeros_like(rows.gimmick_N)), gimmick)
+    assert (never["rate"], str(never["constant"]), never["auc"]) == (0.0, "0.0", None)
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0.0, False), (0.1, True)])
+def test_a_gimmick_head_is_blamed_only_where_there_was_something_to_tell(*, rate: float, told: bool) -> None:
+    result = {"baselines": {}, "value": None, "gimmick": {"rate": rate, "log_loss": 0.5, "constant": 0.0}}
+    assert any("gimmick head" in remark for remark in _remarks(result)) == told
 
 
 def test_slices_put_each_decision_where_its_fields_say(rows: Rows, data: ShardDataset) -> None:

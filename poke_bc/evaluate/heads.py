@@ -81,4 +81,4 @@ def judge_gimmick(rows: Rows, gimmick_NMG: NDArray[np.float32]) -> dict[str, Any
 
 def _entropy(rate: float) -> float:
     """Log loss of a rate that is right."""
-    return -sum(share * float(np.log(share)) for share in (rate, 1 - rate) if share)
+    return sum(-share * float(np.log(share)) for share in (rate, 1 - rate) if share)

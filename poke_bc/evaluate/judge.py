@@ -138,6 +138,6 @@ def _remarks(result: Mapping[str, Any]) -> Iterator[str]:
     if value and value["gain"] <= 0:
         yield (f"the value head is no better than a constant: Brier score {value['brier']:.4f} against "
                f"{value['constant']:.4f}")
-    if gimmick and gimmick["log_loss"] >= gimmick["constant"]:
+    if gimmick and 0 < gimmick["rate"] < 1 and gimmick["log_loss"] >= gimmick["constant"]:
         yield (f"the gimmick head is no better than the rate: log loss {gimmick['log_loss']:.4f} against "
                f"{gimmick['constant']:.4f}")
