@@ -132,16 +132,7 @@ def some_outputs_of(policy: Policy, dataset: ShardDataset, rows: int) -> Iterato
 def _decisions(policy: Policy, batch: Batch) -> tuple[PolicyOutput, Batch]:
     """The output for the sampled decisions, and these as single rows."""
     output: PolicyOutput = policy(batch)
-    if batch.steps is None:
-        return output, batch
-    place = batch.steps.index(0)
-
-    def of_step(each: Tensor, rank: int) -> Tensor:
-        return each[:, place] if each.ndim > rank else each
-
-    value, gimmick = output.value, output.gimmick
-    return PolicyOutput(of_step(output.logits, 2), None if value is None else of_step(value, 1),
-                        None if gimmick is None else of_step(gimmick, 3)), batch.at(0)
+    return output.of_decisions(batch), batch if batch.steps is None else batch.at(0)
 
 
 @torch.inference_mode()
@@ -164,4 +155,4 @@ def score_policy(policy: Policy, dataset: ShardDataset, *, device: torch.device,
 def is_finite(policy: Policy, dataset: ShardDataset) -> bool:
     """Whether the policy gives probabilities for decisions of `dataset`: for those of one batch from all over it."""
     return all(bool(output.logits.logsumexp(dim=1).isfinite().all())
-               for output, _ in some_outputs_of(policy, dataset, EVAL_BATCH // len(dataset.steps or (0,))))
+               for output, _ in some_outputs_of(policy, dataset, max(1, EVAL_BATCH // len(dataset.steps or (0,)))))

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from poke_bc import load_policy, transitions
-from poke_bc.policy import PolicyOutput, save_policy
+from poke_bc.policy import save_policy
 from poke_bc.train.loss import gimmick_loss
 
 
@@ -36,13 +36,13 @@ def awr(run, shards, out, *, epochs=1, batch_size=512, lr=1e-4, beta=1.0, most=2
         for batch in transitions(shards, "train", batch_size=batch_size, seed=seed + epoch, epochs=1,
                                  steps=policy.steps, device=device):
             with torch.no_grad():
-                expected_B = decided(cloned(batch.observation)).value
-                later_B = decided(cloned(batch.next_observation)).value.masked_fill(batch.done, 0)
+                expected_B = decide(cloned, batch.observation).value
+                later_B = decide(cloned, batch.next_observation).value.masked_fill(batch.done, 0)
                 advantage_B = batch.reward + later_B - expected_B
                 deviation = advantage_B.square().mean().sqrt()
                 spread = deviation if spread is None else 0.99 * spread + 0.01 * deviation
                 weight_B = (advantage_B / (beta * spread)).exp().clamp(max=most)
-            output = decided(policy(batch.observation))
+            output = decide(policy, batch.observation)
             log_prob_B = output.logits.log_softmax(dim=1).gather(1, batch.action[:, None])[:, 0]
             policy_loss = -(weight_B * log_prob_B).sum() / weight_B.sum()
             value_loss = (output.value - batch.returns).square().mean()
@@ -65,9 +65,9 @@ def awr(run, shards, out, *, epochs=1, batch_size=512, lr=1e-4, beta=1.0, most=2
     return figures
 
 
-def decided(output):
+def decide(policy, observation):
     """The output for the decisions themselves, where the policy reads windows that end with them."""
-    return output if output.logits.ndim == 2 else PolicyOutput(*(None if x is None else x[:, -1] for x in output))
+    return policy(observation).of_decisions(observation)
 
 
 if __name__ == "__main__":

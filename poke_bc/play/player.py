@@ -179,11 +179,7 @@ class Player:
                 chair.remember(_rows(batch, place))
             batch = _sequences([chair.rows for chair in chairs], steps)
         with torch.inference_mode():
-            output = self.policy(batch.to(self.policy.device))
-        logits, gimmick = output.logits, output.gimmick
-        if steps is not None and logits.ndim == 3:
-            now = steps.index(0)
-            logits, gimmick = logits[:, now], None if gimmick is None else gimmick[:, now]
+            logits, _, gimmick = self.policy(batch.to(self.policy.device)).of_decisions(batch)
         return (logits.cpu().numpy().astype(np.float64),
                 None if gimmick is None or not self.policy.has_gimmicks else gimmick.cpu().numpy().astype(np.float64))
 

@@ -36,6 +36,16 @@ class PolicyOutput(NamedTuple):
     """[B, 4, 5] float32 logits of contract.actions.GIMMICKS: what is activated together with each move; -inf where it
     is not available. None without a gimmick head."""
 
+    def of_decisions(self, batch: Batch) -> PolicyOutput:
+        """The output for the decisions that were sampled [B, ...], where it is of every step of sequences: step 0."""
+        if batch.steps is None:
+            return self
+        at = batch.steps.index(0)
+        logits, value, gimmick = (each if each is None or each.ndim == rank else each[:, at]
+                                  for each, rank in zip(self, (2, 1, 3), strict=True))
+        assert logits is not None
+        return PolicyOutput(logits, value, gimmick)
+
     def reshaped(self, shape: torch.Size) -> PolicyOutput:
         """The output for rows [N, ...] as [*shape, ...]."""
         logits, value, gimmick = (None if each is None else each.view(*shape, *each.shape[1:]) for each in self)
@@ -139,9 +149,8 @@ class Policy(nn.Module):
         if sample and not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}; sample=False takes the best action")
         with torch.inference_mode(), self.evaluating():
-            logits_BA: Tensor = self(batch).logits
-            if batch.steps is not None and logits_BA.ndim == 3:
-                logits_BA = logits_BA[:, batch.steps.index(0)]
+            output: PolicyOutput = self(batch)
+            logits_BA = output.of_decisions(batch).logits
             if not sample:
                 return logits_BA.argmax(dim=1)
             probs_BA = (logits_BA / temperature).softmax(dim=1)

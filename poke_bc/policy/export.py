@@ -119,11 +119,8 @@ class _Function(nn.Module):
         if is_pad is None or steps is None:
             return PolicyOutput(*self.policy(Batch(columns)))
         columns |= {"legal": columns["legal"][:, None].expand(-1, len(steps)), "is_pad": is_pad}
-        output = PolicyOutput(*self.policy(Batch(columns, steps=steps)))
-        if output.logits.ndim == 2:
-            return output
-        at = steps.index(0)
-        return PolicyOutput(output.logits[:, at], *(None if each is None else each[:, at] for each in output[1:]))
+        batch = Batch(columns, steps=steps)
+        return PolicyOutput(*self.policy(batch)).of_decisions(batch)
 
 
 def _to_onnx(policy: Policy, where: str | Path) -> bytes:
