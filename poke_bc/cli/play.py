@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from poke_bc.play.contestant import Contestant
     from poke_bc.play.ratings import Sprt
 
-BOTS = ("random", "max-power", "heuristics")
-HUMAN = "human"
-
 
 class Via(StrEnum):
     """Where battles are played."""
@@ -72,6 +69,7 @@ def play(
     """Play battles in Showdown's simulator or on a server, and count who wins. docs/play.md says what to install."""
     from poke_bc.play.connection import SERVER
     from poke_bc.play.match import SIDE_BY_SIDE
+    from poke_bc.play.opponents import BOTS, HUMAN
     from poke_bc.play.series import Interrupted, Score, series
     from poke_bc.play.server import play_on_server
 
@@ -128,6 +126,8 @@ def _sprt(given: tuple[float, float] | None) -> Sprt | None:
 
 
 def _check_place(via: Via, against: str | None, of_servers: dict[str, Any], of_simulator: dict[str, bool]) -> None:
+    from poke_bc.play.opponents import HUMAN
+
     given = [option for option, value in of_servers.items() if value is not None]
     if via == Via.sim and (given or against == HUMAN):
         raise UsageError(f"{given[0] if given else '--against human'}: the simulator has no users",
@@ -152,8 +152,8 @@ def _contestant(name: str, *, greedy: bool, temperature: float, checkpoint: str,
         from poke_bc.play.heuristics import Heuristics
 
         return Heuristics()
-    if name in BOTS:
-        return Random() if name == "random" else MaxPower()
+    if name in (Random.name, MaxPower.name):
+        return Random() if name == Random.name else MaxPower()
     from poke_bc.play.player import Player
 
     return Player.load(name, checkpoint=checkpoint, device=device, greedy=greedy, temperature=temperature)

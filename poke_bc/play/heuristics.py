@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from poke_bc.contract.errors import UsageError
+from poke_bc.play.connection import INSTALL
 from poke_bc.play.contestant import NAMES
 
 if TYPE_CHECKING:
     from poke_env.battle import Battle
 
-INSTALL = "pip install 'poke-bc[showdown]'"
 
 
 class HeuristicsChair:

@@ -18,9 +18,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from poke_bc.contract.closing import Closing
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.play.simulator import find_node, find_showdown
 
@@ -35,7 +34,7 @@ exports.watchconfig = false;
 """
 
 
-class LocalServer:
+class LocalServer(Closing):
     """The server as a process; a context manager that ends it.
 
     Args:
@@ -65,13 +64,6 @@ class LocalServer:
     def address(self) -> str:
         """For --server."""
         return f"ws://{HOST}:{self.port}/showdown/websocket"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the server and the processes that it started; does nothing if that is done."""

@@ -20,11 +20,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import msgspec
 
+from poke_bc.contract.closing import Closing
 from poke_bc.contract.errors import PlayError, UsageError
 
 PACKAGE, VERSION = "pokemon-showdown", "0.11.11"
@@ -80,7 +80,7 @@ def find_node(node: str = "node") -> str:
     return program
 
 
-class Simulator:
+class Simulator(Closing):
     """The process; a context manager that ends it.
 
     Args:
@@ -111,13 +111,6 @@ class Simulator:
             except BaseException:
                 self.close()
                 raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the process; does nothing if it has ended."""
