@@ -16,11 +16,11 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 
 import torch
 from torch import Tensor
 
+from poke_bc.contract.closing import Closing
 from poke_bc.data.batch import Batch
 from poke_bc.data.buffers import Packing, Slot
 from poke_bc.data.dataset import ShardDataset
@@ -59,7 +59,7 @@ class PackedBatch:
         return Batch(tensors, position=self.position, steps=self.steps)
 
 
-class BatchFeeder:
+class BatchFeeder(Closing):
     """Iterator of batches over a dataset, epoch after epoch.
 
     Batches have `batch_size` samples and continue across epochs, so that shapes never change; only the last one before
@@ -155,13 +155,6 @@ class BatchFeeder:
         self._thread.join()
         for slot in self._slots:  # their memory may be reused only after copies that are still under way
             slot.receive()
-
-    def __enter__(self) -> BatchFeeder:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
 
 
 _Item = tuple[Slot, int] | BaseException | None
