@@ -15,13 +15,10 @@ names a complete checkpoint. Only folders with the exact name of a checkpoint ar
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import io
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,36 +43,13 @@ from poke_bc.contract.files import (
 from poke_bc.policy import Policy, load_policy, save_policy
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
+from poke_bc.train.state import STATE_VERSION, Progress, generators_in, pack, random_states, take
 from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
-STATE_VERSION = 2
 _STEP = re.compile(r"step-(\d{8,})")
 _UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{_STEP.pattern}|{LAST}|{BEST})")
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a run has got."""
-
-    step: int = 0
-    samples: int = 0
-    """Decisions used, of a sequence each of its steps; so the position in the order of samples, where the feeder
-    continues."""
-    seconds: float = 0.0
-    """Over all sessions."""
-    train_loss: float | None = None
-    """As in the last line of metrics."""
-    best_step: int | None = None
-    best_val: dict[str, float] | None = None
-    """Validation metrics of `best_step`."""
-    stale: int = 0
-    """Evaluations since `best_step`."""
-    lengths: list[tuple[int, int]] = field(default_factory=list)
-    """Where the run was made longer or shorter: the step, and the steps of the whole run until then."""
-    changes: list[dict[str, Any]] = field(default_factory=list)
-    """Settings that were changed on resume: {"step": 500, "epochs": [10.0, 20.0]}."""
 
 
 class Checkpoints:
@@ -89,9 +63,12 @@ class Checkpoints:
     def __init__(self, run: Path, keep: int = 1) -> None:
         self.run = run
         self.keep = keep
+        self.generators: Sequence[Mapping[str, Any]] = ()
+        """Random states of each rank in the checkpoint that was loaded."""
 
     def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, config: TrainConfig, *,
-             card: Mapping[str, Any], average: Average | None = None) -> None:
+             card: Mapping[str, Any], average: Average | None = None,
+             generators: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
@@ -99,13 +76,16 @@ class Checkpoints:
             config: the settings it was trained with.
             card: facts for the policy's model card.
             average: of the policy's weights, which is then the policy to share.
+            generators: random states of each rank; none: those of this process.
         """
         final = self._folder(progress.step)
         temporary = temporary_name(final)
         try:
             with contextlib.nullcontext() if average is None else average.applied():
                 save_policy(policy, temporary / "policy", card)
-            _save_state(temporary / STATE, progress, optimizer, sums, average)
+            (temporary / STATE).parent.mkdir()
+            with atomic_write(temporary / STATE) as file:
+                file.write(pack(progress, optimizer, sums, average, generators or [random_states()]))
             config.write((temporary / STATE).parent)
             _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
@@ -172,14 +152,8 @@ class Checkpoints:
             self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
         policy.trained_on = saved.trained_on
-        if average is not None:
-            average.load(state["average"])
-        _restore(optimizer, state["optimizer"])
-        sums.copy_(state["sums"])
-        torch.set_rng_state(state["torch_rng"])
-        if len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
-        return progress
+        self.generators = generators_in(state)
+        return take(state, optimizer, sums, average)
 
     def _discard_beyond(self, progress: Progress) -> None:
         """Remove what a killed session wrote after `progress`."""
@@ -252,34 +226,6 @@ def writing(run: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{run}: cannot be written ({error.strerror})",
                        hint="free some space or check its permissions, then continue with --resume") from None
-
-
-def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor,
-                average: Average | None) -> None:
-    buffer = io.BytesIO()
-    torch.save({
-        "version": STATE_VERSION,
-        "progress": dataclasses.asdict(progress),
-        "optimizer": optimizer.state_dict(),
-        "sums": sums.cpu(),
-        "average": None if average is None else average.state(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }, buffer)
-    path.parent.mkdir()
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
-
-
-def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Load the moments and step counts of a checkpoint; the optimizer keeps its own settings.
-
-    A learning rate on the device, for captured steps, stays there, so a captured run can continue an eager one.
-    """
-    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(saved)
-    for group, settings in zip(optimizer.param_groups, own, strict=True):
-        group.update(settings)
 
 
 def _write_digests(folder: Path, metrics: Path) -> None:

@@ -16,7 +16,7 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.data.shards import Shards
-from poke_bc.metrics import is_finite, score_policy
+from poke_bc.metrics import Scores, is_finite, score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.card import VALIDATION
 from poke_bc.policy.store import start_from
@@ -24,14 +24,17 @@ from poke_bc.train.advice import advice
 from poke_bc.train.augment import augmentation
 from poke_bc.train.average import Average
 from poke_bc.train.calibrate import calibrate
-from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
+from poke_bc.train.checkpoint import Checkpoints, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
-from poke_bc.train.folder import check_folder, clear, working_alone
+from poke_bc.train.folder import check_folder, clear, is_of_launch, note_launch, working_alone
+from poke_bc.train.handover import Handover
 from poke_bc.train.memory import check_memory
+from poke_bc.train.ranks import ALONE, Ranks, joined, launch
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on, windows_per_step
+from poke_bc.train.state import Progress, random_states
 from poke_bc.train.step import SUMS, Update, means
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
@@ -57,77 +60,107 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
             `pipelines.split.chosen_trajectories` finds. It is not found here, since that takes Polars, which a machine
             for training need not have.
 
+    In processes that torchrun started, each trains on its share of every batch; all return the same result.
+
     Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
     checkpoint is from before that), and Interrupted.
     """
     if config.where and chosen is None:
         raise UsageError("where is set, but not which trajectories it holds for",
                          hint="chosen=pipelines.split.chosen_trajectories(config.shards, config.where)")
+    with joined(config.device) as ranks:
+        if not ranks.is_first:
+            return _follow(ranks, chosen)
+        return _lead(config, ranks, resume=resume, progress=progress, chosen=chosen)
+
+
+def _lead(config: TrainConfig, ranks: Ranks, *, resume: bool, progress: bool,
+          chosen: NDArray[np.bool_] | None) -> TrainResult:
+    """Train as rank 0."""
     checkpoints = Checkpoints(config.run, config.keep)
+    if ranks.restarts and checkpoints.any() and is_of_launch(config.run, launch()):
+        resume = True
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
+        note_launch(config.run, launch())
         before = checkpoints.settings() if resume else None
-        config = settle(config, before)
+        config = settle(config, before, ranks)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
         changed = before is not None and bool(changes_on_resume(before, config))
-        trainer = None if result and not changed else Trainer(config, checkpoints, before, chosen)
+        trainer = None if result and not changed else Trainer(config, checkpoints, before, chosen, ranks)
         if result and (trainer is None or trainer.is_done):
             warn(f"{config.run}: this run is finished, nothing to resume; --epochs makes it longer")
+            ranks.share(Handover(config, result))
             return result
         assert trainer is not None
+        if ranks.size > 1:
+            ranks.share(trainer.handover())
         return _train(trainer, config, progress=progress)
+
+
+def _follow(ranks: Ranks, chosen: NDArray[np.bool_] | None) -> TrainResult:
+    """Train as another rank. It starts after rank 0, which has examined shards and settings by then."""
+    given: Handover = ranks.receive()
+    config = given.config
+    return given.result or _train(Trainer(config, Checkpoints(config.run), None, chosen, ranks, given), config,
+                                  progress=False)
 
 
 def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
     """Run the trainer to the end of the run."""
+    ranks = trainer.ranks
     with (
         Display(trainer.schedule.total, trainer.start, shown=progress) as display,
-        contextlib.closing(Trackers(config, trainer.start)) as trackers,
+        contextlib.closing(Trackers(config, trainer.start, silent=not ranks.is_first)) as trackers,
         trainer.feed() as feeder,
-        InterruptRequest() as interrupt,
+        InterruptRequest(told=ranks.is_first) as interrupt,
     ):
         display.say(trainer.summary())
         while True:
-            step = trainer.progress.step
+            step, is_interrupted = trainer.progress.step, bool(ranks.agreed(interrupt.made))
             if step > trainer.start:  # what was due at the start was done by the session before
                 if trainer.schedule.logs(step):
                     trainer.report(trackers, display)
-                if trainer.schedule.saves(step) or interrupt.made:
+                if trainer.schedule.saves(step) or is_interrupted:
                     trainer.save()
-            if trainer.is_done or interrupt.made:
+            if trainer.is_done or is_interrupted:
                 break
             trainer.step(feeder.next_packed())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
             raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.schedule.total}; "
                               f"continue with: poke-bc train --run {config.run} --resume")
-        return trainer.finish()
+        return ranks.share(trainer.finish())
 
 
 class Trainer:
     """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
     def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None,
-                 chosen_T: NDArray[np.bool_] | None = None) -> None:
-        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`."""
-        self.config, self.checkpoints = config, checkpoints
-        self.device = pick_device(config.device)
+                 chosen_T: NDArray[np.bool_] | None = None, ranks: Ranks = ALONE,
+                 given: Handover | None = None) -> None:
+        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`. `given`: by rank 0."""
+        self.config, self.checkpoints, self.ranks = config, checkpoints, ranks
+        self.device = pick_device(config.device, ranks)
         shards = Shards(config.shards)
-        check_memory(config, shards.manifest.schema, self.device)
+        if ranks.is_first:
+            check_memory(config, shards.manifest.schema, self.device, ranks)
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
         steps = self.policy.steps
         self.data = open_train(config, shards, steps, chosen_T)
         self.val = ShardDataset(shards, "val", steps=steps)
-        self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
-        self.policy.trained_on = trained_on(self.data)
-        graphs = accelerator_of(self.device) if captures(config, self.device) else None
+        self._windows, self._span = windows_per_step(config, steps, ranks), len(steps or (0,))
+        self.policy.trained_on = trained_on(self.data) if ranks.is_first else None
+        graphs = accelerator_of(self.device) if captures(config, self.device, ranks) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
         self.average = Average(self.policy, config.average) if config.average else None
         self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=self.device)
         """Running sums since the last line of metrics, on the device."""
         self.progress = Progress()
-        if before is not None and checkpoints.any():
+        if given is not None:
+            self.progress = given.take(self.policy, self.optimizer, self.sums, self.average, ranks.rank)
+        elif before is not None and checkpoints.any():
             self._resume(before)
         else:
             self._begin()
@@ -138,7 +171,7 @@ class Trainer:
         self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
                               bfloat16=config.precision == "bfloat16", graphs=graphs, average=self.average,
-                              augment=augmentation(config, shards.manifest.schema, self.device))
+                              augment=augmentation(config, shards.manifest.schema, self.device), ranks=ranks)
 
     def _begin(self) -> None:
         """Start a new run: record which ids the policy will see, and write the configuration."""
@@ -172,12 +205,18 @@ class Trainer:
         with writing(self.config.run):
             self.config.write(self.config.run)
 
+    def handover(self) -> Handover:
+        """What the other ranks go on from."""
+        return Handover.of(self.config, self.progress, self.policy, self.optimizer, self.sums, self.average,
+                           self.checkpoints.generators)
+
     def feed(self) -> BatchFeeder:
-        """The batches from here to the end of the run."""
+        """This rank's share of the batches from here to the end of the run."""
         self._feeder = BatchFeeder(
             self.data, self._windows, seed=self.config.seed, device=self.device,
             window=self.config.window if self.config.order == "window" else None,
-            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows)
+            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows,
+            rank=self.ranks.rank, ranks=self.ranks.size)
         return self._feeder
 
     def summary(self) -> str:
@@ -217,9 +256,10 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
         with self._averaged():
+            self.ranks.share_tensors(each for each in self.policy.buffers() if each.is_floating_point())
             if self.config.calibrate:
-                calibrate(self.policy, self.val)
-            self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+                calibrate(self.policy, self.val, self.ranks)
+            self._val = val = self.ranks.share(self._score())
         if not all(map(math.isfinite, val.values())):
             raise self._not_finite()
         best = self.progress.best_val
@@ -229,15 +269,25 @@ class Trainer:
             self.progress.stale += 1
         return val
 
+    def _score(self) -> dict[str, Any]:
+        """Metrics on the validation split, which the ranks share; of ranks other than 0, nothing."""
+        own = self.val.part(self.ranks.rank, self.ranks.size)
+        parts = self.ranks.gather([score_policy(self.policy, own, device=self.device)] if len(own) else [])
+        return Scores.together([each for part in parts for each in part]).figures() if self.ranks.is_first else {}
+
     def save(self) -> None:
         """Write a checkpoint, but only of a policy that can be evaluated."""
         self._finite_sums()
+        generators = self.ranks.gather(random_states())
+        if not self.ranks.is_first:
+            return
         with self._clock.pause(), writing(self.config.run):
             if not self._is_good():
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
                 self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
+                generators=generators,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       VALIDATION: self._val,
@@ -262,8 +312,9 @@ class Trainer:
             **self._clock.rates(self.progress.samples, self._feeder.wait_seconds, of_session=True),
             train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
             precision=self.config.precision)
-        with writing(self.config.run):
-            result.write(self.config.run, self.checkpoints.last())
+        if self.ranks.is_first:
+            with writing(self.config.run):
+                result.write(self.config.run, self.checkpoints.last())
         return result
 
     def _finite_sums(self) -> list[float]:

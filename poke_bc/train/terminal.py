@@ -94,10 +94,13 @@ class InterruptRequest:
     immediately.
 
     Outside the main thread, where signals cannot be handled, both keep their usual meaning.
+
+    Args:
+        told: whether to say on stderr what happens now.
     """
 
-    def __init__(self) -> None:
-        self.made = False
+    def __init__(self, *, told: bool = True) -> None:
+        self.made, self._told = False, told
 
     def __enter__(self) -> InterruptRequest:
         here = threading.current_thread() is threading.main_thread()
@@ -114,5 +117,5 @@ class InterruptRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
-        # not print(): the signal may interrupt another print
-        os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")
+        if self._told:  # not print(): the signal may interrupt another print
+            os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")
