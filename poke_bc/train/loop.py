@@ -82,7 +82,6 @@ def _lead(config: TrainConfig, ranks: Ranks, *, resume: bool, progress: bool,
         resume = True
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
-        note_launch(config.run, launch())
         before = checkpoints.settings() if resume else None
         config = settle(config, before, ranks)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
@@ -93,6 +92,7 @@ def _lead(config: TrainConfig, ranks: Ranks, *, resume: bool, progress: bool,
             ranks.share(Handover(config, result))
             return result
         assert trainer is not None
+        note_launch(config.run, launch())
         if ranks.size > 1:
             ranks.share(trainer.handover())
         return _train(trainer, config, progress=progress)

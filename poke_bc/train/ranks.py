@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -131,7 +132,8 @@ class Ranks:
             yield
         except RuntimeError as error:
             self.lost = True
-            raise TrainingError(f"another process of this training has ended ({str(error).splitlines()[0]})",
+            why = re.sub(r"^\[[^]]*\] ", "", str(error)).partition(". ")[0].partition("\n")[0]
+            raise TrainingError(f"another process of this training has ended ({why})",
                                 hint="see its error; --resume continues from the last checkpoint, and torchrun "
                                      "--max-restarts N does so by itself") from error
 
@@ -157,8 +159,7 @@ def joined(device: str) -> Iterator[Ranks]:
     _share_cores(ranks)
     if ranks.size > 1:
         with _ended_by_signals():
-            on_gpu = device != "cpu" and torch.cuda.is_available()
-            dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=_FOREVER)
+            _connect(ranks, on_gpu=device != "cpu" and torch.cuda.is_available())
     try:
         yield ranks
     except (TrainingError, KeyboardInterrupt) as error:
@@ -170,6 +171,17 @@ def joined(device: str) -> Iterator[Ranks]:
     finally:
         if ranks.size > 1 and not ranks.lost:
             dist.destroy_process_group()
+
+
+def _connect(ranks: Ranks, *, on_gpu: bool) -> None:
+    """Connect the processes, by gloo on the host and NCCL between GPUs.
+
+    They find each other through torchrun's store, which lives as long as torchrun does: without a name of their own
+    there, processes that were started again would find the addresses of those before them, and wait for the dead.
+    """
+    store, rank, size = next(dist.rendezvous("env://", timeout=_FOREVER))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=rank, world_size=size, timeout=_FOREVER,
+                            store=dist.PrefixStore(f"poke-bc {ranks.restarts} {size}", store))
 
 
 def is_first() -> bool:
