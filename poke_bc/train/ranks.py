@@ -179,9 +179,10 @@ def _connect(ranks: Ranks, *, on_gpu: bool) -> None:
     They find each other through torchrun's store, which lives as long as torchrun does: without a name of their own
     there, processes that were started again would find the addresses of those before them, and wait for the dead.
     """
-    store, rank, size = next(dist.rendezvous("env://", timeout=_FOREVER))
+    store, rank, size = next(dist.rendezvous("env://", timeout=_FOREVER))  # type: ignore[attr-defined]
+    own = dist.PrefixStore(f"poke-bc {ranks.restarts} {size}", store)  # type: ignore[attr-defined]
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", rank=rank, world_size=size, timeout=_FOREVER,
-                            store=dist.PrefixStore(f"poke-bc {ranks.restarts} {size}", store))
+                            store=own)
 
 
 def is_first() -> bool:
