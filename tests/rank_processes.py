@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+import poke_bc.train.loss as loss_module
 import poke_bc.train.step as step_module
+from poke_bc.contract.errors import ShardError
 from poke_bc.train import TrainConfig, train
 
 _SECONDS = 300
@@ -76,10 +78,28 @@ def trained(config: TrainConfig, resume: bool = False, stop: tuple[int, int] | N
     return seen
 
 
+def first_numbers_drawn(config: TrainConfig) -> list[float]:
+    drawn: list[float] = []
+    trained(config, False, None, lambda rank, step: drawn.extend(torch.rand(4).tolist()) if step == 1 else None)
+    return drawn
+
+
+def fail(rank: int, step: int) -> None:
+    if (rank, step) == (1, 4):
+        raise ShardError("a shard is gone", hint="none")
+
+
+def spoil(rank: int, step: int) -> None:
+    if (rank, step) == (1, 4):
+        original = loss_module.imitation_loss
+        loss_module.imitation_loss = lambda *given, **more: (  # type: ignore[assignment]
+            lambda found: found._replace(total=found.total * float("nan")))(original(*given, **more))
+
+
 def on_ranks(size: int, job: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `job(*arguments)` returns on each of so many ranks. Raises AssertionError if one ends without an answer."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rank_processes", "small_networks", "training_fixtures"])
+    context.set_forkserver_preload(["poke_bc.train"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -18,7 +18,7 @@ import pytest
 import torch
 from command_line import environment
 from killing import group_of, wait_for_the_others
-from rank_processes import Trained, on_ranks, trained
+from rank_processes import Trained, fail, first_numbers_drawn, on_ranks, spoil, trained
 from safetensors.torch import load_file
 from small_networks import HeadsOptions
 from test_training_options import SCHEMA
@@ -26,7 +26,7 @@ from training_fixtures import battle_lines, small_config
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc.contract.errors import ShardError, UsageError
+from poke_bc.contract.errors import UsageError
 from poke_bc.train import TrainConfig
 from poke_bc.train import ranks as ranks_module
 from poke_bc.train.ranks import Ranks
@@ -118,8 +118,8 @@ def test_the_number_of_ranks_may_change_whenever_a_run_goes_on(shards: Path, tmp
 
 
 def test_two_ranks_that_are_resumed_draw_the_dropout_of_two_that_never_stopped(shards: Path, tmp_path: Path) -> None:
-    def config(name: str) -> TrainConfig:
-        return small_config(shards, tmp_path / name, policy={"dropout": 0.3}, epochs=1, batch_size=32)
+    def config(name: str, **changes: Any) -> TrainConfig:
+        return small_config(shards, tmp_path / name, policy={"dropout": 0.3}, epochs=1, batch_size=32, **changes)
 
     whole = on_ranks(2, trained, config("whole"))
     stopped = on_ranks(2, trained, config("run"), False, (0, 4))
@@ -128,14 +128,8 @@ def test_two_ranks_that_are_resumed_draw_the_dropout_of_two_that_never_stopped(s
     assert "stopped after step 5" in stopped[0].error
     for ours, theirs in zip(whole[0].weights, resumed[0].weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    masks = on_ranks(2, first_numbers_drawn, config("other"))
+    masks = on_ranks(2, first_numbers_drawn, config("other", steps=1))
     assert masks[0] != masks[1]
-
-
-def first_numbers_drawn(config: TrainConfig) -> list[float]:
-    drawn: list[float] = []
-    trained(config, False, None, lambda rank, step: drawn.extend(torch.rand(4).tolist()) if step == 1 else None)
-    return drawn
 
 
 def test_ranks_that_do_not_divide_a_batch_are_refused_also_on_resume(shards: Path, tmp_path: Path) -> None:
@@ -148,20 +142,6 @@ def test_ranks_that_do_not_divide_a_batch_are_refused_also_on_resume(shards: Pat
     first, *_ = on_ranks(3, trained, config, True)
     assert first.error == "UsageError: batch_size = 32: cannot be shared by 3 processes evenly"
     assert trained(config, True).error == ""
-
-
-def fail(rank: int, step: int) -> None:
-    if (rank, step) == (1, 4):
-        raise ShardError("a shard is gone", hint="none")
-
-
-def spoil(rank: int, step: int) -> None:
-    if (rank, step) == (1, 4):
-        from poke_bc.train import loss
-
-        original = loss.imitation_loss
-        loss.imitation_loss = lambda *given, **more: (  # type: ignore[assignment]
-            lambda found: found._replace(total=found.total * float("nan")))(original(*given, **more))
 
 
 @pytest.mark.parametrize(("disturb", "first", "second"), [
