@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -78,7 +79,7 @@ def tell(error: PokeBCError, arguments: list[str]) -> int:
     """Print an error in two lines, and as JSON if `arguments` ask for it; returns the exit code."""
     what, hint = (" ".join(text.split()) for text in (error.what, error.hint))
     print(f"error: {what}\nhint: {hint}", file=sys.stderr)
-    return _answer(arguments, type(error).__name__, what, hint, error.exit_code)
+    return _answer(arguments, type(error).__name__, what, hint, error.exit_code, error.so_far)
 
 
 def end_interrupted(why: str) -> NoReturn:
@@ -87,10 +88,12 @@ def end_interrupted(why: str) -> NoReturn:
     raise typer.Exit(INTERRUPTED)
 
 
-def _answer(arguments: list[str], kind: str, what: str, hint: str, code: int) -> int:
-    """With --json, print an error as an object where the result would have been; returns the exit code."""
+def _answer(arguments: list[str], kind: str, what: str, hint: str, code: int,
+            so_far: Mapping[str, Any] | None = None) -> int:
+    """With --json, print an error as an object where the result would have been, beside what there is of the result;
+    returns the exit code."""
     if "--json" in arguments:
-        print_json({"error": {"kind": kind, "what": what, "hint": hint, "exit_code": code}})
+        print_json({**(so_far or {}), "error": {"kind": kind, "what": what, "hint": hint, "exit_code": code}})
     return code
 
 

@@ -23,7 +23,7 @@ from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.opponents import HUMAN, Bot, Opponent, Other, Person
 from poke_bc.play.room import Room, follow
-from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Score, saved_logs, team_texts
+from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Interrupted, Score, SeriesError, saved_logs, team_texts
 
 SIDE_BY_SIDE = 8
 """Battles at once; servers do not let a user play many more."""
@@ -58,15 +58,16 @@ def play_on_server(
         progress: called after each battle.
         tell: called with what a person must know to challenge the user.
 
-    Raises UsageError if the server, the account, the format or a team is not right, PlayError if the connection is lost
-    or the opponent does not come; battles that were played until then are saved, and counted in the message.
+    Raises UsageError if the server, the account, the format or a team is not right, SeriesError if the connection is
+    lost or the opponent does not come, Interrupted on Ctrl-C once a battle has been counted. The logs of battles that
+    had ended are kept.
     """
     account = account or _fresh("bc")
     opponent = against if isinstance(against, str) else against.name
     score = Score(one.name, opponent, format_, seed, paired=False)
     packed = [team for _, text in team_texts(teams) for team in _packed(text)] if teams is not None else []
     begun = time.monotonic()
-    failed: PlayError | None = None
+    stopped: KeyboardInterrupt | PlayError | None = None
     with saved_logs(save_logs) as write:
         def count(played: Played, first: str) -> None:
             score.add(played, first)
@@ -88,10 +89,14 @@ def play_on_server(
 
         try:
             asyncio.run(run())
-        except PlayError as error:
-            failed = error
-    if failed is not None:
-        raise PlayError(f"{failed.what}; {score.told()} before", hint=failed.hint)
+        except (KeyboardInterrupt, PlayError) as error:
+            if isinstance(error, KeyboardInterrupt) and not score.battles:
+                raise
+            stopped = error
+    if isinstance(stopped, PlayError):
+        raise SeriesError(stopped, score)
+    if stopped is not None:
+        raise Interrupted(score)
     if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
         raise UsageError(f"{format_}: no battle could be played ({reason})",
