@@ -18,17 +18,19 @@ from typing import Any
 
 import pytest
 from command_line import assert_told_in_two_lines, environment, run_cli
+from cut_connections import Proxy
 from random_players import random_battles
 from simulating import Eager, Watched, compare_with_converted, showdown_or_skip
 from test_play import TEAM, Stubborn, lines_of, small_player
 
 from pipelines.convert import convert_battles
 from poke_bc.contract.errors import PlayError, UsageError
+from poke_bc.play import connection
 from poke_bc.play.connection import Account, Connection
 from poke_bc.play.contestant import MaxPower, Random
 from poke_bc.play.local_server import CONFIG, LocalServer, configure
 from poke_bc.play.room import Room
-from poke_bc.play.series import LOGS, Score
+from poke_bc.play.series import LOGS, Score, SeriesError
 from poke_bc.play.server import play_on_server
 
 pytest.importorskip("poke_env", reason="NOTHING PLAYED ON A SERVER: pip install 'poke-bc[showdown]'")
@@ -191,7 +193,9 @@ def test_nobody_is_waited_for_forever(server: LocalServer) -> None:
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_dies_ends_the_series_with_an_error_and_what_was_played_counts(tmp_path: Path) -> None:
+def test_a_server_that_dies_ends_the_series_with_an_error_and_what_was_played_counts(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
     scores = []
     with LocalServer(showdown=showdown_or_skip()) as mortal:
         def progress(score: Score) -> None:
@@ -206,6 +210,49 @@ def test_a_server_that_dies_ends_the_series_with_an_error_and_what_was_played_co
     assert score.battles + score.broken_off.total() <= 4
     assert f"; {score.told()} before" in error.value.what
     assert len(lines_of(tmp_path / LOGS)) == score.battles
+
+
+class Cutting(MaxPower):
+    """Loses its connection while it thinks, at some of its answers."""
+
+    def __init__(self, proxy: Proxy, answers: frozenset[int], *, for_good: bool = False) -> None:
+        self.cut, self.answers, self.given = proxy.close if for_good else proxy.cut, answers, 0
+
+    def answer(self, chairs: Any) -> list[str]:
+        for _ in chairs:
+            self.given += 1
+            if self.given in self.answers:
+                self.cut()
+        return super().answer(chairs)
+
+
+def test_a_cut_connection_is_made_again_and_its_battles_go_on(server: LocalServer, tmp_path: Path) -> None:
+    with Proxy(server.port) as proxy:
+        one, two = Watched(Cutting(proxy, frozenset({1, 5, 20, 33}))), Watched(Random())
+        score = play_on_server(one, two, 3, server=proxy.address, side_by_side=2, save_logs=tmp_path, wait_s=30.0)
+    assert (score.battles, score.refused, score.broken_off) == (3, 0, {})
+    assert proxy.connections == 2 * 5
+    convert_battles([str(tmp_path)], tmp_path / "raw.jsonl", workers=1, salt="s")
+    trajectories = [json.loads(line) for line in (tmp_path / "raw.jsonl").read_text("utf-8").splitlines()]
+    rows, _ = compare_with_converted(one.seen | two.seen, trajectories)
+    assert len(trajectories) == 6
+    assert rows.total() == score.decisions - score.unavailable
+
+
+def test_a_connection_that_does_not_come_back_ends_the_series(
+        server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
+    with Proxy(server.port) as proxy:
+        one = Cutting(proxy, frozenset({9}), for_good=True)
+        with pytest.raises(PlayError, match=r"connection is lost .*; 0 won"):
+            play_on_server(one, Random(), 2, server=proxy.address)
+
+
+def test_a_bot_of_poke_env_that_is_cut_off_ends_the_series_and_wins_are_not_counted(server: LocalServer) -> None:
+    with Proxy(server.port) as proxy, pytest.raises(SeriesError, match="random has lost its connection") as failed:
+        play_on_server(Cutting(proxy, frozenset({9})), "random", 2, server=proxy.address)
+    assert failed.value.score.battles == 0
+    assert failed.value.score.broken_off == {"random has lost its connection": 2}
 
 
 def test_refused_choices_are_counted_and_left_to_the_server(server: LocalServer) -> None:

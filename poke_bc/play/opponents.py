@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from poke_bc.contract.errors import PlayError, UsageError
-from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection
+from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection, Reconnected
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.room import Room, follow
@@ -42,6 +42,8 @@ class Opponent:
 
     def __init__(self, user: Connection, format_: str, teams: Sequence[str], dice: Random, wait_s: float) -> None:
         self.user, self.format, self.teams, self.dice, self.wait_s = user, format_, teams, dice, wait_s
+        self.gone: list[asyncio.Task[None]] = []
+        """Done when the opponent has left for good."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,6 +59,11 @@ class Opponent:
     async def follow(self, room: str, number: int, id: str) -> Played | None:
         """Play the opponent's side of a battle, if it is played from here."""
         return None
+
+    @property
+    def told_gone(self) -> str:
+        """In words."""
+        return f"{self.name} has lost its connection"
 
     def team(self) -> str:
         """A packed team, or ""."""
@@ -74,18 +81,23 @@ class Person(Opponent):
 
     async def meet(self) -> str:
         """Wait for a challenge, and accept it."""
+        while True:
+            await self._challenged()
+            with contextlib.suppress(Reconnected):  # they challenge again
+                return await self.user.next_battle(LOGIN_S)
+
+    async def _challenged(self) -> None:
         try:
             async with asyncio.timeout(self.wait_s):
                 while (challenge := await self.user.challenges.get()) is not None:
                     who, format_ = challenge
                     if format_ == self.format and self._accept in ("", who):
-                        await self.user.accept(who, self.team())
-                        break
+                        return await self.user.accept(who, self.team())
                     await self.user.say(f"/reject {who}")
         except TimeoutError:
             raise PlayError(f"nobody has challenged {self.user.account.name} within {self.wait_s:g} s",
                             hint="--wait gives people more time") from None
-        return await self.user.next_battle(LOGIN_S)
+        self.user.check()
 
 
 class Bot(Opponent):
@@ -120,23 +132,27 @@ class Bot(Opponent):
         except TimeoutError:
             raise PlayError(f"{self.name} cannot log in to {self.user.server}",
                             hint="a server that wants passwords has none of poke-env's players") from None
+        self.gone = [asyncio.create_task(self._player.ps_client.websocket.wait_closed())]
         self._accepting = asyncio.create_task(self._player.accept_challenges(self.user.account.id, 1 << 30))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
         """Log out."""
-        self._accepting.cancel()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await self._accepting
+        for task in (self._accepting, *self.gone):
+            task.cancel()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await task
         with contextlib.suppress(Exception, TimeoutError):
             async with asyncio.timeout(5):
                 await self._player.ps_client.websocket.close()
 
     async def meet(self) -> str:
         """Challenge it."""
-        await self.user.challenge(self._account.id, self.format, self.team())
-        return await self.user.next_battle(self.wait_s)
+        while True:
+            await self.user.challenge(self._account.id, self.format, self.team())
+            with contextlib.suppress(Reconnected):
+                return await self.user.next_battle(self.wait_s)
 
 
 class Other(Opponent):
@@ -161,12 +177,19 @@ class Other(Opponent):
         """Challenge it, and let it accept."""
         accepting = asyncio.create_task(self._accept())
         try:
-            await self.user.challenge(self._other.account.id, self.format, self.team())
-            room = await self.user.next_battle(self.wait_s)
+            room = await self._challenge()
         finally:
             accepting.cancel()
-        await self._other.next_battle(self.wait_s)
-        return room
+        while True:
+            with contextlib.suppress(Reconnected):
+                await self._other.next_battle(self.wait_s)
+                return room
+
+    async def _challenge(self) -> str:
+        while True:
+            await self.user.challenge(self._other.account.id, self.format, self.team())
+            with contextlib.suppress(Reconnected):
+                return await self.user.next_battle(self.wait_s)
 
     async def _accept(self) -> None:
         while (challenge := await self._other.challenges.get()) is not None:

@@ -127,12 +127,15 @@ async def _series(user: Connection, one: Contestant, opponent: Opponent, battles
         while begun < battles or playing:
             if meeting is None and begun < battles and len(playing) < side_by_side:
                 meeting = asyncio.create_task(opponent.meet())
-            await asyncio.wait([*playing, *filter(None, [meeting])], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*playing, *filter(None, [meeting]), *opponent.gone],
+                               return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in playing if task.done()]:
                 playing.remove(task)
                 count(*task.result())
             if not score.battles and score.broken_off.total() >= HOPELESS:
                 break
+            if any(task.done() for task in opponent.gone):
+                raise PlayError(opponent.told_gone, hint="is the server still running?")
             if meeting is not None and meeting.done():
                 room = meeting.result()
                 id_ = f"{opponent.format}-{token}-{begun}"
@@ -153,8 +156,13 @@ async def _play(user: Connection, one: Contestant, opponent: Opponent, room: str
                 id_: str) -> tuple[Played, str]:
     """One battle -> how it went, and which player was the user."""
     battle = Room(user.account.id, one, number, id_, opponent.format)
-    wait_s = opponent.wait_s
-    mine, other = await asyncio.gather(follow(user, room, battle, wait_s), opponent.follow(room, number, id_))
+    both = asyncio.gather(follow(user, room, battle, opponent.wait_s), opponent.follow(room, number, id_))
+    awaited: list[asyncio.Future[Any]] = [both, *opponent.gone]
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    if not both.done():
+        both.cancel()
+        return battle.finish(opponent.told_gone), battle.player or "p1"
+    mine, other = both.result()
     if other is not None:
         for counted, more in ((mine.decisions, other.decisions), (mine.refused, other.refused),
                               (mine.unavailable, other.unavailable)):
