@@ -256,15 +256,27 @@ class Connection:
 
     async def challenge(self, user: str, format_: str, team: str = "") -> None:
         """Challenge a user to one battle, with a packed team or without."""
-        self._popup, self._is_new, self._challenged = "", False, user
+        self._popup, self._challenged = "", user
         await self.say(f"/utm {team or 'null'}")
         await self.say(f"/challenge {user}, {format_}")
+        self._is_new = False
 
     async def accept(self, user: str, team: str = "") -> None:
         """Accept a user's challenge, with a packed team or without."""
-        self._popup, self._is_new = "", False
+        self._popup = ""
         await self.say(f"/utm {team or 'null'}")
         await self.say(f"/accept {user}")
+        self._is_new = False
+        for _ in range(self.challenges.qsize()):  # a new connection is told again of what waits
+            if (challenge := self.challenges.get_nowait()) is None or challenge[0] != user:
+                self.challenges.put_nowait(challenge)
+
+    async def accept_from(self, user: str, team: str = "") -> None:
+        """Wait for a user's challenge, and accept it."""
+        while (challenge := await self.challenges.get()) is not None and challenge[0] != user:
+            pass
+        self.check()
+        await self.accept(user, team)
 
     async def leave(self, room: str) -> None:
         """Leave a battle, and forget what is not read of it."""

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from poke_bc.contract.errors import PlayError, UsageError
+from poke_bc.play.batches import Batches
 from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection, Reconnected
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
@@ -42,6 +43,7 @@ class Opponent:
 
     def __init__(self, user: Connection, format_: str, teams: Sequence[str], dice: Random, wait_s: float) -> None:
         self.user, self.format, self.teams, self.dice, self.wait_s = user, format_, teams, dice, wait_s
+        self._met = 0
         self.gone: list[asyncio.Task[None]] = []
         """Done when the opponent has left for good."""
 
@@ -53,7 +55,21 @@ class Opponent:
         """Nothing to end."""
 
     async def meet(self) -> str:
-        """The room of a battle that has begun. Raises PlayError if none does."""
+        """The room of a battle that has begun. They take turns at challenging, and who challenges is p1.
+
+        Raises PlayError if none begins.
+        """
+        self._met += 1
+        while True:
+            with contextlib.suppress(Reconnected):
+                return await (self.challenged() if self._met % 2 else self.challenge())
+
+    async def challenged(self) -> str:
+        """Let the user challenge it; the room."""
+        raise NotImplementedError
+
+    async def challenge(self) -> str:
+        """Challenge the user; the room."""
         raise NotImplementedError
 
     async def follow(self, room: str, number: int, id: str) -> Played | None:
@@ -77,21 +93,21 @@ class Person(Opponent):
 
     def __init__(self, *given: Any, accept: str = "") -> None:
         super().__init__(*given)
-        self._accept = accept
+        self._only = accept
 
     async def meet(self) -> str:
         """Wait for a challenge, and accept it."""
         while True:
-            await self._challenged()
+            await self._accept()
             with contextlib.suppress(Reconnected):  # they challenge again
                 return await self.user.next_battle(LOGIN_S)
 
-    async def _challenged(self) -> None:
+    async def _accept(self) -> None:
         try:
             async with asyncio.timeout(self.wait_s):
                 while (challenge := await self.user.challenges.get()) is not None:
                     who, format_ = challenge
-                    if format_ == self.format and self._accept in ("", who):
+                    if format_ == self.format and self._only in ("", who):
                         return await self.user.accept(who, self.team())
                     await self.user.say(f"/reject {who}")
         except TimeoutError:
@@ -147,12 +163,15 @@ class Bot(Opponent):
             async with asyncio.timeout(5):
                 await self._player.ps_client.websocket.close()
 
-    async def meet(self) -> str:
-        """Challenge it."""
-        while True:
-            await self.user.challenge(self._account.id, self.format, self.team())
-            with contextlib.suppress(Reconnected):
-                return await self.user.next_battle(self.wait_s)
+    async def challenged(self) -> str:
+        """Let the user challenge it; it accepts."""
+        await self.user.challenge(self._account.id, self.format, self.team())
+        return await self.user.next_battle(self.wait_s)
+
+    async def challenge(self) -> str:
+        """Let it challenge the user."""
+        await self._player.ps_client.challenge(self.user.account.id, self.format, self.team() or None)
+        return await _accepted(self.user, self._account.id, self.team(), self.wait_s)
 
 
 class Other(Opponent):
@@ -160,7 +179,7 @@ class Other(Opponent):
 
     def __init__(self, *given: Any, contestant: Contestant, account: Account) -> None:
         super().__init__(*given)
-        self.name, self._contestant = contestant.name, contestant
+        self.name, self._answers = contestant.name, Batches(contestant)
         self._other = Connection(self.user.server, account)
         self._stack = AsyncExitStack()
 
@@ -173,30 +192,30 @@ class Other(Opponent):
         """Log out."""
         await self._stack.aclose()
 
-    async def meet(self) -> str:
-        """Challenge it, and let it accept."""
-        accepting = asyncio.create_task(self._accept())
-        try:
-            room = await self._challenge()
-        finally:
-            accepting.cancel()
-        while True:
-            with contextlib.suppress(Reconnected):
-                await self._other.next_battle(self.wait_s)
-                return room
+    async def challenged(self) -> str:
+        """Let the user challenge it; it accepts."""
+        return await self._between(self.user, self._other)
 
-    async def _challenge(self) -> str:
-        while True:
-            await self.user.challenge(self._other.account.id, self.format, self.team())
-            with contextlib.suppress(Reconnected):
-                return await self.user.next_battle(self.wait_s)
+    async def challenge(self) -> str:
+        """Let it challenge the user."""
+        return await self._between(self._other, self.user)
 
-    async def _accept(self) -> None:
-        while (challenge := await self._other.challenges.get()) is not None:
-            if challenge[0] == self.user.account.id:
-                await self._other.accept(challenge[0], self.team())
+    async def _between(self, one: Connection, two: Connection) -> str:
+        """The room of the battle to which one challenges two."""
+        await one.challenge(two.account.id, self.format, self.team())
+        room, _ = await asyncio.gather(
+            one.next_battle(self.wait_s), _accepted(two, one.account.id, self.team(), self.wait_s))
+        return room
 
     async def follow(self, room: str, number: int, id: str) -> Played | None:
         """Play the other side."""
-        battle = Room(self._other.account.id, self._contestant, number, id, self.format)
+        battle = Room(self._other.account.id, self._answers, number, id, self.format)
         return await follow(self._other, room, battle, self.wait_s)
+
+
+async def _accepted(user: Connection, challenger: str, team: str, wait_s: float) -> str:
+    """The room of the battle to which somebody who is played from here challenges a user."""
+    with contextlib.suppress(TimeoutError):  # next_battle says so, or why
+        async with asyncio.timeout(wait_s):
+            await user.accept_from(challenger, team)
+    return await user.next_battle(wait_s)

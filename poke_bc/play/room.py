@@ -7,8 +7,9 @@ from typing import Any
 
 from poke_bc.contract.errors import PlayError
 from poke_bc.dex import to_id
+from poke_bc.play.batches import Batches
 from poke_bc.play.connection import Connection
-from poke_bc.play.contestant import NAMES, Contestant
+from poke_bc.play.contestant import NAMES
 from poke_bc.play.match import Game, Played, Setup
 from poke_bc.showdown.public import PublicLines
 from poke_bc.showdown.record import SkippedBattle
@@ -42,14 +43,14 @@ class Room:
 
     Args:
         user: id of the user who plays.
-        contestant: who answers for the user.
+        answers: who answers for the user.
         number: of the battle in its series.
         id: of the battle.
         format_: its format.
     """
 
-    def __init__(self, user: str, contestant: Contestant, number: int, id: str, format_: str) -> None:
-        self._user, self._contestant = user, contestant
+    def __init__(self, user: str, answers: Batches, number: int, id: str, format_: str) -> None:
+        self._user, self._answers = user, answers
         self._number, self._id, self._format = number, id, format_
         self._sides: dict[str, str] = {}
         self._names = UserNames(lambda name: NAMES[self._side(name)])
@@ -102,7 +103,7 @@ class Room:
         elif is_of_battle(line):
             self._follow_once(line)
 
-    def answer(self) -> str:
+    async def answer(self) -> str:
         """The command that answers the open request; "" if there is none."""
         if self._is_unheard:
             self._is_unheard = False
@@ -110,7 +111,7 @@ class Room:
         if self.game is None or self.player not in self.game.open:
             return ""
         stuck = self.player in self.game.stuck
-        choice = "default" if stuck else self._contestant.answer([self.game.chairs[self.player]])[0]
+        choice = "default" if stuck else await self._answers.choose(self.game.chairs[self.player])
         self.game.answer(self.player, choice)
         self._said = f"/choose {choice}|{self._request_id}"
         return self._said
@@ -132,7 +133,7 @@ class Room:
         if player in NAMES and to_id(name) == self._user and self.game is None:
             self.player = player
             self._public = PublicLines(player)
-            self.game = Game(self._number, Setup(self._id, self._format, (), {player: self._contestant}, {}))
+            self.game = Game(self._number, Setup(self._id, self._format, (), {player: self._answers.contestant}, {}))
 
     def _ask(self, game: Game, request: dict[str, Any]) -> None:
         """Take in a request, unless it was taken in before a connection was lost."""
@@ -185,7 +186,7 @@ async def follow(user: Connection, room: str, battle: Room, wait_s: float) -> Pl
             while battle.game is None or not battle.game.is_over:
                 for line in await user.next_lines(room, wait_s):
                     battle.take(line)
-                if command := battle.answer():
+                if command := await battle.answer():
                     await user.say(command, room, is_repeated=False)
                 if battle.has_opponent_left and not is_timed:  # the server lets those lose who do not come back
                     is_timed = True

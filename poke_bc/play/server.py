@@ -18,6 +18,7 @@ from typing import Any
 
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.dex import to_id
+from poke_bc.play.batches import Batches
 from poke_bc.play.connection import INSTALL, SERVER, Account, Connection
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
@@ -85,7 +86,7 @@ def play_on_server(
                 async with _opponent(against, accept, user, format_, packed, Random(seed), wait) as met:
                     if against == HUMAN:
                         tell(f"challenge {account.name} to {format_} on {server}; waiting up to {wait:g} s")
-                    await _series(user, one, met, battles, score, count, side_by_side)
+                    await _series(user, Batches(one), met, battles, score, count, side_by_side)
 
         try:
             asyncio.run(run())
@@ -116,7 +117,7 @@ def _opponent(against: Contestant | str, accept: str, *given: Any) -> Opponent:
     return Other(*given, contestant=against, account=_fresh("o"))
 
 
-async def _series(user: Connection, one: Contestant, opponent: Opponent, battles: int, score: Score,
+async def _series(user: Connection, one: Batches, opponent: Opponent, battles: int, score: Score,
                   count: Callable[[Played, str], None], side_by_side: int) -> None:
     """Begin battles one after the other, and play those that have begun side by side."""
     token = secrets.token_hex(4)
@@ -152,7 +153,7 @@ async def _series(user: Connection, one: Contestant, opponent: Opponent, battles
     user.check()
 
 
-async def _play(user: Connection, one: Contestant, opponent: Opponent, room: str, number: int,
+async def _play(user: Connection, one: Batches, opponent: Opponent, room: str, number: int,
                 id_: str) -> tuple[Played, str]:
     """One battle -> how it went, and which player was the user."""
     battle = Room(user.account.id, one, number, id_, opponent.format)
