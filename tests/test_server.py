@@ -337,7 +337,8 @@ def test_a_choice_that_a_hidden_trap_prevents_is_made_again() -> None:
     assert ME not in json.dumps(result.record)
 
 
-def test_what_is_wrong_with_server_format_or_team_is_said(server: LocalServer, tmp_path: Path) -> None:
+def test_what_is_wrong_with_server_format_or_team_is_said(
+        server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="has no format gen9nonsense"):
         play_on_server(Random(), "random", 1, server=server.address, format_="gen9nonsense")
     with pytest.raises(UsageError, match="not singles"):
@@ -352,6 +353,7 @@ def test_what_is_wrong_with_server_format_or_team_is_said(server: LocalServer, t
         done = run_cli("play", "random", "--via", "server", "--server", address, cwd=tmp_path)
     assert_told_in_two_lines(done, "no Showdown server answers", code=2)
     assert "just showdown" in done.stderr
+    monkeypatch.setattr(connection, "LOGIN_S", 1.0)
     for wrong in ("nonsense", server.address.replace("showdown/websocket", "elsewhere")):
         with pytest.raises(UsageError, match="no Showdown server answers"):
             play_on_server(Random(), "random", 1, server=wrong)
