@@ -26,15 +26,17 @@ from pipelines.convert import convert_battles
 from poke_bc.cli.play import Via, play
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.dex import to_id
-from poke_bc.play import connection
+from poke_bc.play import session
 from poke_bc.play.batches import Batches
-from poke_bc.play.connection import Account, Connection
+from poke_bc.play.connection import Connection
 from poke_bc.play.contestant import MaxPower, Random
 from poke_bc.play.heuristics import Heuristics
 from poke_bc.play.local_server import CONFIG, LocalServer, configure
 from poke_bc.play.room import Room
 from poke_bc.play.series import LOGS, Score, SeriesError
 from poke_bc.play.server import play_on_server
+from poke_bc.play.session import Account
+from poke_bc.showdown.record import SkippedBattle
 
 pytest.importorskip("poke_env", reason="NOTHING PLAYED ON A SERVER: pip install 'poke-bc[showdown]'")
 
@@ -258,7 +260,7 @@ def test_nobody_is_waited_for_forever(server: LocalServer) -> None:
 
 def test_a_connection_that_does_not_come_back_ends_the_series_and_what_was_played_counts(
         server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "RECONNECT_S", 0.5)
+    monkeypatch.setattr(session, "RECONNECT_S", 0.5)
     scores = []
     with Proxy(server.port) as proxy:
         def progress(score: Score) -> None:
@@ -317,14 +319,37 @@ def test_refused_choices_are_counted_and_left_to_the_server(server: LocalServer)
     assert score.refused > 5
 
 
-def test_a_choice_that_a_hidden_trap_prevents_is_made_again() -> None:
+def beginning() -> tuple[Room, list[str], str]:
+    """A room, the lines of a battle to its first request, and that, which the room has taken in."""
     played = next(battle for battle in map(json.loads, random_battles()) if "gen9" in battle["format"])
     request = json.dumps(played["p1"][0]["request"] | {"rqid": 7})
-    lines = [line.replace("Alpha 40", ME).replace("Beta 40", FRIEND)
-             for line in played["spectator"][:played["p1"][0]["after_line"]]]
+    lines = ["|init|battle", *(line.replace("Alpha 40", ME).replace("Beta 40", FRIEND)
+                               for line in played["spectator"][:played["p1"][0]["after_line"]])]
     room = Room("qwertzuiop", Batches(Random()), 0, "x", "gen9randombattle")
     for line in (*lines, "|request|", f"|request|{request}"):
         room.take(line)
+    return room, lines, request
+
+
+def test_what_a_new_connection_repeats_is_known_and_what_it_lost_is_said_again() -> None:
+    room, lines, request = beginning()
+    said = asyncio.run(room.answer())
+    for heard, expected in (("|", said), ("|sentchoice|move 1", "")):
+        for line in (*lines, f"|player|p2|{FRIEND}|1|", f"|request|{request}", heard):
+            room.take(line)
+        assert asyncio.run(room.answer()) == expected
+    for line in lines[:-1]:
+        room.take(line)
+    with pytest.raises(SkippedBattle, match="another battle"):
+        room.take("|turn|2")
+    with pytest.raises(SkippedBattle, match="no such battle any more"):
+        room.take("|noinit|nonexistent|The room \"x\" does not exist.")
+    result = room.finish("enough")
+    assert (result.decisions["p1"], result.refused["p1"], len(result.record["p1"])) == (1, 0, 1)
+
+
+def test_a_choice_that_a_hidden_trap_prevents_is_made_again() -> None:
+    room, _, request = beginning()
     assert asyncio.run(room.answer()).endswith("|7")
     assert asyncio.run(room.answer()) == ""
     room.take("|error|[Unavailable choice] Can't switch: The active Pokémon is trapped")
@@ -353,7 +378,7 @@ def test_what_is_wrong_with_server_format_or_team_is_said(
         done = run_cli("play", "random", "--via", "server", "--server", address, cwd=tmp_path)
     assert_told_in_two_lines(done, "no Showdown server answers", code=2)
     assert "just showdown" in done.stderr
-    monkeypatch.setattr(connection, "LOGIN_S", 1.0)
+    monkeypatch.setattr(session, "LOGIN_S", 1.0)
     for wrong in ("nonsense", server.address.replace("showdown/websocket", "elsewhere")):
         with pytest.raises(UsageError, match="no Showdown server answers"):
             play_on_server(Random(), "random", 1, server=wrong)

@@ -14,10 +14,10 @@ from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, seconds
 from poke_bc.contract.errors import UsageError
 
 if TYPE_CHECKING:
-    from poke_bc.play.connection import Account
     from poke_bc.play.contestant import Contestant
     from poke_bc.play.ratings import Sprt
     from poke_bc.play.series import Score
+    from poke_bc.play.session import Account
 
 
 class Via(StrEnum):
@@ -68,11 +68,11 @@ def play(
     quiet: Quiet = False,
 ) -> None:
     """Play battles in Showdown's simulator or on a server, and count who wins. docs/play.md says what to install."""
-    from poke_bc.play.connection import SERVER
     from poke_bc.play.match import SIDE_BY_SIDE
     from poke_bc.play.opponents import BOTS, HUMAN
     from poke_bc.play.series import Interrupted, series
     from poke_bc.play.server import play_on_server
+    from poke_bc.play.session import SERVER
 
     _check_place(via, against, {"--server": server, "--name": name, "--accept": accept, "--wait": wait},
                  {"--tournament": tournament, "--sprt": sprt is not None})
@@ -143,7 +143,7 @@ def _check_place(via: Via, against: str | None, of_servers: dict[str, Any], of_s
 
 
 def _account(name: str | None, password: str | None) -> Account | None:
-    from poke_bc.play.connection import Account
+    from poke_bc.play.session import Account
 
     return Account(name, password or "") if name is not None else None
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.play.batches import Batches
-from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection, Reconnected
+from poke_bc.play.connection import Connection, Reconnected
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.room import Room, follow
+from poke_bc.play.session import INSTALL, LOGIN, LOGIN_S, Account
 
 if TYPE_CHECKING:
     from poke_env.player import Player
@@ -61,8 +62,18 @@ class Opponent:
         """
         self._met += 1
         while True:
-            with contextlib.suppress(Reconnected):
+            renewals = await self.renewals()
+            try:
                 return await (self.challenged() if self._met % 2 else self.challenge())
+            except Reconnected:
+                pass
+            except UsageError:  # nobody can challenge whose connection is lost, nor accept what was lost with it
+                if await self.renewals() == renewals:
+                    raise
+
+    async def renewals(self) -> int:
+        """How often connections have been made again; waits for those that are lost."""
+        return await self.user.renewals()
 
     async def challenged(self) -> str:
         """Let the user challenge it; the room."""
@@ -170,8 +181,12 @@ class Bot(Opponent):
 
     async def challenge(self) -> str:
         """Let it challenge the user."""
-        await self._player.ps_client.challenge(self.user.account.id, self.format, self.team() or None)
-        return await _accepted(self.user, self._account.id, self.team(), self.wait_s)
+        accepting = asyncio.create_task(self.user.accept_all(self._account.id, self.team()))
+        try:
+            await self._player.ps_client.challenge(self.user.account.id, self.format, self.team() or None)
+            return await self.user.next_battle(self.wait_s)
+        finally:
+            accepting.cancel()
 
 
 class Other(Opponent):
@@ -200,22 +215,22 @@ class Other(Opponent):
         """Let it challenge the user."""
         return await self._between(self._other, self.user)
 
+    async def renewals(self) -> int:
+        """How often either connection has been made again."""
+        return await self.user.renewals() + await self._other.renewals()
+
     async def _between(self, one: Connection, two: Connection) -> str:
         """The room of the battle to which one challenges two."""
-        await one.challenge(two.account.id, self.format, self.team())
-        room, _ = await asyncio.gather(
-            one.next_battle(self.wait_s), _accepted(two, one.account.id, self.team(), self.wait_s))
+        accepting = asyncio.create_task(two.accept_all(one.account.id, self.team()))
+        try:
+            await one.challenge(two.account.id, self.format, self.team())
+            room = await one.next_battle(self.wait_s)
+        finally:
+            accepting.cancel()
+        await two.meet_in(room, self.wait_s)
         return room
 
     async def follow(self, room: str, number: int, id: str) -> Played | None:
         """Play the other side."""
         battle = Room(self._other.account.id, self._answers, number, id, self.format)
         return await follow(self._other, room, battle, self.wait_s)
-
-
-async def _accepted(user: Connection, challenger: str, team: str, wait_s: float) -> str:
-    """The room of the battle to which somebody who is played from here challenges a user."""
-    with contextlib.suppress(TimeoutError):  # next_battle says so, or why
-        async with asyncio.timeout(wait_s):
-            await user.accept_from(challenger, team)
-    return await user.next_battle(wait_s)

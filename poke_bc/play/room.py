@@ -187,7 +187,7 @@ async def follow(user: Connection, room: str, battle: Room, wait_s: float) -> Pl
                 for line in await user.next_lines(room, wait_s):
                     battle.take(line)
                 if command := await battle.answer():
-                    await user.say(command, room, is_repeated=False)
+                    await user.answer(command, room)
                 if battle.has_opponent_left and not is_timed:  # the server lets those lose who do not come back
                     is_timed = True
                     await user.say("/timer on", room)

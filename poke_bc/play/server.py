@@ -19,12 +19,13 @@ from typing import Any
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.dex import to_id
 from poke_bc.play.batches import Batches
-from poke_bc.play.connection import INSTALL, SERVER, Account, Connection
+from poke_bc.play.connection import Connection
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.opponents import HUMAN, Bot, Opponent, Other, Person
 from poke_bc.play.room import Room, follow
 from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Interrupted, Score, SeriesError, saved_logs, team_texts
+from poke_bc.play.session import INSTALL, SERVER, Account
 
 SIDE_BY_SIDE = 8
 """Battles at once; servers do not let a user play many more."""
