@@ -303,7 +303,7 @@ def test_a_cut_connection_is_made_again_and_its_battles_go_on(server: LocalServe
     trajectories = [json.loads(line) for line in (tmp_path / "raw.jsonl").read_text("utf-8").splitlines()]
     rows, _ = compare_with_converted(one.seen | two.seen, trajectories)
     assert len(trajectories) == 6
-    assert rows.total() == score.decisions - score.unavailable
+    assert rows.total() == score.decisions
 
 
 def test_a_bot_of_poke_env_that_is_cut_off_ends_the_series_and_wins_are_not_counted(server: LocalServer) -> None:
