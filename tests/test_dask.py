@@ -162,5 +162,6 @@ def test_a_worker_that_does_not_see_the_output_says_so(cluster: Cluster, raw: Pa
     def gone(self: Path) -> None:
         """A folder that only this machine has."""
 
-    with mock.patch.object(Path, "touch", gone), pytest.raises(UsageError, match=r"worker on .*\.parts .* is not there"):
+    words = r"worker on .*\.parts of .* is not there"
+    with mock.patch.object(Path, "touch", gone), pytest.raises(UsageError, match=words):
         make_shards(raw, tmp_path / "out", engine="dask", scheduler=cluster.address)

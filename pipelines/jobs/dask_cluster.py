@@ -31,7 +31,7 @@ from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.utils import silence_logging_cmgr
 
 from pipelines.jobs.interrupts import interrupts_deferred
-from pipelines.jobs.processes import ATTEMPTS, PATIENCE, processors
+from pipelines.jobs.processes import ATTEMPTS, PATIENCE, processors, without_main
 from pipelines.jobs.store import code_digest
 from poke_bc.contract.errors import ClusterError, InputError, UsageError
 
@@ -162,6 +162,8 @@ class DaskCluster:
         """Submit the tasks; an error is raised after the results of the tasks before it."""
         try:
             for number, task in enumerate(tasks):
+                if self._client.status != "running":
+                    raise self._lost()
                 with warnings.catch_warnings(action="ignore"):  # about tasks that carry their data
                     future = self._client.submit(remote, number, task, key=f"{remote.token.stem}-{number}")
                 yield _Sent(str(task), future)
@@ -192,8 +194,11 @@ class DaskCluster:
         except _LOST:
             if sent.future.status == "error":  # of the task itself
                 raise
-            raise ClusterError(f"{self._scheduler or 'Dask'}: the connection to the scheduler is lost",
-                               hint="finished tasks are kept: the same command continues, here or there") from None
+            raise self._lost() from None
+
+    def _lost(self) -> ClusterError:
+        return ClusterError(f"{self._scheduler or 'Dask'}: the connection to the scheduler is lost",
+                            hint="finished tasks are kept: the same command continues, on a cluster or without one")
 
     def _wait(self, futures: list[Future[Any]], seconds: float) -> bool:
         """Whether all are done in time, with or without an error."""
@@ -237,7 +242,7 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
     """A cluster of processes, which do not see Ctrl-C: their parent handles it."""
     resource_tracker.ensure_running()  # starting it later would unblock the signal
     settings = {"distributed.scheduler.allowed-failures": ATTEMPTS - 1}
-    with dask.config.set(settings), _ctrl_c_blocked():
+    with dask.config.set(settings), _ctrl_c_blocked(), without_main():
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=None,
                                dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL)
     try:

@@ -70,7 +70,7 @@ class _Process:
     def _start(self) -> None:
         """Start the process with interrupts blocked from the first moment: its parent handles Ctrl-C."""
         resource_tracker.ensure_running()  # starting it later would unblock the signals
-        with interrupts_blocked(), _without_main():
+        with interrupts_blocked(), without_main():
             before_it = multiprocessing.active_children()
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
             self.started = self._pool.submit(nothing)
@@ -235,7 +235,7 @@ def _is_stopped(process: int | None) -> bool:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Context in which a process that is started does not run the main script again.
 
     A script without `if __name__ == "__main__":` would start processes of its own in each of them. Tasks therefore come

@@ -55,9 +55,6 @@ def _told(url: str, what: str = "cannot be read") -> Iterator[None]:
         yield
     except PokeBCError:
         raise
-    except (ImportError, ValueError) as error:  # fsspec names the package that is missing
-        raise UsageError(f"{url}: {error}", hint="pip install the package of this file system; for s3://: "
-                                                 "pip install 'poke-bc[s3]'") from None
     except Exception as error:
         raise InputError(f"{url}: {what} ({str(error) or type(error).__name__})",
                          hint="check the address and the credentials; finished tasks are kept, the same command "
@@ -65,10 +62,15 @@ def _told(url: str, what: str = "cannot be read") -> Iterator[None]:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it."""
+    """The file system of a URL, and the path in it. Raises UsageError where there is none for it."""
     from fsspec.core import url_to_fs  # 0.1 s that local files do not need
 
-    return url_to_fs(url)  # type: ignore[no-any-return]
+    try:
+        system, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:  # which names the package that is missing
+        raise UsageError(f"{url}: {error}", hint="install the package of this file system; for s3://: "
+                                                 "pip install 'poke-bc[s3]'") from None
+    return system, path
 
 
 class _UrlFile(io.RawIOBase):
