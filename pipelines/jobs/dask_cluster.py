@@ -41,10 +41,11 @@ R = TypeVar("R")
 _CODE = ("pipelines", "poke_bc.contract", "poke_bc.showdown", "poke_bc.dex")
 _UNDERWAY = 3
 """Tasks per worker: one running, one on its way, one that is done before an earlier one."""
-_LAST_WAIT = 1.0
+_LAST_WAIT = 0.5
 """Seconds for tasks that still run when nobody wants their results any more."""
 _LOST = (CancelledError, OSError)
 """What a client raises when the connection to the scheduler is lost."""
+_AT_ONCE = getattr(signal, "SIGKILL", signal.SIGTERM)  # the same on Windows
 _one_at_a_time = threading.Lock()
 
 
@@ -216,10 +217,10 @@ class DaskCluster:
                   file=sys.stderr, flush=True)
 
     def _let_go(self, futures: list[Future[Any]]) -> None:
-        """Drop tasks that nobody wants. Those that run have a moment to end; what they write then does no harm."""
+        """Drop tasks that nobody wants. Those that run have a moment to end, but what they write later does no harm."""
         if futures:
             with contextlib.suppress(*_LOST):
-                self._wait(futures, _LAST_WAIT)
+                self._wait(futures, _LAST_WAIT if self._scheduler else 0)
                 self._client.cancel(futures)
 
 
@@ -248,6 +249,10 @@ def _local_cluster(workers: int) -> Iterator[LocalCluster]:
     try:
         yield cluster
     finally:
+        for nanny in cluster.workers.values():  # who would wait for the task that its worker is at
+            nanny.auto_restart = False
+            with contextlib.suppress(ProcessLookupError, TypeError):  # None: it is just being started again
+                os.kill(nanny.pid, _AT_ONCE)
         cluster.close(timeout=10)
 
 
