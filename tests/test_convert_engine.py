@@ -294,8 +294,8 @@ def test_what_the_first_pass_kept_is_not_read_once_it_is_damaged(damage: str, ba
     spoilt = []
 
     def spoil(stage: str, *_: object) -> None:
-        (path,) = (tmp_path / "raw.jsonl.parts").glob("000009-*.battles")
         if stage == "converting" and not spoilt:
+            (path,) = (tmp_path / "raw.jsonl.parts").glob("000009-*.battles")
             spoilt.append(path)
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
