@@ -63,10 +63,15 @@ def test_a_task_that_runs_twice_at_the_same_time_leaves_a_part_and_no_other_file
 
 def test_what_a_task_of_an_earlier_run_writes_late_does_not_get_into_the_next(tmp_path: Path) -> None:
     store = PartStore(tmp_path, Receipt)
-    with pytest.raises(FileNotFoundError), store.create(0) as late:
-        late.write(b"body")
-        late.commit(Receipt(1))
-        store.follow({"options": "others"})
+
+    def write_late() -> None:
+        with store.create(0) as late:
+            late.write(b"body")
+            late.commit(Receipt(1))
+            store.follow({"options": "others"})
+
+    with pytest.raises(FileNotFoundError):
+        write_late()
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
