@@ -7,6 +7,7 @@
     ├── ShardError        3    shards, manifest or split are damaged, of another format or do not fit
     ├── RunError          3    a run or policy is damaged or does not fit
     ├── PlayError         3    battles cannot be played: no simulator, or it does not answer
+    ├── ClusterError      3    a cluster does not answer, or was lost
     └── TrainingError     4    training cannot continue (loss not finite)
 
 The command line prints two lines (error, hint) and exits with that code; a traceback always means a bug in poke-bc.
@@ -71,3 +72,7 @@ class TrainingError(PokeBCError):
 
 class PlayError(PokeBCError):
     """Battles cannot be played: the simulator is missing, has ended, or does not answer."""
+
+
+class ClusterError(PokeBCError):
+    """A cluster does not answer, or was lost."""
