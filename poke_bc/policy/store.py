@@ -23,7 +23,7 @@ from poke_bc.contract.errors import PokeBCError, RunError, UsageError
 from poke_bc.contract.files import atomic_write, checksummed, digest_file, read_checksummed, write_json
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
-from poke_bc.policy.base import Policy, TrainedOn
+from poke_bc.policy.base import Policy, PolicyOptions, TrainedOn
 from poke_bc.policy.card import model_card
 from poke_bc.policy.hub import Pushed, download, is_on_hub, upload
 from poke_bc.policy.inputs import UNKNOWN_ROW
@@ -36,6 +36,7 @@ POLICY_FORMAT = 1
 CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
     "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
 FILES = (WEIGHTS, SCHEMA, VOCABULARIES, CARD, CONFIG)
+_HASHED = (WEIGHTS, SCHEMA, VOCABULARIES)
 _HINT = "give a policy folder, or a run folder of `poke-bc train`"
 
 
@@ -60,7 +61,7 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
         format=POLICY_FORMAT, producer=__version__, policy=policy.options.to_dict(),
         schema={"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
         trained_on=policy.trained_on,
-        files={name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)})
+        files={name: digest_file(folder / name) for name in _HASHED})
     write_json(folder / CONFIG, checksummed(msgspec.to_builtins(config)))
 
 
@@ -99,12 +100,14 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
-    for name, expected in config.files.items():
-        if not (folder / name).is_file() or digest_file(folder / name) != expected:
+    for name in _HASHED:
+        if not (folder / name).is_file() or digest_file(folder / name) != config.files.get(name):
             raise RunError(f"{folder / name}: missing, or damaged (its digest does not match)",
                            hint="use another checkpoint, or copy the policy again")
     try:
-        policy = create_policy(policy_options(config.policy), _read_schema(folder))
+        options, schema = policy_options(config.policy), _read_schema(folder)
+        _check_shapes(options, schema, folder / WEIGHTS)
+        policy = create_policy(options, schema)
         policy.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{folder}: made by poke-bc {config.producer}, cannot be built by {__version__} "
@@ -174,5 +177,28 @@ def _read_config(folder: Path) -> _Config:
 
 def _read_schema(folder: Path) -> Schema:
     """The schema with its vocabularies' sizes; the digests of both files have been checked."""
-    sizes = {name: each["size"] for name, each in json.loads((folder / VOCABULARIES).read_bytes()).items()}
-    return schema_from_dict(json.loads((folder / SCHEMA).read_bytes()), str(folder / SCHEMA)).with_sizes(sizes)
+    try:
+        table, vocabularies = (json.loads((folder / name).read_bytes()) for name in (SCHEMA, VOCABULARIES))
+        sizes = {name: each["size"] for name, each in vocabularies.items()}
+        return schema_from_dict(table, str(folder / SCHEMA)).with_sizes(sizes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"schema or vocabularies are damaged ({error})", hint="copy the policy again") from None
+
+
+def _check_shapes(options: PolicyOptions, schema: Schema, weights: Path) -> None:
+    """Compare the network that config.json describes with the header of its weights, before memory is taken for either.
+
+    Raises RunError if they differ. A network of your own that cannot be built without memory is not checked.
+    """
+    try:
+        with torch.device("meta"):
+            described = create_policy(options, schema).state_dict()
+    except (RuntimeError, NotImplementedError):
+        return
+    wanted = {name: [*tensor.shape] for name, tensor in described.items()}
+    with safetensors.safe_open(weights, "pt") as file:
+        held = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+    for name in sorted({*wanted, *held}):
+        if wanted.get(name) != held.get(name):
+            raise RunError(f"{name} is {held.get(name, 'missing')} in {WEIGHTS}, and {wanted.get(name, 'missing')} in "
+                           f"the network that {CONFIG} describes", hint="copy the policy again")
