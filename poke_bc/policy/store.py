@@ -18,12 +18,13 @@ import msgspec
 import safetensors
 import safetensors.torch
 import torch
+from torch.overrides import TorchFunctionMode
 
 from poke_bc.contract.errors import PokeBCError, RunError, UsageError
 from poke_bc.contract.files import atomic_write, checksummed, digest_file, read_checksummed, write_json
 from poke_bc.contract.manifest import Manifest
 from poke_bc.contract.schema import Schema, schema_from_dict
-from poke_bc.policy.base import Policy, PolicyOptions, TrainedOn
+from poke_bc.policy.base import Policy, TrainedOn
 from poke_bc.policy.card import model_card
 from poke_bc.policy.hub import Pushed, download, is_on_hub, upload
 from poke_bc.policy.inputs import UNKNOWN_ROW
@@ -36,6 +37,8 @@ POLICY_FORMAT = 1
 CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
     "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
 FILES = (WEIGHTS, SCHEMA, VOCABULARIES, CARD, CONFIG)
+_LARGEST_RATIO, _ALWAYS_TAKEN = 4, 256 << 20
+"""A network may take so many times the bytes of its weights' file, and so many more for what is not saved."""
 _HASHED = (WEIGHTS, SCHEMA, VOCABULARIES)
 _HINT = "give a policy folder, or a run folder of `poke-bc train`"
 
@@ -106,8 +109,8 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
                            hint="use another checkpoint, or copy the policy again")
     try:
         options, schema = policy_options(config.policy), _read_schema(folder)
-        _check_shapes(options, schema, folder / WEIGHTS)
-        policy = create_policy(options, schema)
+        with _Budget(folder / WEIGHTS):
+            policy = create_policy(options, schema)
         policy.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{folder}: made by poke-bc {config.producer}, cannot be built by {__version__} "
@@ -185,20 +188,21 @@ def _read_schema(folder: Path) -> Schema:
         raise RunError(f"schema or vocabularies are damaged ({error})", hint="copy the policy again") from None
 
 
-def _check_shapes(options: PolicyOptions, schema: Schema, weights: Path) -> None:
-    """Compare the network that config.json describes with the header of its weights, before memory is taken for either.
+class _Budget(TorchFunctionMode):
+    """Context that bounds the memory of the tensors made in it: a network is as large as config.json says, its weights
+    as large as their file. Raises RunError before anything is written to one that is too large."""
 
-    Raises RunError if they differ. A network of your own that cannot be built without memory is not checked.
-    """
-    try:
-        with torch.device("meta"):
-            described = create_policy(options, schema).state_dict()
-    except (RuntimeError, NotImplementedError):
-        return
-    wanted = {name: [*tensor.shape] for name, tensor in described.items()}
-    with safetensors.safe_open(weights, "pt") as file:
-        held = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
-    for name in sorted({*wanted, *held}):
-        if wanted.get(name) != held.get(name):
-            raise RunError(f"{name} is {held.get(name, 'missing')} in {WEIGHTS}, and {wanted.get(name, 'missing')} in "
-                           f"the network that {CONFIG} describes", hint="copy the policy again")
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self._weights, self._left = weights, _LARGEST_RATIO * weights.stat().st_size + _ALWAYS_TAKEN
+        self._seen: set[int] = set()
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        made = function(*arguments, **(keywords or {}))
+        if isinstance(made, torch.Tensor) and (memory := made.untyped_storage()).data_ptr() not in self._seen:
+            self._seen.add(memory.data_ptr())
+            self._left -= memory.nbytes()
+            if self._left < 0:
+                raise RunError(f"{CONFIG} describes a network that is larger by far than {self._weights.name}",
+                               hint="copy the policy again")
+        return made
