@@ -17,7 +17,7 @@ from training_sessions import Ended, Session, outcome, run_sessions, samples
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
-from poke_bc.contract.errors import RunError, ShardError
+from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.evaluate import evaluate
 from poke_bc.train import resolve, train
@@ -344,8 +344,9 @@ def test_one_trajectory_with_fewer_decisions_than_a_batch_is_learned_bit_for_bit
     assert outcome(tmp_path / "run")[1:] == outcome(tmp_path / "whole")[1:]
 
 
-def test_one_trajectory_that_is_for_validation_leaves_nothing_to_learn(tmp_path: Path) -> None:
-    data = make_one_trajectory(tmp_path / "shards", val_ratio=0.999)
-    with pytest.raises(ShardError, match="no decision to learn from"):
-        train(small_config(data, tmp_path / "run"), progress=False)
+def test_one_trajectory_that_would_be_for_validation_is_not_split(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="train would be empty"):
+        make_one_trajectory(tmp_path / "shards", val_ratio=0.999)
+    with pytest.raises(ShardError, match="not split into train and val yet"):
+        train(small_config(tmp_path / "shards", tmp_path / "run"), progress=False)
     assert not (tmp_path / "run").exists()
