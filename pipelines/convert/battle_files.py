@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from pipelines.convert.archives import DAMAGE, cut_members, is_tar, is_zip, tar_members, unread_kind, zip_members
+from pipelines.convert.archives import (
+    DAMAGE,
+    cut_members,
+    is_tar,
+    is_zip,
+    seekable,
+    tar_members,
+    unread_kind,
+    zip_members,
+)
 from pipelines.convert.raw_battles import RawBattle, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
 from pipelines.convert.trajectories import why
 from pipelines.jobs.inputs import InputKind, stored_bytes
@@ -65,8 +72,7 @@ def _cut(stream: Stream[Any], source: Source, name: str, *, inside: bool = False
         with open_input(name) as file:
             yield from cut_parquet(file, name, file.tell)
     elif head.startswith(b"PAR1"):
-        with tempfile.TemporaryFile() as whole:  # reading Parquet starts at its end
-            shutil.copyfileobj(stream, whole, 1 << 20)
+        with seekable(stream, source) as whole:
             yield from cut_parquet(whole, name, consumed)
     elif encoding := _unread_text(begun):
         yield problem(encoding, name, detail="save it as UTF-8 with lines that end in a line feed")
@@ -92,9 +98,7 @@ def _cut_archive(stream: Stream[Any], source: Source, name: str, head: bytes) ->
             file = stack.enter_context(open_input(name))
             consumed, members = file.tell, zip_members(file)
         else:
-            whole = stack.enter_context(tempfile.TemporaryFile())  # its table of contents is at its end
-            shutil.copyfileobj(stream, whole, 1 << 20)
-            members = zip_members(whole)
+            members = zip_members(stack.enter_context(seekable(stream, source)))
         yield from cut_members(members, name, BATTLES.endings, partial(_cut, inside=True), consumed)
 
 
