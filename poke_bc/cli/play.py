@@ -44,7 +44,8 @@ def play(
     teams: Annotated[Path | None, typer.Option(
         help="Folder of teams as Showdown exports them, for formats without random teams.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Take the most likely action, instead of drawing.")] = False,
-    temperature: Annotated[float, typer.Option(help="Below 1 sharpens what is drawn from, above 1 flattens it.")] = 1.0,
+    temperature: Annotated[float, typer.Option(
+        help="Below 1 sharpens what actions are drawn from, above 1 flattens it.")] = 1.0,
     checkpoint: Annotated[str, typer.Option(help="best, last, or a name such as step-00000500.")] = "best",
     save_logs: Annotated[Path | None, typer.Option(
         metavar="DIR", help="Save the battles there, as poke-bc convert reads them.")] = None,
