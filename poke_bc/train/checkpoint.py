@@ -9,7 +9,8 @@
     RUN/last, RUN/best                links to two of them
 
 A checkpoint is written under a temporary name and renamed; then `last` is moved to it. Killed at any moment, `last`
-names a complete checkpoint. Only folders with the exact name of a checkpoint are ever removed.
+names a complete checkpoint. One that was damaged later is set aside as `step-00000500.damaged`, and the one before is
+resumed. Only folders with the exact name of a checkpoint are ever removed.
 """
 
 from __future__ import annotations
@@ -23,19 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from poke_bc.contract.errors import RunError
 from poke_bc.contract.files import (
     TEMPORARY,
-    atomic_write,
     checksum_holds,
     checksummed,
     digest,
     digest_file,
     fsync_folder,
+    is_inside,
     remove_temporaries,
     temporary_name,
     write_json,
@@ -43,7 +43,8 @@ from poke_bc.contract.files import (
 from poke_bc.policy import Policy, load_policy, save_policy
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.state import STATE_VERSION, Progress, generators_in, pack, random_states, take
+from poke_bc.train.state import Progress, apply_state, generators_in, random_states, read_state, write_state
+from poke_bc.train.terminal import warn
 from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
@@ -83,9 +84,7 @@ class Checkpoints:
         try:
             with contextlib.nullcontext() if average is None else average.applied():
                 save_policy(policy, temporary / "policy", card)
-            (temporary / STATE).parent.mkdir()
-            with atomic_write(temporary / STATE) as file:
-                file.write(pack(progress, optimizer, sums, average, generators or [random_states()]))
+            write_state(temporary / STATE, progress, optimizer, sums, average, generators or [random_states()])
             config.write((temporary / STATE).parent)
             _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
@@ -105,7 +104,7 @@ class Checkpoints:
 
     def any(self) -> bool:
         """Whether this run has a checkpoint."""
-        return bool(self.steps())
+        return self._named(LAST) is not None or bool(self.steps())
 
     def last(self) -> Path:
         """The folder of the last checkpoint: what `last` names, or the newest if it names none."""
@@ -114,24 +113,44 @@ class Checkpoints:
     def settings(self) -> TrainConfig:
         """The settings of the run: of its last checkpoint, or, before the first, in its config.toml.
 
-        Raises RunError if the checkpoint is damaged or config.toml is not as it was written.
+        Raises RunError if config.toml is not as it was written.
         """
         if not self.any():
             if not TrainConfig.is_intact(self.run):
                 raise RunError(f"{self.run}: its config.toml was edited or damaged, and it has no checkpoint yet",
                                hint="nothing is lost if you start it again: leave out --resume")
             return TrainConfig.read(self.run)
-        folder = self.last()
-        if problems := damage(folder):
-            raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
-                                             "or train again in another --run")
-        return TrainConfig.read((folder / STATE).parent)
+        return TrainConfig.read((self.last() / STATE).parent)
+
+    def set_damaged_aside(self) -> None:
+        """Make an intact checkpoint the last one, and tell of each later one, which is renamed.
+
+        Raises RunError if no checkpoint is intact.
+        """
+        if not self.any():
+            return
+        last, damaged = self.last(), []
+        for folder in (last, *reversed([path for path in self.steps().values() if _step(path) < _step(last)])):
+            if not (problems := damage(folder)):
+                break
+            damaged.append((folder, problems[0]))
+        else:
+            raise RunError(f"{damaged[0][1]}; there is no earlier checkpoint that is intact",
+                           hint="copy the run again from where it is intact, or train again in another --run")
+        with writing(self.run):
+            if damaged:
+                self._link(LAST, _step(folder))
+            for each, problem in damaged:
+                aside = each.with_name(f"{each.name}.damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                each.rename(aside)
+                warn(f"{problem}; set aside as {aside.name}, continuing from {folder.name}")
 
     def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor, average: Average | None = None) -> Progress:
         """Load the last checkpoint into `policy`, `optimizer`, `sums`, `average` and torch's generators.
 
-        Later checkpoints, left by a killed session, are removed. `settings` has found it intact. Raises RunError if it
-        was trained on other data than `policy.trained_on`.
+        Later checkpoints, left by a killed session, are removed. Raises RunError if it was trained on other data than
+        `policy.trained_on`, or does not fit.
         """
         folder = self.last()
         saved = load_policy(folder / "policy")
@@ -140,12 +159,9 @@ class Checkpoints:
                    if before.get(name) != now.get(name)]
         if changed:
             raise RunError(f"{self.run}: cannot resume with other data: {'; '.join(changed)}",
-                           hint="give the --shards it was trained on, or start a new run: --run")
-        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        if state["version"] != STATE_VERSION:
-            raise RunError(f"{folder}: training state of version {state['version']}, "
-                           f"this poke-bc reads {STATE_VERSION}", hint="resume with the poke-bc that wrote it")
-        progress = Progress(**state["progress"])
+                           hint="give the --shards it was trained on; to learn from these with its weights, start "
+                                f"another --run with --init-from {self.run}")
+        progress, state = read_state(folder / STATE)
         self._discard_beyond(progress)
         self._link(LAST, progress.step)
         if progress.best_step is not None:
@@ -153,7 +169,8 @@ class Checkpoints:
         policy.load_state_dict(saved.state_dict())
         policy.trained_on = saved.trained_on
         self.generators = generators_in(state)
-        return take(state, optimizer, sums, average)
+        apply_state(folder / STATE, state, optimizer, sums, average)
+        return progress
 
     def _discard_beyond(self, progress: Progress) -> None:
         """Remove what a killed session wrote after `progress`."""
@@ -182,6 +199,10 @@ class Checkpoints:
 
     def _link(self, name: str, step: int) -> None:
         link = self.run / name
+        if not self._folder(step).is_dir():  # the best one so far, which gave way to a better one that is damaged now
+            if link.is_symlink():
+                link.unlink()
+            return
         if not link.is_symlink() and self._named(name) is not None:  # a copy of a checkpoint that is here as well
             _remove(link)
         temporary = temporary_name(link)
@@ -199,14 +220,19 @@ class Checkpoints:
                 _remove(path)
 
 
+def _step(folder: Path) -> int:
+    """Of the name of a checkpoint."""
+    return int(folder.name.partition("-")[2])
+
+
 def damage(folder: Path) -> list[str]:
     """What is wrong with the files of a checkpoint, one line each; empty if every digest matches."""
     try:
         digests = json.loads((folder / DIGESTS).read_bytes())
         names: dict[str, str] = digests["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return [f"{folder / DIGESTS}: missing or damaged"]
-    if not checksum_holds(digests):
+    if not checksum_holds(digests) or not all(map(is_inside, names)):
         return [f"{folder / DIGESTS}: damaged, its digest does not match"]
     return [f"{folder / name}: missing, or damaged (its digest does not match)" for name, expected in names.items()
             if not (folder / name).is_file() or digest_file(folder / name) != expected]

@@ -16,7 +16,7 @@ from poke_bc.policy import Policy
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.result import TrainResult
-from poke_bc.train.state import Progress, pack, random_states, take
+from poke_bc.train.state import Progress, apply_state, pack, random_states
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,5 @@ class Handover:
         assert self.weights is not None
         policy.load_state_dict(self.weights)
         state = torch.load(io.BytesIO(self.state), map_location="cpu", weights_only=True)
-        return take(state, optimizer, sums, average, seed=self.config.seed, rank=rank)
+        apply_state(self.config.run, state, optimizer, sums, average, seed=self.config.seed, rank=rank)
+        return Progress(**state["progress"])

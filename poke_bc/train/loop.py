@@ -47,7 +47,12 @@ MEAN_ROWS = 1 << 20
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
+    """Ctrl-C or SIGTERM, raised after the step has ended and the run has been saved; `str()` says how to resume."""
+
+    def __init__(self, how_to_resume: str, number: int) -> None:
+        super().__init__(how_to_resume)
+        self.number = number
+        """Of the signal."""
 
 
 def to_the_end(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
@@ -61,19 +66,19 @@ def to_the_end(trainer: Trainer, config: TrainConfig, *, progress: bool) -> Trai
     ):
         display.say(trainer.summary())
         while True:
-            step, is_interrupted = trainer.progress.step, bool(ranks.agreed(interrupt.made))
+            step, signal_number = trainer.progress.step, ranks.agreed(interrupt.made or 0)
             if step > trainer.start:  # what was due at the start was done by the session before
                 if trainer.schedule.logs(step):
                     trainer.report(trackers, display)
-                if trainer.schedule.saves(step) or is_interrupted:
+                if trainer.schedule.saves(step) or signal_number:
                     trainer.save()
-            if trainer.is_done or is_interrupted:
+            if trainer.is_done or signal_number:
                 break
             trainer.step(feeder.next_packed())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
             raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.schedule.total}; "
-                              f"continue with: poke-bc train --run {config.run} --resume")
+                              f"continue with: poke-bc train --run {config.run} --resume", signal_number)
         return ranks.share(trainer.finish())
 
 

@@ -3,7 +3,7 @@
 Every process is a rank with all the weights. It computes the gradient of its slice of each batch; the sums over all
 ranks are the gradient of the batch, so all take the same step, and nothing of a run depends on how many they are but
 rounding and dropout. Rank 0 alone reads and writes the run and speaks to the user; the others wait for it, however long
-it takes. Where one ends, the others notice at once and end too (docs/decisions/0016-ranks-add-up.md).
+it takes. Where one ends, the others notice at once and end too (docs/decisions/0017-ranks-add-up.md).
 """
 
 from __future__ import annotations

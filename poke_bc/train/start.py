@@ -52,6 +52,8 @@ def _lead(config: TrainConfig, ranks: Ranks, *, resume: bool, progress: bool,
         resume = True
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
+        if resume:
+            checkpoints.set_damaged_aside()
         before = checkpoints.settings() if resume else None
         config = settle(config, before, ranks)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
