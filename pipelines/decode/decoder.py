@@ -25,6 +25,7 @@ from pipelines.decode.decoded import Bad, Decoded, concat
 from pipelines.decode.exact import decode_exact
 from pipelines.decode.scan.cache import compiled_folder, load
 from pipelines.decode.text import Text
+from pipelines.jobs.interrupts import interrupts_deferred
 from poke_bc.contract.schema import Schema
 
 WORTH_LOADING = 64 << 20
@@ -109,7 +110,8 @@ class Decoder:
         if not self._folder.exists():
             return False
         try:
-            load(self._folder)
+            with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
+                load(self._folder)
         except ImportError:
             raise
         except Exception:

@@ -23,7 +23,6 @@ from typing import Any
 from pipelines.decode import Decoder
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.preprocess.beginnings import observation_keys
@@ -150,12 +149,8 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
             underway.append(task if limit is not None else None)
             yield task
 
-    def update_decoder(decoded: int) -> None:
-        with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
-            job.decoder.update(decoded)
-
     totals, decoded = Totals(names), 0
-    update_decoder(decoded)
+    job.decoder.update(decoded)
     with contextlib.closing(executor.run_in_order(job.run, remembered())) as results:
         for number, (receipt, read) in enumerate(results):
             task = underway.popleft()
@@ -167,7 +162,7 @@ def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], exec
                 break
             progress("reading", before[receipt.source] + read, total, totals.tally.rows)
             decoded += sum(block.size for block in receipt.blocks)
-            update_decoder(decoded)
+            job.decoder.update(decoded)
     return totals
 
 
