@@ -51,10 +51,7 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
     with tempfile.TemporaryDirectory() as place:
         counted, errors = Path(place, "counted"), Path(place, "stderr")
         counted.touch()
-        env = environment()
-        env |= {"PYTHONPATH": os.pathsep.join([str(HOOK), env["PYTHONPATH"]]), "WATCHED": str(folder.resolve()),
-                "COUNTED": str(counted), "KILL_AT": str(kill_at), "KILL_ALONE": "1" if alone else "",
-                "KILL_WITH": by}
+        env = with_hook(folder, counted, kill_at, alone=alone, by=by)
         with errors.open("wb") as stderr:
             process = subprocess.Popen([sys.executable, *arguments], env=env, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
@@ -66,6 +63,14 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
                     os.killpg(process.pid, signal.SIGKILL)
         calls = [line.split(maxsplit=1)[1].strip() for line in counted.read_text("utf-8", "replace").splitlines()]
         return Ran(process.returncode, errors.read_text("utf-8", "replace"), calls)
+
+
+def with_hook(folder: Path, counted: Path, kill_at: int, *, alone: bool, by: str) -> dict[str, str]:
+    """The environment of a command that is run so; `counted`: the file for its calls."""
+    env = environment()
+    return env | {"PYTHONPATH": os.pathsep.join([str(HOOK), env["PYTHONPATH"]]), "WATCHED": str(folder.resolve()),
+                  "COUNTED": str(counted), "KILL_AT": str(kill_at), "KILL_ALONE": "1" if alone else "",
+                  "KILL_WITH": by}
 
 
 def wait_for_the_others(group: int, seconds: float = 30) -> None:

@@ -66,12 +66,12 @@ def run_mounted(script: str, *command: object) -> Finished:
 
 
 @pytest.mark.parametrize(("command", "size", "workers"), [
-    ("preprocess", "4k", 1), ("preprocess", "100k", 2), ("preprocess", "180k", 1), ("convert", "32k", 2)])
+    ("preprocess", "4k", 1), ("preprocess", "100k", 2), ("preprocess", "180k", 1), ("convert", "16k", 1)])
 def test_a_full_disk_and_the_same_command_once_there_is_room(command: str, size: str, workers: int, raw: Path,
                                                              tmp_path: Path) -> None:
     def arguments(folder: Path) -> list[object]:
         return {"preprocess": [command, raw, "--out", folder / "out", "--workers", workers],
-                "convert": [command, REPOSITORY / "data" / "sample" / "battles.jsonl.zst", "--limit", 24, "--salt", "s",
+                "convert": [command, REPOSITORY / "data" / "sample" / "battles.jsonl.zst", "--limit", 8, "--salt", "s",
                             "--out", folder / "raw.jsonl.zst", "--workers", workers]}[command]
 
     disk, left, copy = tmp_path / "disk", tmp_path / "left", tmp_path / "copy"

@@ -52,7 +52,7 @@ def is_trajectory(line: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("decoder", ["arrow", "scanner"])
 def test_each_of_many_mutated_lines_is_rows_or_in_quarantine(decoder: str, count: int, tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4))
@@ -87,7 +87,7 @@ def mutated_battles(random: Random, count: int, battles: list[dict[str, Any]]) -
     return records
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(2_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [60, pytest.param(2_000, marks=pytest.mark.soak)])
 def test_each_of_many_mutated_battles_is_converted_or_skipped(count: int, tmp_path: Path) -> None:
     """And those that are whole, of other players, are converted as if they were alone."""
     seed = int.from_bytes(os.urandom(4))

@@ -88,9 +88,8 @@ def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
     assert len(Manifest.read(shards).shards) == 120
     made = run_cli("preprocess", tmp_path / "shards.jsonl", "--out", tmp_path / "again", prefix=with_open_files(64, 64))
     assert made.code == 0, made
-    options = ["--run", tmp_path / "run", "--steps", "2", "--batch-size", "16", "--device", "cpu", "--quiet"]
-    done = run_cli("train", "--shards", shards, *options, prefix=with_open_files(64, 1024))
-    assert done.code == 0, done
+    done = run_cli("inspect", shards, prefix=with_open_files(64, 1024))
+    assert (done.code, done.stderr) == (0, "")
     done = run_cli("inspect", shards, prefix=with_open_files(64, 64))
     if sys.version_info >= (3, 13):
         assert (done.code, done.stderr) == (0, "")
