@@ -34,7 +34,7 @@ ATTEMPTS = 3
 """A task whose process dies this many times is an error."""
 PATIENCE = 30.0
 """Seconds without a result after which a process that was stopped is told of."""
-_GRACE = 1.0  # seconds that tasks may go on once nobody wants their results: Ctrl-C is answered soon
+_GRACE = 0.5  # seconds that tasks may go on once nobody wants their results: Ctrl-C is answered soon
 _DELAY = 1.0
 _UNDERWAY = 2  # tasks per process: one running, one queued; with more, one process may finish long after the others
 _MOST_PROCESSES = 16  # for each processor
@@ -129,9 +129,9 @@ class _Process:
             self._kill()
             wait(running)
 
-    def stop(self) -> None:
-        """End the process; at once if it is still starting, which takes a second."""
-        if not self.started.done():
+    def stop(self, *, at_once: bool) -> None:
+        """End the process; at once also if it is still starting, which takes a second."""
+        if at_once or not self.started.done():
             self._kill()
         self._pool.shutdown(cancel_futures=True)
 
@@ -167,9 +167,9 @@ class LocalProcesses:
             self._start_others()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         for process in self._others:
-            process.stop()
+            process.stop(at_once=error is not None)
 
     def _start_others(self) -> None:
         try:
