@@ -150,23 +150,21 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
         assert list(processes.run_in_order(failing, range(7))) == list(range(7)), "the processes serve again"
 
 
-def very_slowly(folder: Path, number: int, task: int) -> int:
-    """Without end in another process."""
+def interrupted_beside_a_long_one(folder: Path, number: int, task: int) -> None:
+    """Without end in another process; then Ctrl-C comes in this one."""
     if multiprocessing.parent_process() is not None:
         (folder / "begun").touch()
         time.sleep(10_000)
-    time.sleep(0.02)
-    return task
+    while not (folder / "begun").exists():
+        time.sleep(0.01)
+    raise KeyboardInterrupt
 
 
 def test_what_nobody_waits_for_any_more_is_ended_and_its_process_replaced(tmp_path: Path) -> None:
     """So Ctrl-C is answered, however long the tasks are."""
     with LocalProcesses(2) as processes:
-        results = processes.run_in_order(partial(very_slowly, tmp_path), itertools.count())
-        next(results)
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
-        results.close()
+        with pytest.raises(KeyboardInterrupt):
+            list(processes.run_in_order(partial(interrupted_beside_a_long_one, tmp_path), itertools.count()))
         results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}
         while len(seen) < 2:
             seen.add(next(results))
