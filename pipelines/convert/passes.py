@@ -1,6 +1,6 @@
 """The two passes of convert over a task, which is a group of consecutive battles.
 
-    first     read the battles and find what they reveal; keep what was read (000042.battles) for the second pass
+    first     read the battles and find what they reveal; keep what was read (kept.py) for the second pass
     second    make trajectories, with the corpus of all that was revealed; the part is their compressed text
 
 A later run reuses a part only if its battles, the choice among them and the corpus are unchanged.
@@ -190,9 +190,9 @@ class ConvertJob:
         with _cycles_left_alone():
             return self.store.reuse(task.number, same) or self._convert(task), task.progress
 
-    def forget(self, number: int) -> None:
+    def forget(self, task: ConvertTask) -> None:
         """Remove what the first pass kept of a task, once it is no longer needed."""
-        kept_path(self.store, number).unlink(missing_ok=True)
+        kept_path(self.store, task.number, task.kept).unlink(missing_ok=True)
 
     def _convert(self, task: ConvertTask) -> ConvertReceipt:
         summary, labels = ConvertSummary(), Counter[str]()
