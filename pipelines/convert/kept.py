@@ -50,7 +50,7 @@ class KeptBattles:
         self._open: dict[int, list[bytes]] = {}
 
     def read(self, number: int, fingerprint: str, place: int) -> tuple[BattleRecord, Any]:
-        """A battle's record, and the result of its first pass if it is done. Raises ShardError if the file was damaged."""
+        """A battle's record, and the result of its first pass if done. Raises ShardError if the file was damaged."""
         record, first = self._entry(number, fingerprint, place)
         return (read_battle(record, self._pseudonyms) if isinstance(record, RawBattle) else record), first
 
