@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from random_players import random_battles
 
 from pipelines.convert import ConvertSummary, convert_battles, passes
-from pipelines.convert.earlier import SUFFIX
+from pipelines.convert.earlier import memo_path
 
 OLD, NEW = 40, 5
 ENDINGS = ("", ".zst", ".gz")
@@ -44,19 +44,15 @@ def counts(done: ConvertSummary) -> dict[str, Any]:
 
 
 def assert_as_a_whole(inputs: Path, out: Path, done: ConvertSummary, **options: Any) -> None:
-    """The output is what one run over everything writes, and so is what is kept for the next run."""
+    """The output is what one run over everything writes, and so is its memo."""
     fresh = out.with_name(f"fresh-{out.name}")
     whole = convert(inputs, fresh, **options)
     assert out.read_bytes() == fresh.read_bytes()
-    assert kept(out).read_bytes() == kept(fresh).read_bytes()
+    assert memo_path(out).read_bytes() == memo_path(fresh).read_bytes()
     assert counts(done) == counts(whole)
     assert whole.kept == 0
-    for path in (fresh, kept(fresh)):
+    for path in (fresh, memo_path(fresh)):
         path.unlink()
-
-
-def kept(out: Path) -> Path:
-    return out.with_name(out.name + SUFFIX)
 
 
 @pytest.fixture
@@ -163,7 +159,7 @@ def test_with_other_options_everything_is_done_again_and_that_is_said(
     assert_as_a_whole(folder, out, done, **options)
 
 
-@pytest.mark.parametrize("what", ["a bit of the output", "a bit of what is kept", "the output is another", "cut off"])
+@pytest.mark.parametrize("what", ["a bit of the output", "a bit of the memo", "the output is another", "cut off"])
 def test_what_does_not_fit_is_not_trusted(what: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "raw.jsonl.zst"
     convert(folder, out)
@@ -171,20 +167,20 @@ def test_what_does_not_fit_is_not_trusted(what: str, folder: Path, tmp_path: Pat
         convert(folder, tmp_path / "other.jsonl.zst", keep_names=True)
         (tmp_path / "other.jsonl.zst").replace(out)
     else:
-        damaged = kept(out) if what != "a bit of the output" else out
+        damaged = memo_path(out) if what != "a bit of the output" else out
         data = bytearray(damaged.read_bytes())
         data[len(data) // 2] ^= 1
         damaged.write_bytes(data[:-7] if what == "cut off" else data)
     done = convert(folder, out)
     assert (done.kept < OLD if what == "a bit of the output" else done.kept == 0)
-    assert ("damaged" in done.all_again) == (what in ("a bit of what is kept", "cut off"))
+    assert ("damaged" in done.all_again) == (what in ("a bit of the memo", "cut off"))
     assert_as_a_whole(folder, out, done)
 
 
 def test_an_interrupted_run_leaves_the_output_and_the_next_one_goes_on(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "raw.jsonl.zst"
     convert(folder, out)
-    before = out.read_bytes(), kept(out).read_bytes()
+    before = out.read_bytes(), memo_path(out).read_bytes()
     in_a_file_that_comes_first(folder)
     convert_task, finished = passes.ConvertJob._convert, []
 
@@ -196,7 +192,7 @@ def test_an_interrupted_run_leaves_the_output_and_the_next_one_goes_on(folder: P
 
     with mock.patch.object(passes.ConvertJob, "_convert", interrupted), pytest.raises(KeyboardInterrupt):
         convert(folder, out)
-    assert (out.read_bytes(), kept(out).read_bytes()) == before
+    assert (out.read_bytes(), memo_path(out).read_bytes()) == before
     done = convert(folder, out)
     assert done.kept == OLD
     assert_as_a_whole(folder, out, done)

@@ -5,7 +5,7 @@
 
     OUT.parts/     finished tasks, for a run that continues this one; removed at the end
     OUT            appears when it is complete
-    OUT.kept       what the next run into the same output takes over (earlier.py)
+    OUT.memo       what the next run into the same output takes over (earlier.py)
 
 The bytes of OUT depend on the input and the options alone. If the run is killed at any moment, OUT is unchanged.
 """
@@ -26,8 +26,7 @@ import xxhash
 
 from pipelines.convert.battle_files import BATTLE_FILES
 from pipelines.convert.copies import Copies, Copy
-from pipelines.convert.earlier import SUFFIX as KEPT_SUFFIX
-from pipelines.convert.earlier import Earlier, EarlierWriter, Written, find_earlier
+from pipelines.convert.earlier import Earlier, EarlierWriter, Written, find_earlier, memo_path
 from pipelines.convert.filters import Filters
 from pipelines.convert.passes import CHOSEN, RENAMED, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
@@ -36,6 +35,7 @@ from pipelines.convert.summary import FILTERED, ConvertSummary, most_frequent
 from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import STDIN, Inputs, find_inputs, is_same_file, stored_bytes, total_bytes
+from pipelines.jobs.memo import check_ours
 from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
@@ -105,7 +105,7 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
         run = _Run(job, names, limit, progress)
         run.summary.all_again = again
         with (LocalProcesses(workers, conversion.corpus) as executor,
-              atomic_write(store.job_file("kept")) as file):
+              atomic_write(store.job_file("memo")) as file):
             run.both_passes(executor, EarlierWriter(file, plan), target)
         if target is not None:
             Earlier.close()
@@ -121,6 +121,7 @@ def _check_output(target: Path | None) -> None:
         raise UsageError(f"{target}: a folder, but the output is one file", hint=f"--out {target / 'raw.jsonl.zst'}")
     if not target.name.endswith(ENDINGS):
         raise UsageError(f"{target}: unknown ending for the output", hint=f"one of {', '.join(ENDINGS)}")
+    check_ours(memo_path(target))
 
 
 def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) -> InputError:
@@ -169,16 +170,16 @@ class _Run:
     def _report(self, stage: str, done: int, battles: int) -> None:
         self._progress(stage, done, None if self._total is None else 2 * self._total, battles)
 
-    def both_passes(self, executor: Executor, kept: EarlierWriter, target: Path | None) -> None:
+    def both_passes(self, executor: Executor, memo: EarlierWriter, target: Path | None) -> None:
         """Raises InputError for a run without any trajectory."""
-        tasks = self._first_pass(executor, kept)
+        tasks = self._first_pass(executor, memo)
         if tasks:
-            self._second_pass(executor, tasks, kept, target)
+            self._second_pass(executor, tasks, memo, target)
         if not self.summary.trajectories:
             raise _no_results(self.summary, self._names, self._job)
-        kept.finish()
+        memo.finish()
 
-    def _first_pass(self, executor: Executor, kept: EarlierWriter) -> list[ConvertTask]:
+    def _first_pass(self, executor: Executor, memo: EarlierWriter) -> list[ConvertTask]:
         """Read all battles and save the corpus. Returns the tasks in which battles were chosen."""
         corpus = self._job.conversion.corpus()
         copies, chosen_battles = Copies(), 0
@@ -186,7 +187,7 @@ class _Run:
         raw = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
         with contextlib.closing(executor.run_in_order(self._job.first_pass, raw)) as results:
             for task, battles in results:
-                kept.add_reports(task.keys, self._job.take_reports(task.number))
+                memo.add_reports(task.keys, self._job.take_reports(task.number))
                 chosen = bytearray(len(battles))
                 needed_by = -1
                 for place, battle in enumerate(battles):
@@ -218,7 +219,7 @@ class _Run:
         xxh3 = digest_file(self._job.corpus_path)
         return [replace(task, corpus=xxh3, copies=copies.of_task(task.number)) for task in tasks]
 
-    def _second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], kept: EarlierWriter,
+    def _second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], memo: EarlierWriter,
                      target: Path | None) -> None:
         """Write the trajectories in order, to standard output or to a file of the store."""
         plain, offset = target is None or by_ending(target) is None, 0
@@ -227,7 +228,7 @@ class _Run:
             for task, (receipt, progress) in zip(tasks, results, strict=True):
                 body = self._job.store.body(task.number)
                 length, xxh3 = _append(body, output, unpack=plain)
-                kept.add_written(task.number, Written(offset, length, xxh3, receipt.outcomes))
+                memo.add_written(task.number, Written(offset, length, xxh3, receipt.outcomes))
                 offset += length
                 for number in (task.number, *self._needed.get(task.number, ())):
                     self._job.forget(number)
@@ -236,9 +237,9 @@ class _Run:
 
 
 def _publish(store: PartStore[ConvertReceipt], target: Path) -> None:
-    """OUT first: what is kept is not trusted where it does not fit OUT."""
+    """OUT first: the memo is not trusted where it does not fit OUT."""
     store.job_file("output").replace(target)
-    store.job_file("kept").replace(target.with_name(target.name + KEPT_SUFFIX))
+    store.job_file("memo").replace(memo_path(target))
     fsync_folder(target.parent)
 
 

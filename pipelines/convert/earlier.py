@@ -1,18 +1,16 @@
-"""What a run of convert leaves for the next one into the same output: OUT.kept, next to OUT.
+"""What a run of convert leaves for the next one into the same output: OUT.memo (jobs/memo.py). Its pieces are:
 
     reports    of each task: what the first pass found in its battles
     written    of each task: where its text is in OUT, and what became of each chosen battle
     parts      where these are: four numbers a task
     index      digest of a battle's content -> its task, and its place in it
-    footer     the plan of the run, and the sizes of the above
 
-OUT is complete without it. A battle is known by its content, whatever file it is in. Its text is copied from OUT if it
-was chosen in the same way, the corpus still answers as it did (Conversion.agrees), and OUT is still what was written.
+A battle is known by its content, whatever file it is in. Its text is copied from OUT if it was chosen in the same way
+and the corpus still answers as it did (Conversion.agrees).
 """
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +24,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.convert.trajectories import Outcome
-from poke_bc.contract.files import digest, digest_file
+from pipelines.jobs.memo import MEMO, OTHER_RUN, MemoWriter, Piece, pack, read_footer, read_piece, unpack
+from poke_bc.contract.files import digest
 
-SUFFIX = ".kept"
-_VERSION = 1
-_END = struct.Struct("<Q16s")
-"""At the very end: bytes of the footer, digest of everything before."""
 _PARTS, _KEYS, _PLACES = np.dtype("<u8"), np.dtype("<u8"), np.dtype("<u4")
 Outcomes = dict[int, tuple[str, Outcome]]
 """Place in a task -> how the battle there was chosen (ConvertTask.choice_of), and what became of it."""
@@ -59,28 +54,18 @@ class Written(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Footer(msgspec.Struct):
-    version: int
     plan: Any
-    tasks: int
-    battles: int
-
-
-def pack(value: Any) -> bytes:
-    """A part of the file."""
-    data = msgspec.json.encode(value)
-    return struct.pack("<Q", len(data)) + bytes(pa.compress(data, "zstd", asbytes=True))
-
-
-def _unpack(data: bytes) -> bytes:
-    (size,) = struct.unpack_from("<Q", data)
-    return bytes(pa.decompress(data[8:], size, "zstd", asbytes=True))
+    parts: Piece
+    keys: Piece
+    tasks: Piece
+    places: Piece
 
 
 class EarlierWriter:
     """Writes the file, in the order in which a run gets its results."""
 
     def __init__(self, file: IO[bytes], plan: Mapping[str, Any]) -> None:
-        self._file, self._plan = file, plan
+        self._memo, self._plan = MemoWriter(file), plan
         self._parts: list[tuple[int, int, int, int]] = []
         self._keys, self._is_written = array("Q"), bytearray()
         self._starts = array("Q", [0])
@@ -88,17 +73,14 @@ class EarlierWriter:
 
     def add_reports(self, keys: Sequence[int], reports: bytes) -> None:
         """Add the packed reports of the next task."""
-        self._parts.append((self._file.tell(), len(reports), 0, 0))
-        self._file.write(reports)
+        self._parts.append((*self._memo.add(reports), 0, 0))
         self._keys.extend(keys)
         self._is_written.extend(bytes(len(keys)))
         self._starts.append(len(self._keys))
 
     def add_written(self, task: int, written: Written) -> None:
         """Add what became of a task's battles."""
-        data = pack(written)
-        self._parts[task] = (*self._parts[task][:2], self._file.tell(), len(data))
-        self._file.write(data)
+        self._parts[task] = (*self._parts[task][:2], *self._memo.add(pack(written)))
         for place in written.outcomes:
             self._is_written[self._starts[task] + place] = 1
 
@@ -109,13 +91,10 @@ class EarlierWriter:
         task_M = np.repeat(np.arange(len(lengths)), lengths)
         place_M = np.arange(len(keys)) - np.repeat(starts[:-1], lengths)
         order_M = np.lexsort((np.frombuffer(self._is_written, np.uint8) == 0, keys))
-        footer = msgspec.json.encode(_Footer(_VERSION, self._plan, len(lengths), len(keys)))
-        for data in (np.array(self._parts, _PARTS), keys[order_M].astype(_KEYS), task_M[order_M].astype(_PLACES),
-                     place_M[order_M].astype(_PLACES)):
-            self._file.write(data.tobytes())
-        self._file.write(footer)
-        self._file.flush()
-        self._file.write(_END.pack(len(footer), digest_file(Path(self._file.name)).encode()))
+        tables = (np.array(self._parts, _PARTS), keys[order_M].astype(_KEYS), task_M[order_M].astype(_PLACES),
+                  place_M[order_M].astype(_PLACES))
+        parts, keys_, tasks, places = (self._memo.add(table.tobytes()) for table in tables)
+        self._memo.finish(_Footer(self._plan, parts, keys_, tasks, places))
 
 
 @dataclass(frozen=True)
@@ -177,45 +156,34 @@ def frame_of(known: Sequence[Known]) -> bytes | None:
 
 def find_earlier(out: Path, plan: Mapping[str, Any], *, is_packed: bool, revealed: Any) -> tuple[Earlier | None, str]:
     """What an earlier run left next to `out`; or None, and why it is of no use ("" if there is none)."""
-    path = out.with_name(out.name + SUFFIX)
+    path = memo_path(out)
     if not path.is_file() or not out.is_file():
         return None, ""
     try:
-        footer, xxh3 = _read_footer(path)
-    except (OSError, ValueError, struct.error, msgspec.DecodeError):
+        footer, xxh3 = read_footer(path, _Footer)
+    except ValueError:
         return None, f"{path.name} is damaged"
-    if footer.version != _VERSION or footer.plan != plan:
-        return None, "it was made with other options, or by another version of poke-bc"
+    if footer.plan != plan:
+        return None, OTHER_RUN
     return Earlier(path, out, is_packed, revealed, xxh3), ""
 
 
-def _read_footer(path: Path) -> tuple[_Footer, str]:
-    """The footer, and the digest of the file. Raises ValueError if the file does not match it."""
-    with open(path, "rb") as file:
-        end = file.seek(-_END.size, 2)
-        size, xxh3 = _END.unpack(file.read())
-        file.seek(end - size)
-        footer = msgspec.json.decode(file.read(size), type=_Footer)
-    if digest_file(path, end).encode() != xxh3:
-        raise ValueError(path)
-    return footer, xxh3.decode()
+def memo_path(out: Path) -> Path:
+    """Name of the memo of an output."""
+    return out.with_name(out.name + MEMO)
 
 
 class _Open:
     """The two files, opened."""
 
     def __init__(self, earlier: Earlier) -> None:
-        footer, _ = _read_footer(earlier.path)
+        footer, _ = read_footer(earlier.path, _Footer)
         self._path, self._out, self._is_packed = earlier.path, earlier.out, earlier.is_packed
         whole = np.memmap(self._path, np.uint8, "r")
-        size = len(whole) - _END.size - _END.unpack(bytes(whole[-_END.size:]))[0]
-        tables = []
-        for count, dtype in ((footer.battles, _PLACES), (footer.battles, _PLACES), (footer.battles, _KEYS),
-                             (4 * footer.tasks, _PARTS)):
-            tables.append(whole[size - count * dtype.itemsize:size].view(dtype))
-            size -= count * dtype.itemsize
-        self._places, self._tasks, self._keys, parts = tables
-        self._parts = parts.reshape(-1, 4)
+        self._parts, self._keys, self._tasks, self._places = (
+            np.frombuffer(whole[start:start + length], dtype) for (start, length), dtype in (
+                (footer.parts, _PARTS), (footer.keys, _KEYS), (footer.tasks, _PLACES), (footer.places, _PLACES)))
+        self._parts = self._parts.reshape(-1, 4)
         self._reports = lru_cache(4)(self._read_reports)
         self._written = lru_cache(4)(self._read_written)
         self._texts = lru_cache(2)(self._read_text)
@@ -233,7 +201,7 @@ class _Open:
         return written.outcomes[at[1]][1], written, *places[at[1]]
 
     def frame(self, written: Written) -> bytes:
-        return _range(self._out, written.offset, written.length)
+        return read_piece(self._out, (written.offset, written.length))
 
     def text(self, written: Written) -> bytes:
         return self._texts(written.offset, written.length)
@@ -245,17 +213,17 @@ class _Open:
             return None
         return int(self._tasks[at]), int(self._places[at])
 
-    def _read(self, task: int, which: int) -> bytes:
+    def _piece(self, task: int, which: int) -> bytes:
         offset, length = map(int, self._parts[task, which:which + 2])
-        return _unpack(_range(self._path, offset, length)) if length else b""
+        return read_piece(self._path, (offset, length)) if length else b""
 
     def _read_reports(self, task: int) -> list[Report]:
-        return msgspec.json.decode(self._read(task, 0), type=list[Report])
+        return unpack(self._piece(task, 0), list[Report])
 
     def _read_written(self, task: int) -> tuple[Written | None, dict[int, tuple[int, int]]]:
         """What was written of a task, if OUT still holds it, and of each place the index and offset in its text."""
-        data = self._read(task, 2)
-        written = msgspec.json.decode(data, type=Written) if data else None
+        data = self._piece(task, 2)
+        written = unpack(data, Written) if data else None
         if written is None or digest(self.frame(written)) != written.xxh3:
             return None, {}
         starts = accumulate((outcome.bytes for _, outcome in written.outcomes.values()), initial=0)
@@ -263,17 +231,11 @@ class _Open:
             zip(written.outcomes, starts, strict=False))}
 
     def _read_text(self, offset: int, length: int) -> bytes:
-        data = _range(self._out, offset, length)
+        data = read_piece(self._out, (offset, length))
         if not self._is_packed or not data:
             return data
         with pa.CompressedInputStream(pa.BufferReader(data), _codec(data)) as stream:
             return bytes(stream.read())
-
-
-def _range(path: Path, offset: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(length)
 
 
 def _codec(frame: bytes) -> str:

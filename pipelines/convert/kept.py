@@ -30,7 +30,7 @@ def kept_path(store: PartStore[Any], number: int) -> Path:
 
 
 def reports_path(store: PartStore[Any], number: int) -> Path:
-    """The file with what the first pass found in a task, for OUT.kept (earlier.py)."""
+    """The file with what the first pass found in a task, for OUT.memo (earlier.py)."""
     return store.path(number, ".reports")
 
 

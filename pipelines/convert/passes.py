@@ -22,7 +22,7 @@ import msgspec
 
 from pipelines.convert.battle_files import read_raw_battles
 from pipelines.convert.copies import Copy, Identity
-from pipelines.convert.earlier import Earlier, Known, Outcomes, Report, frame_of, pack
+from pipelines.convert.earlier import Earlier, Known, Outcomes, Report, frame_of
 from pipelines.convert.filters import Filters
 from pipelines.convert.kept import KeptBattles, keep, kept_path, reports_path
 from pipelines.convert.pseudonyms import Pseudonyms
@@ -30,6 +30,7 @@ from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
 from pipelines.convert.summary import ConvertSummary
 from pipelines.convert.trajectories import Conversion, Outcome, attempts, trajectory_lines, why
+from pipelines.jobs.memo import pack
 from pipelines.jobs.store import PartStore
 from pipelines.jobs.streams import Packer
 from pipelines.jobs.task_size import units_per_task

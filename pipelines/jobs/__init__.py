@@ -8,4 +8,5 @@
     processes.py    the executor for one machine
     interrupts.py   Ctrl-C and SIGTERM at moments in which they would do harm
     store.py        finished parts with their receipts, so that an interrupted job can resume
+    memo.py         what a finished job leaves, so that the next one does only what is new
 """
