@@ -13,13 +13,13 @@ from singles_rows import make_singles
 
 from pipelines.preprocess import preprocess
 from poke_bc.data.dataset import ShardDataset
+from poke_bc.decisions.damage import KINDS, STRONGEST_SHARE, kinds_of, strongest_move
+from poke_bc.decisions.rows import Rows, read_rows
 from poke_bc.evaluate.bootstrap import FEWEST_BATTLES, Bootstrap, pair
 from poke_bc.evaluate.calibration import auc, reliability
 from poke_bc.evaluate.confusion import confusion
-from poke_bc.evaluate.damage import KINDS, STRONGEST_SHARE, kinds_of, strongest_move
 from poke_bc.evaluate.heads import judge_gimmick, judge_value, outcomes
 from poke_bc.evaluate.judge import _remarks
-from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.evaluate.slices import RATING_BANDS, slices_of
 from poke_bc.metrics import Scores
 

@@ -232,7 +232,8 @@ def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
     policy.note_seen([torch.tensor([[1, 2, 3, 0]])])
     policy.trained_on = TrainedOn(data="0123", split="4567", decisions=55, actions=tuple(range(1, 11)))
     save_policy(policy, tmp_path / "policy", card={"decisions": 12, "data": {"rows": 7},
-                                                   "validation": {"nll": 1.25, "top1": 0.5}})
+                                                   "validation": {"nll": 1.25, "top1": 0.5},
+                                                   "baselines": {"uniform_legal": {"top1": 0.125, "nll": 2}}})
     again = load_policy(tmp_path / "policy")
     assert not again.training
     assert again.schema == policy.schema
@@ -241,7 +242,7 @@ def test_a_saved_policy_comes_back_whole(tmp_path: Path) -> None:
     assert torch.equal(again(some()).logits, policy.eval()(some()).logits)
     card = (tmp_path / "policy" / "README.md").read_text()
     assert "- data:\n  - rows: 7" in card
-    assert "| top-1 | NLL |\n|--:|--:|\n| 50.0% | 1.2500 |" in card
+    assert "| | top-1 | NLL |\n|---|--:|--:|\n| **this policy** | 50.0% | 1.2500 |\n| uniform legal |" in card
     assert "load_policy" in card
     assert SCHEMA.hash in card
 

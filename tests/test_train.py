@@ -82,6 +82,10 @@ def test_loss_falls_and_the_result_is_the_best_checkpoint_s(shards: Path, tmp_pa
                                      "train_loss", "val", "run", "precision"}
     assert set(val[0]) == {"nll", "top1", "top3", "ece", "decisions"}
     assert result.samples == result.steps * 64
+    card = (tmp_path / "run" / "best" / "policy" / "README.md").read_text("utf-8")
+    for name, scores in evaluate(tmp_path / "run")["baselines"].items():
+        row = next(line for line in card.splitlines() if line.startswith(f"| {name.replace('_', ' ')} |"))
+        assert f"| {scores['top1']:.1%} | {scores['top3']:.1%} | {scores['nll']:.4f} |" in row
 
 
 def test_one_batch_can_be_memorised(shards: Path) -> None:  # noqa: F811

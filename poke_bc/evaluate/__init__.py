@@ -2,18 +2,17 @@
 
     subject.py       a policy, with decisions that it has not seen
     predictions.py   its output for each decision: probabilities, value, gimmick
-    rows.py          what the shards tell about these decisions
     judge.py         evaluate(): the result, a dict
     compare.py       compare(): runs on the same decisions
     slices.py        decisions by kind, turn, rating, format ...
     bootstrap.py     95% intervals, over battles
-    baselines.py     predictors that have learned nothing
     guessing.py      the leak check on the same decisions
-    damage.py        the strongest move, and kinds of actions
     heads.py         the value head and the gimmick head
     confusion.py     predicted against chosen actions
     calibration.py   reliability and AUC
     tables.py        the result for a terminal
+
+Rows of decisions and the baselines are in poke_bc/decisions/, since training scores baselines as well.
 
 For other code, step by step; everything is in the order of `subject.dataset`, whose rows hold censored choices too:
 
@@ -31,12 +30,12 @@ Other rows, such as all of a battle, too: `predict(policy, open_rows(policy, sha
 from __future__ import annotations
 
 from poke_bc.callable_module import callable_as
-from poke_bc.evaluate.baselines import baselines
+from poke_bc.decisions.baselines import baselines
+from poke_bc.decisions.rows import Rows, read_rows
 from poke_bc.evaluate.bootstrap import Bootstrap
 from poke_bc.evaluate.compare import compare, paired
 from poke_bc.evaluate.judge import evaluate, judge
 from poke_bc.evaluate.predictions import Predictions, open_rows, predict
-from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.evaluate.slices import Partition, slices_of
 from poke_bc.evaluate.subject import Subject, open_subject
 from poke_bc.evaluate.tables import kinds_of_slices, render, render_comparison

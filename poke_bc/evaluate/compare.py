@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.errors import UsageError
-from poke_bc.evaluate.baselines import Figures
+from poke_bc.decisions.baselines import Figures
 from poke_bc.evaluate.bootstrap import Bootstrap, pair
 from poke_bc.evaluate.guessing import can_check
 from poke_bc.evaluate.judge import FIGURES, judge, values_of

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import ACTION_NAMES, NUM_ACTIONS
-from poke_bc.evaluate.damage import kinds_of
-from poke_bc.evaluate.rows import Rows
+from poke_bc.decisions.damage import kinds_of
+from poke_bc.decisions.rows import Rows
 
 
 def confusion(rows: Rows, best_N: NDArray[np.int64]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.contract.errors import UsageError
+from poke_bc.decisions.rows import Rows
 from poke_bc.evaluate.predictions import Predictions
-from poke_bc.evaluate.rows import Rows
 from poke_bc.evaluate.subject import Subject
 from poke_bc.leaks import check_leaks
 

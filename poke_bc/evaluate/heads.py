@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from poke_bc.contract.actions import MOVE_SLOTS
 from poke_bc.data.shards import Shards
+from poke_bc.decisions.rows import Rows
 from poke_bc.evaluate.bootstrap import Bootstrap, pair
 from poke_bc.evaluate.calibration import auc, reliability
-from poke_bc.evaluate.rows import Rows
 from poke_bc.evaluate.slices import turns_of
 
 Floats = NDArray[np.float64]

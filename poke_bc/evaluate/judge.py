@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import NO_LABEL, NUM_ACTIONS
-from poke_bc.evaluate.baselines import Figures, compare_baselines
+from poke_bc.decisions.baselines import Figures, compare_baselines
+from poke_bc.decisions.rows import Rows
 from poke_bc.evaluate.bootstrap import Bootstrap, pair
 from poke_bc.evaluate.calibration import reliability
 from poke_bc.evaluate.confusion import confusion
 from poke_bc.evaluate.guessing import can_check, leaks_of
 from poke_bc.evaluate.heads import judge_gimmick, judge_value, outcomes
 from poke_bc.evaluate.predictions import Predictions, predict
-from poke_bc.evaluate.rows import Rows
 from poke_bc.evaluate.slices import Partition, slices_of
 from poke_bc.evaluate.subject import Subject, open_subject
 from poke_bc.metrics import EVAL_BATCH, Scores, switch_labels

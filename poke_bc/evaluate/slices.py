@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from poke_bc.contract.actions import ACTION_NAMES, GIMMICKS, MOVE_SLOTS, NUM_ACTIONS, unpack_actions
 from poke_bc.data.shards import Shards
-from poke_bc.evaluate.rows import Rows, known_moves
+from poke_bc.decisions.rows import Rows, known_moves
 from poke_bc.metrics import MOVES
 
 KINDS = ("kind", "phase", "gimmick", "turn", "alive", "legal_actions", "known_moves", "rating", "generation", "format",

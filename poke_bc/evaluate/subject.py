@@ -13,8 +13,8 @@ from poke_bc.contract.errors import RunError, ShardError, UsageError
 from poke_bc.contract.split import SPLIT_NAMES, read_split
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.shards import Shards
+from poke_bc.decisions.rows import Rows, read_rows
 from poke_bc.evaluate.predictions import open_rows
-from poke_bc.evaluate.rows import Rows, read_rows
 from poke_bc.policy import Policy, TrainedOn, check_fits, load_policy
 from poke_bc.policy.store import policy_folder
 from poke_bc.train.config import TrainConfig, run_around

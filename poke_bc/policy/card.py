@@ -9,7 +9,7 @@ from typing import Any
 from poke_bc.policy.base import Policy
 from poke_bc.version import __version__
 
-VALIDATION = "validation"
+VALIDATION, BASELINES = "validation", "baselines"
 _FIGURES = {"decisions": ("decisions", "{:,}"), "top1": ("top-1", "{:.1%}"), "top3": ("top-3", "{:.1%}"),
             "nll": ("NLL", "{:.4f}"), "ece": ("ECE", "{:.1%}")}
 
@@ -17,8 +17,8 @@ _FIGURES = {"decisions": ("decisions", "{:,}"), "top1": ("top-1", "{:.1%}"), "to
 def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
     """The card as Markdown.
 
-    `facts` become a list, with nested mappings indented; but those named "validation", figures as of metrics.Scores,
-    become a table.
+    `facts` become a list, with nested mappings indented. But figures become a table: "validation", as of
+    metrics.Scores, and "baselines", name -> figures.
     """
     schema = policy.schema
     sizes = ", ".join(f"{name} {vocab.size}{' (opaque ids)' if vocab.is_open else ''}"
@@ -29,8 +29,9 @@ def model_card(policy: Policy, facts: Mapping[str, Any]) -> str:
         categories=schema.category_width, numbers=schema.number_width, schema=schema.name, version=schema.version,
         hash=schema.hash, fields=len(schema.fields),
         vocabularies=f"Vocabularies: {sizes}." if sizes else "No vocabularies.",
-        figures="\n".join(_table(facts.get(VALIDATION))) or "Not evaluated at this step.",
-        facts="\n".join(_lines({name: fact for name, fact in facts.items() if name != VALIDATION})) or "Not recorded.",
+        figures="\n".join(_table(facts.get(VALIDATION), facts.get(BASELINES) or {})) or "Not evaluated at this step.",
+        facts="\n".join(_lines({name: fact for name, fact in facts.items() if name not in (VALIDATION, BASELINES)}))
+        or "Not recorded.",
     )
 
 
@@ -44,10 +45,12 @@ def _lines(facts: Mapping[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _table(figures: Mapping[str, Any] | None) -> Iterator[str]:
-    """Rows of a Markdown table."""
+def _table(figures: Mapping[str, Any] | None, baselines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Rows of a Markdown table: the policy, then each baseline."""
     if figures:
-        shown = {title: form.format(figures[name]) for name, (title, form) in _FIGURES.items() if name in figures}
-        yield f"| {' | '.join(shown)} |"
-        yield "|--:" * len(shown) + "|"
-        yield f"| {' | '.join(shown.values())} |"
+        shown = {name: how for name, how in _FIGURES.items() if name in figures}
+        yield f"| | {' | '.join(title for title, _ in shown.values())} |"
+        yield "|---|" + "--:|" * len(shown)
+        for title, scores in (("**this policy**", figures), *baselines.items()):
+            cells = (form.format(scores[name]) if name in scores else "" for name, (_, form) in shown.items())
+            yield f"| {title.replace('_', ' ')} | {' | '.join(cells)} |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from typing import Any
 
@@ -16,9 +17,11 @@ from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.data.shards import Shards
+from poke_bc.decisions.baselines import compare_baselines
+from poke_bc.decisions.rows import read_rows
 from poke_bc.metrics import is_finite, score_policy
 from poke_bc.policy import create_policy
-from poke_bc.policy.card import VALIDATION
+from poke_bc.policy.card import BASELINES, VALIDATION
 from poke_bc.policy.store import start_from
 from poke_bc.train.advice import advice
 from poke_bc.train.augment import augmentation
@@ -240,9 +243,17 @@ class Trainer:
                 self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
-                      VALIDATION: self._val,
+                      VALIDATION: self._val, BASELINES: self._baselines,
                       "changed on resume": self.progress.changes or "nothing",
                       "configuration": self.config.to_dict()})
+
+    @functools.cached_property
+    def _baselines(self) -> dict[str, Any]:
+        """What predictors that have learned nothing score on the validation split."""
+        assert self.policy.trained_on is not None
+        rows = read_rows(self.val)
+        observed = rows.at(rows.is_observed_N)
+        return compare_baselines(observed, np.array(self.policy.trained_on.actions)) if len(observed) else {}
 
     def _is_good(self) -> bool:
         """Whether the weights are finite, and what the policy makes of decisions: finite weights may overflow."""

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import NUM_ACTIONS, unpack_actions
-from poke_bc.evaluate.damage import strongest_move
-from poke_bc.evaluate.rows import Rows
+from poke_bc.decisions.damage import strongest_move
+from poke_bc.decisions.rows import Rows
 from poke_bc.metrics import rank_and_score
 
 Figures = dict[str, Any]

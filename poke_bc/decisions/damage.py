@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poke_bc.contract.actions import MOVE_SLOTS, NUM_ACTIONS
-from poke_bc.evaluate.rows import Rows
+from poke_bc.decisions.rows import Rows
 
 STRONGEST_SHARE = 0.3
 """Of the probability, what the baseline puts on the strongest move; the rest is spread evenly over all legal actions.
