@@ -71,13 +71,14 @@ def _part_bytes(raw: Path, folder: Path) -> float:
 
 def _battle_bytes(battles: int = 20_000) -> float:
     """Bytes that each battle keeps in memory until the end: what finds other records of it, and where the memo is."""
-    hashes = np.random.default_rng(0).integers(1 << 63, (battles, 4), dtype=np.uint64)
+    hashes = np.random.default_rng(0).integers(0, 1 << 63, (battles // 128, 128, 4), dtype=np.uint64)
     with open(os.devnull, "wb") as file:
         tracemalloc.start()
         copies, memo = Copies(), MemoOfConvert(file, {})
-        for number, (key, *identity) in enumerate(hashes.tolist()):
-            copies.choose(Identity(*identity), (number // 128, number % 128))
-            memo.add_reports([key], b"")
+        for number, task in enumerate(hashes):
+            memo.add_reports(task[:, 0].tolist(), b"")
+            for place, (_, *identity) in enumerate(task.tolist()):
+                copies.choose(Identity(*identity), (number, place))
         size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return size / battles
+    return size / hashes[..., 0].size
