@@ -17,5 +17,5 @@ def files(folder: Path) -> dict[str, bytes]:
 def finished_parts(out: Path) -> dict[str, int]:
     """Parts of an unfinished preprocess that a rerun may keep: name -> when they were written, in ns."""
     store = PartStore(out / STORE, PreprocessReceipt)
-    return {path.name: path.stat().st_mtime_ns for path in store.folder.glob("*.part")
+    return {path.name: path.stat().st_mtime_ns for path in store.folder.glob("[0-9]*.part")
             if store.find(int(path.stem)) is not None}

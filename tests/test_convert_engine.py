@@ -294,14 +294,14 @@ def test_what_the_first_pass_kept_is_not_read_once_it_is_damaged(damage: str, ba
     spoilt = []
 
     def spoil(stage: str, *_: object) -> None:
-        path = tmp_path / "raw.jsonl.parts" / "000009.battles"
         if stage == "converting" and not spoilt:
+            (path,) = (tmp_path / "raw.jsonl.parts").glob("000009-*.battles")
             spoilt.append(path)
             content = bytearray(path.read_bytes())
             content[len(content) // 2] ^= 1
             path.write_bytes(content if damage == "flip" else content[:-1])
 
-    with pytest.raises(ShardError, match=r"000009.battles: damaged during this run"):
+    with pytest.raises(ShardError, match=r"000009-[0-9a-f]+.battles: damaged during this run"):
         convert(battles, tmp_path / "raw.jsonl", progress=spoil)
     assert not (tmp_path / "raw.jsonl").exists()
 

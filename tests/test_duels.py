@@ -20,13 +20,14 @@ import pytest
 from command_line import environment, run_cli
 from simulating import showdown_or_skip
 
+from poke_bc.cli.errors import tell
 from poke_bc.cli.tournament import play_tournament
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.play import series as module
 from poke_bc.play.contestant import Contestant, Random
 from poke_bc.play.match import Played, Setup
 from poke_bc.play.ratings import Sprt, expected_score, paired_interval
-from poke_bc.play.series import LOGS, Interrupted, Score, in_order, series
+from poke_bc.play.series import LOGS, Interrupted, Score, SeriesError, in_order, series
 from poke_bc.play.tournament import Tournament
 
 SCRIPT = """\
@@ -146,8 +147,9 @@ def test_an_interrupted_series_keeps_what_was_finished(outcomes: Any, tmp_path: 
     assert saved(tmp_path / LOGS) == [f"gen9randombattle-0-{number}" for number in sorted(score.points)]
 
 
-def test_a_simulator_that_ends_leaves_the_tally_and_what_was_finished(
-        outcomes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def ends_early(outcomes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulator that ends after three battles."""
     outcomes(strong({"one": 0, "two": 0}))
     play = module.play
 
@@ -156,9 +158,26 @@ def test_a_simulator_that_ends_leaves_the_tally_and_what_was_finished(
         raise PlayError("the simulator has ended", hint="install it again")
 
     monkeypatch.setattr(module, "play", cut_off)
-    with pytest.raises(PlayError, match=r"has ended; \d won, \d lost, 0 tied before"):
+
+
+@pytest.mark.usefixtures("ends_early")
+def test_a_simulator_that_ends_leaves_the_tally_and_what_was_finished(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SeriesError, match=r"has ended; \d won, \d lost, 0 tied before") as failed:
         series(named("one"), named("two"), 40, save_logs=tmp_path)
     assert len(saved(tmp_path / LOGS)) == 3
+    assert tell(failed.value, ["play", "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["battles"], told["wins"] + told["losses"], told["interrupted"]) == (3, 3, False)
+    assert told["error"]["what"].startswith("the simulator has ended; ")
+
+
+@pytest.mark.usefixtures("ends_early")
+def test_a_tournament_that_fails_tells_what_was_played() -> None:
+    tournament = Tournament([named("one"), named("two")], "one")
+    with pytest.raises(SeriesError):
+        tournament.play(40)
+    assert [score.battles for score in tournament.scores] == [3]
 
 
 def test_an_interrupt_before_the_first_battle_has_ended_leaves_nothing(outcomes: Any, tmp_path: Path) -> None:

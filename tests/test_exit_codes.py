@@ -30,7 +30,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_error_has_an_exit_code_that_the_documentation_explains() -> None:
     kinds = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, PokeBCError)]
-    assert {kind.exit_code for kind in kinds} | {0, 1, 130} == set(EXIT_CODES)
+    assert {kind.exit_code for kind in kinds} | {0, 1, 130, 143} == set(EXIT_CODES)
     page = (REPOSITORY / "docs" / "cli.md").read_text("utf-8")
     for code, meaning in EXIT_CODES.items():
         assert f"| {code} | {meaning} |" in page
@@ -90,7 +90,7 @@ cli.main()
 
 
 @pytest.mark.parametrize("ctrl_c", ["default_int_handler", "SIG_IGN"])
-def test_sigterm_ends_like_ctrl_c_even_where_that_is_ignored(ctrl_c: str) -> None:
+def test_sigterm_ends_like_ctrl_c_with_143_even_where_that_is_ignored(ctrl_c: str) -> None:
     """A shell without job control starts what runs in the background with SIGINT ignored."""
     with subprocess.Popen([sys.executable, "-c", WAITING, ctrl_c], env=environment(), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as command:
@@ -98,7 +98,7 @@ def test_sigterm_ends_like_ctrl_c_even_where_that_is_ignored(ctrl_c: str) -> Non
         assert command.stderr.readline() == b"ready\n"
         command.send_signal(signal.SIGTERM)
         stdout, stderr = command.communicate(timeout=60)
-    assert (command.returncode, stderr) == (130, b"interrupted\n")
+    assert (command.returncode, stderr) == (143, b"interrupted\n")
     assert json.loads(stdout)["error"]["kind"] == "Interrupted"
 
 
@@ -108,4 +108,4 @@ def test_an_interrupt_while_the_command_is_still_being_loaded_is_no_traceback(nu
             f"        if name == 'poke_bc.cli': signal.raise_signal({int(number)})\n"
             "sys.meta_path.insert(0, Loading())\nfrom poke_bc.__main__ import main\nmain()")
     done = run_python(load)
-    assert (done.code, done.stderr) == (130, "interrupted\n")
+    assert (done.code, done.stderr) == (128 + number, "interrupted\n")

@@ -20,8 +20,6 @@ from battle_shapes import replay as replay_record
 from command_line import run_python
 from file_trees import files
 from killing import WITH_SCANNER, Ran, places_to_kill, run, spread
-from safetensors.numpy import load_file
-from training_fixtures import make_shards
 from trajectories import make_trajectories, make_trajectory, to_text, write_raw
 
 from pipelines.convert import convert_battles
@@ -299,38 +297,3 @@ def test_killed_again_and_again_a_job_still_makes_progress(name: str, request: p
 
 def opened(calls: list[str]) -> int:
     return sum(call.startswith("open ") for call in calls)
-
-
-def training(shards: Path, run: Path) -> list[str]:
-    """Arguments of a training that saves every third step; it goes on where there is something to go on with."""
-    resume = ["--resume"] if (run / "config.toml").exists() else []
-    return ["train", "--shards", str(shards), "--run", str(run), "--steps", "9", "--save-every", "3", "--keep", "1",
-            "--batch-size", "32", "--device", "cpu", "--quiet", *resume]
-
-
-def result(run: Path) -> tuple[list[str], dict[str, bytes], list[dict[str, Any]]]:
-    """Paths below a run's folder, the weights of its last and best checkpoint, and its figures but for times."""
-    names = sorted(str(path.relative_to(run.parent)) for path in run.parent.rglob("*"))
-    weights = {f"{link} {name}": values.tobytes() for link in ("last", "best")
-               for name, values in load_file(run / link / "policy" / "policy.safetensors").items()}
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    timed = ("seconds", "samples_per_s", "input_wait_fraction")
-    return names, weights, [{name: line[name] for name in line if name not in timed} for line in lines]
-
-
-def test_a_training_killed_again_and_again_ends_with_equal_weights(tmp_path: Path) -> None:
-    shards = make_shards(tmp_path / "shards", battles=8, steps=6)
-    whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
-    for folder in (whole.parent, broken.parent):
-        folder.mkdir()
-    command = ["-m", "poke_bc"]
-    undisturbed = run([*command, *training(shards, whole)], whole.parent)
-    assert undisturbed.code == 0, undisturbed.stderr
-    for place in spread(list(range(5, len(undisturbed.calls) // 3)), 7):
-        done = run([*command, *training(shards, broken)], broken.parent, kill_at=place)
-        assert done.killed, f"not killed at call {place}: {done.stderr}"
-    last = run([*command, *training(shards, broken)], broken.parent)
-    assert last.code == 0, last.stderr
-    assert len(last.calls) < len(undisturbed.calls)
-    for ours, theirs in zip(result(broken), result(whole), strict=True):
-        assert ours == theirs

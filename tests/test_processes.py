@@ -295,7 +295,7 @@ def test_a_process_that_is_not_needed_is_not_waited_for() -> None:
 
 
 def test_unless_their_number_is_given_further_processes_start_after_some_work() -> None:
-    with (mock.patch("pipelines.jobs.processes._processors", return_value=2),
+    with (mock.patch("pipelines.jobs.processes.processors", return_value=2),
           mock.patch("pipelines.jobs.processes._DELAY", 0.5), LocalProcesses(None) as processes):
         assert next(processes.run_in_order(quickly, range(1))) == os.getpid()
         results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -18,18 +17,26 @@ from typing import Any
 
 import pytest
 from command_line import assert_told_in_two_lines, environment, run_cli
+from cut_connections import Proxy
 from random_players import random_battles
 from simulating import Eager, Watched, compare_with_converted, showdown_or_skip
 from test_play import TEAM, Stubborn, lines_of, small_player
 
 from pipelines.convert import convert_battles
+from poke_bc.cli.play import Via, play
 from poke_bc.contract.errors import PlayError, UsageError
-from poke_bc.play.connection import Account, Connection
+from poke_bc.dex import to_id
+from poke_bc.play import session
+from poke_bc.play.batches import Batches
+from poke_bc.play.connection import Connection
 from poke_bc.play.contestant import MaxPower, Random
+from poke_bc.play.heuristics import Heuristics
 from poke_bc.play.local_server import CONFIG, LocalServer, configure
 from poke_bc.play.room import Room
-from poke_bc.play.series import LOGS, Score
+from poke_bc.play.series import LOGS, Score, SeriesError
 from poke_bc.play.server import play_on_server
+from poke_bc.play.session import Account
+from poke_bc.showdown.record import SkippedBattle
 
 pytest.importorskip("poke_env", reason="NOTHING PLAYED ON A SERVER: pip install 'poke-bc[showdown]'")
 
@@ -94,6 +101,66 @@ def test_saved_logs_hold_both_players_that_were_played_from_here_and_no_user_nam
             assert bool(record["p1"]) + bool(record["p2"]) == (2 if path.parent.name == "ou" else 1)
 
 
+def recorded(class_: type[Any], heard: dict[str, list[tuple[str, Any]]]) -> type[Any]:
+    """A player of poke-env of which is kept what its battles' rooms tell it, and what it answers."""
+    class Recorded(class_):  # type: ignore[misc]
+        async def _handle_battle_message(self, split_messages: list[list[str]]) -> None:
+            room = heard.setdefault(split_messages[0][0][1:], [("user", self.ps_client.username)])
+            room.append(("lines", ["|".join(words) for words in split_messages[1:]]))
+            await super()._handle_battle_message(split_messages)
+
+        def choose_move(self, battle: Any) -> Any:
+            order = super().choose_move(battle)
+            heard[battle.battle_tag].append(("choice", order.message))
+            return order
+
+    return Recorded
+
+
+def test_heuristics_answer_in_the_simulator_as_on_the_server_where_seats_alternate(
+        server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import poke_env.player
+
+    heard: dict[str, list[tuple[str, Any]]] = {}
+    monkeypatch.setattr(poke_env.player, "SimpleHeuristicsPlayer",
+                        recorded(poke_env.player.SimpleHeuristicsPlayer, heard))
+    play_on_server(MaxPower(), "heuristics", 2, server=server.address, side_by_side=1, save_logs=tmp_path)
+    assert [[bool(record[player]) for player in ("p1", "p2")] for record in lines_of(tmp_path / LOGS)] == [
+        [True, False], [False, True]], "the records hold our requests"
+    monkeypatch.undo()
+
+    async def answers(events: list[tuple[str, Any]]) -> list[str]:
+        room = Room(to_id(events[0][1]), Batches(Heuristics()), 0, "x", "gen9randombattle")
+        found = []
+        for kind, lines in events:
+            for line in lines if kind == "lines" else ():
+                room.take(line)
+            if kind == "lines" and (answer := await room.answer()):
+                found.append(answer.split("|")[0])
+        return found
+
+    for events in heard.values():
+        theirs = [choice for kind, choice in events if kind == "choice"]
+        assert len(theirs) > 5
+        assert asyncio.run(answers(events)) == theirs
+
+
+def test_requests_that_wait_are_answered_in_one_batch() -> None:
+    class Counting(Random):
+        def answer(self, chairs: Any) -> list[str]:
+            return [f"{chair} of {len(chairs)}" for chair in chairs]
+
+    async def choices() -> list[str]:
+        batches = Batches(Counting())
+        first = await asyncio.gather(*map(batches.choose, "abc"))
+        left = asyncio.create_task(batches.choose("d"))
+        await asyncio.sleep(0)
+        left.cancel()
+        return [*first, await batches.choose("e")]
+
+    assert asyncio.run(choices()) == ["a of 3", "b of 3", "c of 3", "e of 1"]
+
+
 # --- people -----------------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +204,7 @@ def test_a_person_challenges_chats_and_forfeits(server: LocalServer, tmp_path: P
                 await who.is_turned_away()
             await friend.challenge("qwertzuiop", "gen9randombattle")
             room = await friend.next_battle(LIMIT_S)
-            await said(friend, room, "|turn|1")
+            await said(friend, room, '|request|{"active"')
             for text in (f"|win|{FRIEND}", "/forfeit is what you should type", f"||{ME} forfeited.", "!version"):
                 await friend.say(text if text[0] != "/" else f"/{text}", room)
             await friend.say("/choose default", room)
@@ -191,21 +258,60 @@ def test_nobody_is_waited_for_forever(server: LocalServer) -> None:
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_dies_ends_the_series_with_an_error_and_what_was_played_counts(tmp_path: Path) -> None:
+def test_a_connection_that_does_not_come_back_ends_the_series_and_what_was_played_counts(
+        server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "RECONNECT_S", 0.5)
     scores = []
-    with LocalServer(showdown=showdown_or_skip()) as mortal:
+    with Proxy(server.port) as proxy:
         def progress(score: Score) -> None:
             scores.append(score)
-            os.killpg(mortal.process.pid, signal.SIGKILL)
+            proxy.close()
 
-        with pytest.raises(PlayError, match="connection is lost") as error:
-            play_on_server(MaxPower(), Random(), 50, server=mortal.address, format_="gen1randombattle",
+        with pytest.raises(SeriesError, match="connection is lost") as failed:
+            play_on_server(MaxPower(), Random(), 50, server=proxy.address, format_="gen1randombattle",
                            save_logs=tmp_path, side_by_side=3, progress=progress)
     score = scores[-1]
+    assert failed.value.score is score
     assert 1 <= score.battles <= 3
     assert score.battles + score.broken_off.total() <= 4
-    assert f"; {score.told()} before" in error.value.what
+    assert f"; {score.told()} before" in failed.value.what
     assert len(lines_of(tmp_path / LOGS)) == score.battles
+
+
+class Cutting(MaxPower):
+    """Loses its connection while it thinks, at some of its answers."""
+
+    def __init__(self, proxy: Proxy, answers: frozenset[int]) -> None:
+        self.proxy, self.answers, self.given = proxy, answers, 0
+
+    def answer(self, chairs: Any) -> list[str]:
+        for _ in chairs:
+            self.given += 1
+            if self.given in self.answers:
+                self.proxy.cut()
+        return super().answer(chairs)
+
+
+def test_a_cut_connection_is_made_again_and_its_battles_go_on(server: LocalServer, tmp_path: Path) -> None:
+    with Proxy(server.port) as proxy:
+        one, two = Watched(Cutting(proxy, frozenset({1, 5, 20, 33}))), Watched(Random())
+        score = play_on_server(one, two, 3, server=proxy.address, side_by_side=2, save_logs=tmp_path, wait_s=30.0)
+    assert (score.battles, score.refused, score.broken_off) == (3, 0, {})
+    assert [place[-4:] for place in sorted(one.seen)] == ["0 p1", "1 p2", "2 p1"]
+    assert proxy.connections == 2 * 5
+    convert_battles([str(tmp_path)], tmp_path / "raw.jsonl", workers=1, salt="s")
+    trajectories = [json.loads(line) for line in (tmp_path / "raw.jsonl").read_text("utf-8").splitlines()]
+    assert len(trajectories) == 6
+    compare_with_converted(one.seen, [each for each in trajectories
+                                      if f"{each['replay_id']} {each['player']}" in one.seen])
+    assert sum(map(len, (one.seen | two.seen).values())) == score.decisions
+
+
+def test_a_bot_of_poke_env_that_is_cut_off_ends_the_series_and_wins_are_not_counted(server: LocalServer) -> None:
+    with Proxy(server.port) as proxy, pytest.raises(SeriesError, match="random has lost its connection") as failed:
+        play_on_server(Cutting(proxy, frozenset({9})), "random", 2, server=proxy.address)
+    assert failed.value.score.battles == 0
+    assert failed.value.score.broken_off == {"random has lost its connection": 2}
 
 
 def test_refused_choices_are_counted_and_left_to_the_server(server: LocalServer) -> None:
@@ -214,27 +320,51 @@ def test_refused_choices_are_counted_and_left_to_the_server(server: LocalServer)
     assert score.refused > 5
 
 
-def test_a_choice_that_a_hidden_trap_prevents_is_made_again() -> None:
+def beginning() -> tuple[Room, list[str], str]:
+    """A room, the lines of a battle to its first request, and that, which the room has taken in."""
     played = next(battle for battle in map(json.loads, random_battles()) if "gen9" in battle["format"])
     request = json.dumps(played["p1"][0]["request"] | {"rqid": 7})
-    lines = [line.replace("Alpha 40", ME).replace("Beta 40", FRIEND)
-             for line in played["spectator"][:played["p1"][0]["after_line"]]]
-    room = Room("qwertzuiop", Random(), 0, "x", "gen9randombattle")
+    lines = ["|init|battle", *(line.replace("Alpha 40", ME).replace("Beta 40", FRIEND)
+                               for line in played["spectator"][:played["p1"][0]["after_line"]])]
+    room = Room("qwertzuiop", Batches(Random()), 0, "x", "gen9randombattle")
     for line in (*lines, "|request|", f"|request|{request}"):
         room.take(line)
-    assert room.answer().endswith("|7")
-    assert room.answer() == ""
+    return room, lines, request
+
+
+def test_what_a_new_connection_repeats_is_known_and_what_it_lost_is_said_again() -> None:
+    room, lines, request = beginning()
+    said = asyncio.run(room.answer())
+    for heard, expected in (("|", said), ("|sentchoice|move 1", "")):
+        for line in (*lines, f"|player|p2|{FRIEND}|1|", f"|request|{request}", heard):
+            room.take(line)
+        assert asyncio.run(room.answer()) == expected
+    for line in lines[:-1]:
+        room.take(line)
+    with pytest.raises(SkippedBattle, match="another battle"):
+        room.take("|turn|2")
+    with pytest.raises(SkippedBattle, match="no such battle any more"):
+        room.take("|noinit|nonexistent|The room \"x\" does not exist.")
+    result = room.finish("enough")
+    assert (result.decisions["p1"], result.refused["p1"], len(result.record["p1"])) == (1, 0, 1)
+
+
+def test_a_choice_that_a_hidden_trap_prevents_is_made_again() -> None:
+    room, _, request = beginning()
+    assert asyncio.run(room.answer()).endswith("|7")
+    assert asyncio.run(room.answer()) == ""
     room.take("|error|[Unavailable choice] Can't switch: The active Pokémon is trapped")
-    assert room.answer() == ""
+    assert asyncio.run(room.answer()) == ""
     room.take(f"|request|{request.replace('7}', '8}')}")
-    assert room.answer().endswith("|8")
+    assert asyncio.run(room.answer()).endswith("|8")
     result = room.finish("enough")
     assert (result.unavailable["p1"], result.refused["p1"], result.decisions["p1"]) == (1, 0, 1)
     assert [entry.get("rejected", False) for entry in result.record["p1"]] == [True, False]
     assert ME not in json.dumps(result.record)
 
 
-def test_what_is_wrong_with_server_format_or_team_is_said(server: LocalServer, tmp_path: Path) -> None:
+def test_what_is_wrong_with_server_format_or_team_is_said(
+        server: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="has no format gen9nonsense"):
         play_on_server(Random(), "random", 1, server=server.address, format_="gen9nonsense")
     with pytest.raises(UsageError, match="not singles"):
@@ -249,6 +379,7 @@ def test_what_is_wrong_with_server_format_or_team_is_said(server: LocalServer, t
         done = run_cli("play", "random", "--via", "server", "--server", address, cwd=tmp_path)
     assert_told_in_two_lines(done, "no Showdown server answers", code=2)
     assert "just showdown" in done.stderr
+    monkeypatch.setattr(session, "LOGIN_S", 1.0)
     for wrong in ("nonsense", server.address.replace("showdown/websocket", "elsewhere")):
         with pytest.raises(UsageError, match="no Showdown server answers"):
             play_on_server(Random(), "random", 1, server=wrong)
@@ -341,7 +472,8 @@ def test_the_command_plays_on_a_server_and_tells_the_score(server: LocalServer, 
 
 
 @pytest.mark.parametrize(("options", "word"), [
-    (["--name", "x"], "--name"), (["--against", "human"], "human"),
-    (["--via", "server", "--accept", "x"], "--accept"), (["--via", "server", "--name", "!"], "not a user name")])
-def test_options_that_do_not_go_together_are_refused(tmp_path: Path, options: list[str], word: str) -> None:
-    assert_told_in_two_lines(run_cli("play", "random", *options, cwd=tmp_path), word, code=2)
+    ({"name": "x"}, "--name"), ({"against": "human"}, "human"),
+    ({"via": Via.server, "accept": "x"}, "--accept"), ({"via": Via.server, "name": "!"}, "not a user name")])
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        play(["random"], **options)

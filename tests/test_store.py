@@ -50,6 +50,31 @@ def test_a_part_is_read_as_it_was_written_or_not_at_all(body: bytes, name: str, 
         store.body(7)
 
 
+def test_a_task_that_runs_twice_at_the_same_time_leaves_a_part_and_no_other_file(tmp_path: Path) -> None:
+    store = PartStore(tmp_path, Receipt)
+    with store.create(0) as late:
+        late.write(b"body")
+        make(store, 0, b"body", Receipt(1))
+        assert store.body(0) == b"body"  # whole, though another one is being written
+        late.commit(Receipt(1))
+    assert store.body(0) == b"body"
+    assert [path.name for path in tmp_path.iterdir()] == ["000000.part"]
+
+
+def test_what_a_task_of_an_earlier_run_writes_late_does_not_get_into_the_next(tmp_path: Path) -> None:
+    store = PartStore(tmp_path, Receipt)
+
+    def write_late() -> None:
+        with store.create(0) as late:
+            late.write(b"body")
+            late.commit(Receipt(1))
+            store.follow({"options": "others"})
+
+    with pytest.raises(FileNotFoundError):
+        write_late()
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+
+
 def test_a_part_without_a_receipt_does_not_count(tmp_path: Path) -> None:
     store = PartStore(tmp_path, Receipt)
     with store.create(0) as part:

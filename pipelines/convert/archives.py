@@ -5,7 +5,9 @@ A damaged archive or member is a problem like any other, named as `replays.zip/g
 
 from __future__ import annotations
 
+import contextlib
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +25,12 @@ DAMAGE = (OSError, EOFError, pa.ArrowException, UnicodeDecodeError, tarfile.TarE
 _UNREAD = {b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2", b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar",
            b"\x04\x22\x4d\x18": "lz4"}
 _USTAR = slice(257, 262)
+
+_LARGEST_EXTENSION = 1 << 20
+"""Bytes of a header that extends another: long names, attributes. `tarfile` reads it into memory."""
+_EXTENSIONS = frozenset((tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
+                         tarfile.GNUTYPE_LONGLINK))
+_LARGEST_RATIO, _ALWAYS_TAKEN = 100, 256 << 20
 
 Members = Iterator[tuple[str, IO[bytes] | None]]
 """Names and contents, in order; None for what cannot be opened because it is encrypted."""
@@ -64,7 +72,16 @@ def tar_members(stream: IO[bytes]) -> Members:
 
 
 class _CheckedInfo(tarfile.TarInfo):
-    """A header. `tarfile` takes a damaged one, and the end of a cut file, for the end of the archive."""
+    """A header. `tarfile` takes a damaged one, and the end of a cut file, for the end of the archive; and whatever a
+    header says that it is followed by into memory."""
+
+    @classmethod
+    def frombuf(cls, *arguments: Any, **more: Any) -> Any:
+        """A header from its bytes."""
+        header = super().frombuf(*arguments, **more)
+        if header.type == tarfile.GNUTYPE_SPARSE or (header.type in _EXTENSIONS and header.size > _LARGEST_EXTENSION):
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes, or of a sparse file, which is not read")
+        return header
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Any:
@@ -75,6 +92,18 @@ class _CheckedInfo(tarfile.TarInfo):
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"cut off or damaged ({error})") from None
+
+
+@contextlib.contextmanager
+def seekable(stream: IO[bytes], source: Source) -> Iterator[IO[bytes]]:
+    """A copy of a stream, which is needed where reading begins at the end: of .zip and Parquet, which are compressed
+    themselves, so that one that grows by far when it is unpacked is a bomb. Raises OSError for that."""
+    with tempfile.TemporaryFile() as whole:
+        while chunk := stream.read(1 << 20):
+            whole.write(chunk)
+            if whole.tell() > max(_ALWAYS_TAKEN, _LARGEST_RATIO * source.consumed):
+                raise OSError(f"more than {_LARGEST_RATIO} times as large when it is unpacked")
+        yield whole
 
 
 def cut_members(members: Members, name: str, endings: tuple[str, ...], cut: Cut,

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from pipelines.convert.archives import DAMAGE, cut_members, is_tar, is_zip, tar_members, unread_kind, zip_members
+from pipelines.convert.archives import (
+    DAMAGE,
+    cut_members,
+    is_tar,
+    is_zip,
+    seekable,
+    tar_members,
+    unread_kind,
+    zip_members,
+)
 from pipelines.convert.raw_battles import RawBattle, cut_json, cut_log, cut_page, cut_parquet, cut_values, problem
 from pipelines.convert.trajectories import why
-from pipelines.jobs.inputs import InputKind
+from pipelines.jobs.inputs import InputKind, stored_bytes
 from pipelines.jobs.streams import Source, Stream, open_stream
+from pipelines.jobs.urls import open_input
+from poke_bc.contract.errors import InputError
 
 BATTLES = InputKind("battle", (".json", ".jsonl", ".ndjson", ".log", ".txt", ".html", ".htm", ".parquet"))
 """Which members of an archive are read."""
@@ -37,7 +45,7 @@ def read_raw_battles(name: str) -> Iterator[RawBattle]:
     except DAMAGE as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else "damaged file"
         yield problem(reason, name, consumed=consumed, detail=f"{error}; {battles:,} battles could be read before")
-    except MemoryError:
+    except (MemoryError, InputError):  # the latter from a server, which may answer the next time
         raise
     except Exception as error:  # one odd file must not end the run
         reason, detail = why(error)
@@ -60,12 +68,11 @@ def _cut(stream: Stream[Any], source: Source, name: str, *, inside: bool = False
             yield from _cut_archive(stream, source, name, head)
     elif kind := unread_kind(head):
         yield problem("unknown compression or archive", name, detail=f"{kind}: unpack it first")
-    elif head.startswith(b"PAR1") and source.compression is None and Path(name).is_file():
-        with open(name, "rb") as file:
+    elif head.startswith(b"PAR1") and source.compression is None and not inside and stored_bytes(name) is not None:
+        with open_input(name) as file:
             yield from cut_parquet(file, name, file.tell)
     elif head.startswith(b"PAR1"):
-        with tempfile.TemporaryFile() as whole:  # reading Parquet starts at its end
-            shutil.copyfileobj(stream, whole, 1 << 20)
+        with seekable(stream, source) as whole:
             yield from cut_parquet(whole, name, consumed)
     elif encoding := _unread_text(begun):
         yield problem(encoding, name, detail="save it as UTF-8 with lines that end in a line feed")
@@ -87,13 +94,11 @@ def _cut_archive(stream: Stream[Any], source: Source, name: str, head: bytes) ->
     with contextlib.ExitStack() as stack:
         if is_tar(head, name):
             members = tar_members(stream)
-        elif source.compression is None and Path(name).is_file():
-            file = stack.enter_context(open(name, "rb"))
+        elif source.compression is None and stored_bytes(name) is not None:
+            file = stack.enter_context(open_input(name))
             consumed, members = file.tell, zip_members(file)
         else:
-            whole = stack.enter_context(tempfile.TemporaryFile())  # its table of contents is at its end
-            shutil.copyfileobj(stream, whole, 1 << 20)
-            members = zip_members(whole)
+            members = zip_members(stack.enter_context(seekable(stream, source)))
         yield from cut_members(members, name, BATTLES.endings, partial(_cut, inside=True), consumed)
 
 

@@ -33,12 +33,13 @@ from pipelines.convert.pseudonyms import Pseudonyms, find_salt
 from pipelines.convert.records import TRAJECTORY
 from pipelines.convert.summary import FILTERED, ConvertSummary, most_frequent
 from pipelines.convert.trajectories import Conversion
+from pipelines.jobs.engines import LOCAL, check_engine, make_executor
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import STDIN, Inputs, find_inputs, is_same_file, stored_bytes, total_bytes
 from pipelines.jobs.memo import check_ours
-from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
+from pipelines.jobs.urls import as_path, built_locally, is_url, upload
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import atomic_write, digest_file, fsync_folder
 from poke_bc.showdown.consulted import Consultation, agrees
@@ -58,13 +59,14 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
                     min_rating: int | None = None, since: str | None = None, until: str | None = None,
                     players: Sequence[str] = (), winner: str | None = None, workers: int | None = None,
                     keep_names: bool = False, salt: str | None = None, limit: int | None = None,
+                    engine: str = LOCAL, scheduler: str | None = None, work: Path | None = None,
                     conversion: Conversion | None = None,
                     progress: ProgressCallback = lambda *_: None) -> ConvertSummary:
     """Convert Showdown battles to raw trajectories: p1's and p2's of each battle, in the order of the input.
 
     Args:
         inputs: files in any form (see battle_files.py), folders, globs, or "-" for standard input.
-        out: JSONL file, compressed according to its ending (.zst, .gz), or "-" for standard output.
+        out: JSONL file, compressed according to its ending (.zst, .gz), its URL, or "-" for standard output.
         formats: only battles of these formats ("gen9ou"); empty: all.
         min_rating: only battles in which both players have at least this rating; excludes unknown ratings.
         since, until: only battles from this day, month or year on, and up to it ("2024-05-31", "2024-05").
@@ -74,6 +76,9 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
         keep_names: do not replace user names.
         salt: salt of the pseudonyms; None: see pseudonyms.find_salt.
         limit: convert at most this many of the battles that match the other options.
+        engine: what runs the tasks, "local" or "dask"; see make_executor.
+        scheduler: address of a Dask scheduler, whose workers must see the folder of `out`.
+        work: if `out` is a URL, the folder in which it is built before it is uploaded; None: in the user's cache.
         conversion: the steps, for tests; None: those of poke_bc.showdown.
         progress: called after each task.
 
@@ -83,7 +88,20 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
     started = time.monotonic()
     if any(number is not None and number < 1 for number in (workers, limit)):
         raise UsageError("--workers and --limit must be at least 1", hint="poke-bc convert --help")
-    target = None if str(out) == STDIN else Path(out)
+    check_engine(engine, scheduler, workers)
+    if is_url(out):
+        _check_output(Path(out))
+        names = find_inputs(inputs, BATTLE_FILES, output=out)
+        if str(out) in names:
+            raise UsageError(f"{out}: is both input and output", hint="choose another --out")
+        with built_locally(str(out), work) as built:
+            summary = convert_battles(
+                names, built, formats=formats, min_rating=min_rating, since=since, until=until, players=players,
+                winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, engine=engine,
+                scheduler=scheduler, conversion=conversion, progress=progress)
+            upload(built.parent, [built.name], str(out).rpartition("/")[0])
+        return summary
+    target = None if str(out) == STDIN else Path(as_path(out))
     _check_output(target)
     names = list(dict.fromkeys(find_inputs(inputs, BATTLE_FILES, output=target)))
     if clash := next((name for name in names if is_same_file(name, target)), None):
@@ -104,7 +122,7 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
             job = replace(job, earlier=earlier)
         run = _Run(job, names, limit, progress)
         run.summary.all_again = again
-        with (LocalProcesses(workers, conversion.corpus) as executor,
+        with (make_executor(engine, scheduler, workers, store.folder, conversion.corpus) as executor,
               atomic_write(store.job_file("memo")) as file):
             run.both_passes(executor, EarlierWriter(file, plan), target)
         if target is not None:
@@ -164,7 +182,7 @@ class _Run:
         self._job, self._names, self._limit, self._progress = job, names, limit, progress
         self._total = total_bytes(names)
         self.summary = ConvertSummary()
-        self._needed: dict[int, list[int]] = {}
+        self._needed: dict[int, list[ConvertTask]] = {}
         """Task -> tasks without a chosen battle whose other records it is the last to need."""
 
     def _report(self, stage: str, done: int, battles: int) -> None:
@@ -209,9 +227,9 @@ class _Run:
                 if any(chosen):
                     tasks.append(replace(task, chosen=bytes(chosen)))
                 elif needed_by >= 0:
-                    self._needed.setdefault(needed_by, []).append(task.number)
+                    self._needed.setdefault(needed_by, []).append(task)
                 else:
-                    self._job.forget(task.number)
+                    self._job.forget(task)
                 self._report("reading battles", task.progress, self.summary.battles)
                 if chosen_battles == self._limit:
                     break
@@ -230,8 +248,8 @@ class _Run:
                 length, xxh3 = _append(body, output, unpack=plain)
                 memo.add_written(task.number, Written(offset, length, xxh3, receipt.outcomes))
                 offset += length
-                for number in (task.number, *self._needed.get(task.number, ())):
-                    self._job.forget(number)
+                for done in (task, *self._needed.get(task.number, ())):
+                    self._job.forget(done)
                 self.summary.add(receipt.summary)
                 self._report("converting", (self._total or 0) + progress, self.summary.converted)
 

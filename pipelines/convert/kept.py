@@ -1,6 +1,7 @@
-"""What the first pass keeps of a task's battles for the second: NUMBER.battles in the store.
+"""What the first pass keeps of a task's battles for the second: NUMBER-DIGEST.battles in the store.
 
-It is pickled, so only the run that made it reads it, and only if it matches the digest that the run recorded.
+It is pickled, so only the run that made it reads it, and only if it matches the digest that the run recorded. A task
+that runs twice may pickle the same battles to other bytes, so the digest is in the name too.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ _SUFFIX = ".battles"
 _OPEN_TASKS = 3  # a task's own battles, and those of two tasks with other records of them
 
 
-def kept_path(store: PartStore[Any], number: int) -> Path:
+def kept_path(store: PartStore[Any], number: int, fingerprint: str) -> Path:
     """The file with the battles of a task."""
-    return store.path(number, _SUFFIX)
+    return store.path(number, f"-{fingerprint[:16]}{_SUFFIX}")
 
 
 def reports_path(store: PartStore[Any], number: int) -> Path:
@@ -38,8 +39,10 @@ def keep(store: PartStore[Any], number: int, battles: Sequence[bytes]) -> str:
     """Keep the battles of a task: each pickled as (record, result of the first pass), or with nothing done yet as
     (raw battle, None), or empty. Returns the digest."""
     packed = pa.compress(pickle.dumps(battles, protocol=5), "zstd", asbytes=True)
-    kept_path(store, number).write_bytes(packed)
-    return _fingerprint(packed)
+    fingerprint = _fingerprint(packed)
+    with store.replaced(kept_path(store, number, fingerprint)) as file:
+        file.write(packed)
+    return fingerprint
 
 
 class KeptBattles:
@@ -68,7 +71,7 @@ class KeptBattles:
         return entry
 
     def _battles(self, number: int, fingerprint: str) -> list[bytes]:
-        path = kept_path(self._store, number)
+        path = kept_path(self._store, number, fingerprint)
         packed = path.read_bytes()
         if _fingerprint(packed) != fingerprint:
             raise ShardError(f"{path}: damaged during this run", hint="run the same command again")

@@ -1,6 +1,6 @@
 """The two passes of convert over a task, which is a group of consecutive battles.
 
-    first     read the battles and find what they reveal; keep what was read (000042.battles) for the second pass
+    first     read the battles and find what they reveal; keep what was read (kept.py) for the second pass
     second    make trajectories, with the corpus of all that was revealed; the part is their compressed text
 
 A later run reuses a part only if its battles, the choice among them and the corpus are unchanged.
@@ -174,7 +174,8 @@ class ConvertJob:
             read = [self._known(raw, key) or self._read(raw) for raw, key in zip(task.battles, keys, strict=True)]
             kept = keep(self.store, task.number, [battle for _, battle in read])
             reports = [report for report, _ in read]
-            reports_path(self.store, task.number).write_bytes(pack([report.stored() for report in reports]))
+            with self.store.replaced(reports_path(self.store, task.number)) as file:
+                file.write(pack([report.stored() for report in reports]))
             return ConvertTask(task.number, str(task), keys, kept, task.progress), reports
 
     def _known(self, raw: RawBattle, key: int) -> tuple[BattleReport, bytes] | None:
@@ -219,9 +220,9 @@ class ConvertJob:
         path.unlink()
         return packed
 
-    def forget(self, number: int) -> None:
+    def forget(self, task: ConvertTask) -> None:
         """Remove what the first pass kept of a task, once it is no longer needed."""
-        kept_path(self.store, number).unlink(missing_ok=True)
+        kept_path(self.store, task.number, task.kept).unlink(missing_ok=True)
 
     def _convert(self, task: ConvertTask) -> ConvertReceipt:
         corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)

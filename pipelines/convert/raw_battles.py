@@ -20,13 +20,15 @@ from pipelines.jobs.streams import Stream
 
 LONGEST = 64 << 20
 """Maximum bytes of a battle. Longer ones are skipped, so that memory stays bounded."""
+_OPEN, _OVER = 2 * LONGEST, 1 << 18
+"""Maximum bytes of all battles of a log that have not ended yet, and number of rooms whose end is remembered."""
 _COLUMNS = ("id", "log", "format", "formatid", "uploadtime", "rating", "players", "p1", "p2", "month_year",
             *public_rows.NAMES)
 _BATCH = 64
 _BETWEEN_VALUES = re.compile(r"[\s,\[\]]*")
-_ROOM = re.compile(rb">(?P<room>[a-z][a-z0-9-]*)")
+_ROOM = re.compile(rb">(?P<room>[a-z][a-z0-9-]{0,200})")
 _FRAMED = re.compile(rb"[^|>]{0,200}?(?:<<<|>>>)(?:\x1b\[[0-9;]*m)* ?(?P<line>.*)", re.DOTALL)
-_SENT_TO = re.compile(rb"(?P<room>battle-[a-z0-9-]+)\|/")
+_SENT_TO = re.compile(rb"(?P<room>battle-[a-z0-9-]{1,200})\|/")
 
 Form = Literal["json", "log", "html", "problem"]
 
@@ -134,28 +136,36 @@ def cut_log(stream: Stream[Any], source: str, consumed: Callable[[], int]) -> It
     """Protocol text: the file is one battle, or it names the room of the lines that follow (`>battle-gen9ou-1`).
 
     Rooms may be interleaved, as in the log of a bot that plays several battles simultaneously; each ends with its
-    `|win|` or `|tie`. The marks with which poke-env logs received (`<<<`) and sent (`>>>`) lines are removed.
+    `|win|` or `|tie`. The marks with which poke-env logs received (`<<<`) and sent (`>>>`) lines are removed. Where
+    too much is open, what began first is given up.
     """
     rooms: dict[bytes, _Room] = {}
-    over: set[bytes] = set()
-    room = b""
+    over: dict[bytes, None] = {}
+    room, size = b"", 0
     for number, line in enumerate(_lines(stream), 1):
         text, here = _unframed((line or b"").rstrip(b"\n")), room
         if found := _ROOM.fullmatch(text.rstrip()):
             room = found["room"]
             if room.startswith(b"battle-") and room not in over:
-                rooms.setdefault(room, _Room(number)).add(b"")
+                size += rooms.setdefault(room, _Room(number)).add(b"")
             continue
         if (sent := _SENT_TO.match(text)) and (sent["room"] in rooms or sent["room"] in over):
             here = sent["room"]
         if here in over and text.rstrip() == b"|init|battle":  # another battle in a room of the same name
-            over.discard(here)
+            over.pop(here, None)
         if here in over or (here and not here.startswith(b"battle-")):
             continue
-        rooms.setdefault(here, _Room(number)).add(text if line is not None else b" " * (LONGEST + 1))
-        if here and (text.startswith(b"|win|") or text.rstrip() == b"|tie"):
-            over.add(here)
-            yield rooms.pop(here).finish(here, source, consumed())
+        size += rooms.setdefault(here, _Room(number)).add(text if line is not None else b" " * (LONGEST + 1))
+        ended = here if here and (text.startswith(b"|win|") or text.rstrip() == b"|tie") else None
+        if size > _OPEN:
+            ended = next(iter(rooms))
+            rooms[ended].give_up()
+        if ended is not None:
+            over[ended] = None
+            if len(over) > _OVER:
+                del over[next(iter(over))]
+            size -= rooms[ended].held
+            yield rooms.pop(ended).finish(ended, source, consumed())
     named = [here for here in rooms if here]
     for here, kept in rooms.items():
         if here in named or (not named and not over):
@@ -168,27 +178,38 @@ def _unframed(line: bytes) -> bytes:
     return found["line"]
 
 
+_ROOM_BYTES = 512
+"""What a room needs beside its text."""
+
+
 class _Room:
     """The lines of a battle so far."""
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self.lines: list[bytes] = []
-        self.size = 0
+        self.text = bytearray()
+        self.size = self.held = 0
 
-    def add(self, line: bytes) -> None:
+    def add(self, line: bytes) -> int:
+        """Add a line; returns by how many bytes memory grew."""
+        before = self.held
         self.size += len(line) + 1
         if self.size > LONGEST:
-            self.lines.clear()
+            self.text.clear()
         elif line:
-            self.lines.append(line)
+            self.text += line + b"\n"
+        self.held = len(self.text) + _ROOM_BYTES
+        return self.held - before
+
+    def give_up(self) -> None:
+        self.size = LONGEST + 1
 
     def finish(self, room: bytes, source: str, consumed: int) -> RawBattle:
         place = f"{source}:{self.first}" if room else source
         if self.size > LONGEST:
             return too_long(source, place, consumed)
-        lines = [b">" + room, *self.lines] if room else self.lines
-        return RawBattle("log", b"\n".join(lines), source, place, consumed)
+        begun = b">" + room + b"\n" if room else b""
+        return RawBattle("log", begun + self.text[:-1], source, place, consumed)
 
 
 def cut_parquet(file: Any, source: str, consumed: Callable[[], int]) -> Iterator[RawBattle]:

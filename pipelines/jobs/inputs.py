@@ -1,4 +1,4 @@
-"""Which files a job reads: files, folders, globs, and "-" for standard input."""
+"""Which files a job reads: files, folders and globs, on disk or under URLs, and "-" for standard input."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipelines.jobs.globs import is_glob, matches
 from pipelines.jobs.store import STORE_SUFFIX
 from pipelines.jobs.streams import COMPRESSION
+from pipelines.jobs.urls import as_path, find_urls, is_url, url_bytes
 from poke_bc.contract.errors import InputError, UsageError
 
 Inputs = str | Path | Sequence[str | Path]
-"""One file, folder or glob, or several."""
+"""One file, folder, glob or URL, or several."""
 STDIN = "-"
 _OUTPUTS = ("manifest.json", "split.json", ".split.json", "quarantine.jsonl")
 """Endings of JSON that preprocess and split write, which is never an input even in a folder of inputs."""
@@ -48,20 +49,22 @@ class InputKind:
         return f"give files ending in {', '.join((*self.compressible, *self.plain))} (also .gz, .zst), folders, or -"
 
 
-def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) -> list[str]:
+def find_inputs(inputs: Inputs, kind: InputKind, *, output: str | Path | None = None) -> list[str]:
     """File names in the order given; what a folder or a glob finds is sorted by name.
 
     Args:
-        inputs: files, pipes, folders, globs, or "-".
+        inputs: files, pipes, folders, globs, URLs of them, or "-".
         kind: which files of a folder count.
         output: skipped if a folder or a glob contains it.
 
     Raises UsageError naming what is missing or holds no such file, InputError what cannot be read.
     """
     found: list[str] = []
-    for given in map(str, [inputs] if isinstance(inputs, str | Path) else inputs):
+    for given in map(as_path, [inputs] if isinstance(inputs, str | Path) else inputs):
         path = Path(given)
-        if given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
+        if is_url(given):
+            found += _under_url(given, kind, output)
+        elif given == STDIN or (path.exists() and not path.is_dir()):  # also pipes: preprocess <(...)
             if given != STDIN and not (path.is_file() or path.is_fifo() or path.samefile(os.devnull)):
                 raise UsageError(f"{given}: neither a file nor a pipe", hint=kind.hint)
             found.append(given)
@@ -83,6 +86,20 @@ def find_inputs(inputs: Inputs, kind: InputKind, *, output: Path | None = None) 
         if Path(name).is_file():
             check_readable(name)
     return found
+
+
+def _under_url(given: str, kind: InputKind, output: str | Path | None) -> list[str]:
+    """The file of a URL, or what a folder or a glob finds there, by the same rules as on disk."""
+    how, names = find_urls(given, recursive=kind.recursive)
+    if how == "folder":
+        names = [name for name in names if name.lower().endswith(kind.endings) and not name.endswith(_OUTPUTS)
+                 and not any(part.startswith(".") or _is_store(part)
+                             for part in PurePosixPath(name.removeprefix(given)).parts)]
+    if how != "file":
+        names = [name for name in names if name != str(output)]
+    if not names:
+        raise UsageError(f"{given}: no {kind.name} file there", hint=kind.hint)
+    return names
 
 
 def _matched(path: Path, kind: InputKind) -> Iterator[str]:
@@ -127,9 +144,11 @@ def _is_store(name: str) -> bool:
     return name.endswith(STORE_SUFFIX)
 
 
-def is_same_file(name: str | Path, other: Path | None) -> bool:
+def is_same_file(name: str | Path, other: str | Path | None) -> bool:
     """Whether both names refer to the same existing file."""
-    return other is not None and other.exists() and Path(name).exists() and Path(name).samefile(other)
+    if other is None or is_url(name) or is_url(other):
+        return str(name) == str(other)
+    return Path(other).exists() and Path(name).exists() and Path(name).samefile(other)
 
 
 def check_readable(name: str) -> None:
@@ -143,7 +162,9 @@ def check_readable(name: str) -> None:
 
 
 def stored_bytes(name: str) -> int | None:
-    """Size on disk; None for standard input and pipes."""
+    """Size on disk, or under the URL; None for standard input and pipes."""
+    if is_url(name):
+        return url_bytes(name)
     return Path(name).stat().st_size if name != STDIN and Path(name).is_file() else None
 
 

@@ -70,7 +70,7 @@ class _Process:
     def _start(self) -> None:
         """Start the process with interrupts blocked from the first moment: its parent handles Ctrl-C."""
         resource_tracker.ensure_running()  # starting it later would unblock the signals
-        with interrupts_blocked(), _without_main():
+        with interrupts_blocked(), without_main():
             before_it = multiprocessing.active_children()
             self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (self._load,))
             self.started = self._pool.submit(nothing)
@@ -143,11 +143,11 @@ class LocalProcesses:
     """
 
     def __init__(self, count: int | None, load: Callable[[], object] = nothing) -> None:
-        if count is not None and count > _MOST_PROCESSES * _processors():
-            raise UsageError(f"--workers {count}: this machine has {_processors()} processors",
+        if count is not None and count > _MOST_PROCESSES * processors():
+            raise UsageError(f"--workers {count}: this machine has {processors()} processors",
                              hint=f"at most {_MOST_PROCESSES} for each; by default one")
         _use_one_thread()
-        self.count = count or _processors()
+        self.count = count or processors()
         self._load, self._delay = load, 0.0 if count else _DELAY
         self._others: list[_Process] = []
         self._first_task: float | None = None
@@ -235,7 +235,7 @@ def _is_stopped(process: int | None) -> bool:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Context in which a process that is started does not run the main script again.
 
     A script without `if __name__ == "__main__":` would start processes of its own in each of them. Tasks therefore come
@@ -285,7 +285,7 @@ def _end_with_the_parent() -> None:
         os._exit(1)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

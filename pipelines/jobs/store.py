@@ -3,12 +3,15 @@
     lock            held by the run that uses the store
     plan.json       what the parts depend on other than their input: parts of any other plan are discarded
     000042.part     a finished task: its output (the body), its receipt as JSON, and a footer
-    000042.*        other files of a task, useful only to the run that made them
+    000042-*        other files of a task, useful only to the run that made them
     *.job           files of the job as a whole, useful only to the run that made them
 
-The receipt commits a part. It is at the end of the same file because creating another file would take a tenth of the
-time that a block takes. A part is reused only if its task, body and receipt match their recorded digests, so nothing
-here needs fsync: after a crash of the machine, some parts are made again.
+A part is written under a temporary name and renamed: a task may run twice at the same time, when a cluster has given up
+a worker that is still at work, and then whoever is last replaces the part by the same bytes. A run first removes the
+temporary files of earlier ones, so what still runs for them can commit nothing. The receipt is at the end of the same
+file because creating another file would take a tenth of the time that a block takes. A part is reused only if its task,
+body and receipt match their recorded digests, so nothing here needs fsync: after a crash of the machine, some parts are
+made again.
 """
 
 from __future__ import annotations
@@ -27,11 +30,11 @@ import msgspec
 import xxhash
 
 from poke_bc.contract.errors import PokeBCError, ShardError, UsageError
-from poke_bc.contract.files import TEMPORARY, digest, digest_file, exclusively, write_json
+from poke_bc.contract.files import TEMPORARY, digest, digest_file, exclusively, temporary_name, write_json
 
 STORE_SUFFIX = ".parts"
 _LOCK, _PLAN, _PART = "lock", "plan.json", ".part"
-_OURS = re.compile(rf"\d{{6,}}\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TEMPORARY)}.*")
+_OURS = re.compile(rf"\d{{6,}}(-[0-9a-f]+)?\.[a-z]+|[a-z]+\.job|{_LOCK}|{_PLAN}|{re.escape(TEMPORARY)}.*")
 """Names of the files that a run writes to its store; others are never touched."""
 _SIGNS = (_LOCK, _PLAN)
 """Files by which a folder is known as a store."""
@@ -87,9 +90,21 @@ class PartStore(Generic[R]):
 
     @contextlib.contextmanager
     def create(self, number: int) -> Iterator[PartWriter]:
-        """A new part, which replaces an earlier one."""
-        with open(self.path(number), "wb") as file:
+        """A new part, which at the end of the block replaces an earlier one."""
+        with self.replaced(self.path(number)) as file:
             yield PartWriter(file)
+
+    @contextlib.contextmanager
+    def replaced(self, path: Path) -> Iterator[BinaryIO]:
+        """A file that appears at `path` at the end of the block, unless another run has taken the store meanwhile."""
+        temporary = temporary_name(path)
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def find(self, number: int) -> R | None:
         """The receipt of a part; None if it is missing or damaged. The body is not checked."""
@@ -118,7 +133,7 @@ class PartStore(Generic[R]):
 
     def finished(self) -> Iterator[R]:
         """Receipts of all finished parts."""
-        for path in self.folder.glob(f"*{_PART}"):
+        for path in self.folder.glob(f"[0-9]*{_PART}"):
             if found := self._receipt(path):
                 yield found[0]
 

@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
+from pipelines.jobs.urls import open_input
+
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 BOM = b"\xef\xbb\xbf"
@@ -112,7 +114,7 @@ def open_stream(name: str) -> Iterator[tuple[Stream, Source]]:
     much could be read.
     """
     with contextlib.ExitStack() as stack:
-        file = sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb", buffering=0))
+        file = sys.stdin.buffer if name == "-" else stack.enter_context(open_input(name, ahead=True))
         yield unpacked(file)
 
 
@@ -125,7 +127,7 @@ def unpacked(file: Any) -> tuple[Stream, Source]:
 
 def compression_of(name: str) -> str | None:
     """How a regular file is compressed: "gzip", "zstd" or None."""
-    with open(name, "rb", buffering=0) as file:
+    with open_input(name) as file:
         return Source(file).compression
 
 

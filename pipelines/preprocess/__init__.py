@@ -12,6 +12,7 @@
     totals.py           sums over all parts
     shard_writer.py     parts -> shards, never splitting a battle
     own_files.py        which files of the folder may be replaced
+    uploaded.py         data sets under URLs
     preprocess_job.py   the job: plan, run, commit
 """
 

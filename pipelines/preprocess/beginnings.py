@@ -6,12 +6,12 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.decode.text import Text
+from pipelines.jobs.inputs import stored_bytes
 from pipelines.jobs.streams import BOM, open_stream
 from pipelines.preprocess.battles_given import are_battles, battles_given
 from pipelines.preprocess.earlier import KeptTask
@@ -40,7 +40,7 @@ def observation_keys(names: list[str], tasks: Iterator[AnyTask]) -> tuple[Keys, 
         if is_parquet(name):
             block = next(parquet_blocks(name), None)
             keys[name] = _keys(block.read().first() if block is not None else ())
-        elif Path(name).is_file():
+        elif stored_bytes(name) is not None:
             try:
                 head = head_of(name)
             except InputError:  # told when it is read in its turn, which a limit may prevent

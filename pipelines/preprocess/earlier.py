@@ -18,6 +18,7 @@ import msgspec
 from pipelines.decode import Bad
 from pipelines.jobs.inputs import stored_bytes
 from pipelines.jobs.memo import MEMO, OTHER_RUN, MemoWriter, Piece, pack, read_footer, read_piece, unpack
+from pipelines.jobs.urls import is_url
 from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.preprocess.receipts import PreprocessReceipt
 from pipelines.preprocess.text_blocks import is_plain
@@ -139,7 +140,8 @@ class StoredInputs:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._paths = {source: Path(name) for source, name in enumerate(names)
-                       if stored_bytes(name) is not None and not is_parquet(name) and not is_plain(name)}
+                       if not is_url(name) and stored_bytes(name) is not None and not is_parquet(name)
+                       and not is_plain(name)}
         self._marks = self._now()
         self.digests = {source: digest_file(path) for source, path in self._paths.items()}
         """Index of the input -> digest of its bytes."""

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipelines.decode import SAMPLED_LINES, Bad, Decoded, concat, decode_batch, row_of
+from pipelines.jobs.urls import is_private, is_url, open_input
 from pipelines.preprocess.battles_given import hint
 from pipelines.preprocess.parquet_footers import is_deadly
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
@@ -33,8 +34,10 @@ _CHUNK = 1 << 20
 
 
 def is_parquet(name: str) -> bool:
-    """Whether a regular file is Parquet by its ending or its first bytes."""
+    """Whether a regular file is Parquet by its ending or its first bytes; under a URL, by its ending."""
     path = Path(name)
+    if is_url(name):  # without asking the server
+        return path.suffix == ".parquet"
     if not path.is_file():
         return False
     with open(path, "rb") as file:
@@ -43,6 +46,9 @@ def is_parquet(name: str) -> bool:
 
 def check_parquet(name: str) -> None:
     """Raises InputError if a file's footer does not describe trajectories, at the start rather than hours later."""
+    if is_private(name):
+        raise InputError(f"{name}: Parquet, which every process reads itself, in the memory of one",
+                         hint="write it to a file")
     if is_deadly(name):
         raise _unreadable(name, ValueError("its footer is damaged"))
     columns = _open(name).schema_arrow
@@ -57,7 +63,8 @@ def check_parquet(name: str) -> None:
 
 def _open(name: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(pa.OSFile(os.fsencode(name)), page_checksum_verification=True, pre_buffer=False,
+        file = open_input(name) if is_url(name) else pa.OSFile(os.fsencode(name))
+        return pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False,
                               buffer_size=_CHUNK)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(name, error) from None
@@ -246,7 +253,7 @@ def _stored(name: str, groups: tuple[int, ...]) -> tuple[int, str]:
     state, size = xxhash.xxh3_64(), 0
     metadata = _open(name).metadata
     try:
-        with open(name, "rb") as file:
+        with open_input(name) as file:
             end = file.seek(-8, os.SEEK_END)
             length = int.from_bytes(file.read(4), "little")
             for offset, left in [*_ranges(metadata, groups), (end - length, length)]:

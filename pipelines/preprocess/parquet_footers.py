@@ -8,8 +8,12 @@ import atexit
 import os
 import subprocess
 import sys
+import tempfile
 from typing import IO
 
+from pipelines.jobs.urls import is_url, open_input
+
+_TAIL = 8  # the footer's length, and PAR1
 _READ_ALL = """
 import os, sys
 import pyarrow as pa
@@ -68,4 +72,13 @@ atexit.register(_reader.close)
 
 def is_deadly(name: str) -> bool:
     """Whether reading the footer of a Parquet file would end the process that reads it."""
-    return not _reader.survives(name)
+    if not is_url(name):
+        return not _reader.survives(name)
+    with open_input(name) as file, tempfile.NamedTemporaryFile(prefix="poke-bc-") as footer:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - _TAIL))
+        length = int.from_bytes(file.read()[-_TAIL:-4], "little")
+        file.seek(max(0, end - _TAIL - length))
+        footer.write(b"PAR1" + file.read())
+        footer.flush()
+        return not _reader.survives(footer.name)

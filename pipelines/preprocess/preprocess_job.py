@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.decode import Decoder
+from pipelines.jobs.engines import LOCAL, check_engine, make_executor
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
 from pipelines.jobs.interrupts import interrupts_deferred
 from pipelines.jobs.memo import check_ours
-from pipelines.jobs.processes import LocalProcesses
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
+from pipelines.jobs.urls import as_path, is_url
 from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
 from pipelines.preprocess.earlier import NAME, Earlier, EarlierWriter, KeptTask, StoredInputs, find_earlier
@@ -41,6 +42,7 @@ from pipelines.preprocess.tally import most_common
 from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, expected_bytes, tasks_of
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from pipelines.preprocess.totals import Totals
+from pipelines.preprocess.uploaded import uploaded
 from poke_bc.contract.errors import InputError, ShardError, UsageError
 from poke_bc.contract.files import atomic_write
 from poke_bc.contract.manifest import MANIFEST, Counts, Manifest
@@ -100,17 +102,21 @@ class Preprocessed:
 
 def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str | Path = "auto",
                workers: int | None = None, max_bad: float = 0.001, limit: int | None = None,
+               engine: str = LOCAL, scheduler: str | None = None, work: Path | None = None,
                shard_bytes: int = SHARD_BYTES, block_bytes: int = BLOCK_BYTES,
                progress: ProgressCallback = lambda *_: None) -> Preprocessed:
     """Turn raw trajectories into shards.
 
     Args:
         inputs: JSONL files (.gz and .zst too), Parquet files, globs, folders, or "-" for standard input.
-        out: folder of the data set.
+        out: folder of the data set, or its URL.
         schema: "auto", a shipped schema's name, or a TOML file.
         workers: number of processes; None: one for each processor, once there is enough to do.
         max_bad: maximum fraction of lines that may be quarantined, 0 to 1.
         limit: maximum number of trajectories.
+        engine: what runs the tasks, "local" or "dask"; see make_executor.
+        scheduler: address of a Dask scheduler, whose workers must see `out` and the input files.
+        work: if `out` is a URL, the folder in which it is built before it is uploaded; None: in the user's cache.
         shard_bytes: a shard ends with the first battle that reaches this size.
         block_bytes: size of a block: bytes of text, or of values in Parquet. The bytes of the data set are guaranteed
             for the default only.
@@ -120,10 +126,16 @@ def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str |
         InputError, SchemaError, UsageError, ShardError: no incomplete data set is left.
     """
     started = time.monotonic()
-    out = Path(out)
+    if is_url(out):
+        with uploaded(str(out), work) as folder:
+            return preprocess(inputs, folder, schema=schema, workers=workers, max_bad=max_bad, limit=limit,
+                              engine=engine, scheduler=scheduler, shard_bytes=shard_bytes, block_bytes=block_bytes,
+                              progress=progress)
+    out = Path(as_path(out))
     if not 0 <= max_bad <= 1 or (workers is not None and workers < 1) or (limit is not None and limit < 1):
         raise UsageError("--max-bad must be between 0 and 1, --workers and --limit at least 1",
                          hint="poke-bc preprocess --help")
+    check_engine(engine, scheduler, workers)
     names = find_inputs(inputs, TRAJECTORY_FILES)
     check_tables(names)
     check_ours(out / NAME)
@@ -142,7 +154,7 @@ def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str |
                 stored = StoredInputs(names)
                 kept |= earlier.kept_inputs(stored.digests) if earlier else {}
                 memo = EarlierWriter(stack.enter_context(atomic_write(store.job_file("memo"))), plan)
-                executor = LocalProcesses(workers)
+                executor = make_executor(engine, scheduler, workers, store.folder)
                 decoder = stack.enter_context(Decoder(_bytes_to_decode(names, earlier), executor.count))
                 job = DecodeJob(store, table, decoder, earlier)
                 threads = executor.count if executor.count > 1 else 0

@@ -11,13 +11,14 @@ import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import pyarrow as pa
 
 from pipelines.decode.text import Text
 from pipelines.jobs.inputs import stored_bytes
 from pipelines.jobs.streams import BOM, compression_of, open_stream
+from pipelines.jobs.urls import is_private, open_input
 from poke_bc.contract.errors import InputError
 
 BLOCK_BYTES = 8 << 20
@@ -46,7 +47,7 @@ class TextBlock:
         if self.carried is not None:
             return self.carried.unpack()
         size, border = self.size, (self.index + 1) * self.size
-        with open(self.name, "rb") as file:
+        with open_input(self.name) as file:
             begin = _line_start(file, self.index * size, border)
             if begin is None:
                 return Text(b"", self.index * size)
@@ -83,7 +84,7 @@ def _lz4() -> Any:
     return pa.Codec("lz4_raw")
 
 
-def _line_start(file: BinaryIO, offset: int, stop: int) -> int | None:
+def _line_start(file: IO[bytes], offset: int, stop: int) -> int | None:
     """Offset of the first line that starts in [offset, stop)."""
     if offset == 0:
         return 0
@@ -127,8 +128,8 @@ def _pack_block(window: bytearray, index: int, size: int, *, at_end: bool) -> Pa
 
 
 def is_plain(name: str) -> bool:
-    """Whether the blocks of a text can be read independently: an uncompressed regular file."""
-    return stored_bytes(name) is not None and compression_of(name) is None
+    """Whether the blocks of a text can be read independently: an uncompressed file that every process sees."""
+    return stored_bytes(name) is not None and not is_private(name) and compression_of(name) is None
 
 
 def text_blocks(name: str, size: int = BLOCK_BYTES) -> Generator[TextBlock]:

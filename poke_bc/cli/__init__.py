@@ -17,6 +17,7 @@ from poke_bc.cli.play import play
 from poke_bc.cli.runs import evaluate, report, train
 from poke_bc.cli.share import export, push
 from poke_bc.cli.terminal import prepare
+from poke_bc.cli.watch import watch
 from poke_bc.version import __version__
 
 # Where cores are few or busy, a waiting OpenMP thread that spins takes the core of the thread it waits for: next to one
@@ -26,7 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 app = typer.Typer(name="poke-bc", cls=ErrorReportingGroup,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="From human Pokémon Showdown battles to a policy that plays like those humans.")
-for command in (convert, preprocess, split, train, evaluate, report, play, export, push, inspect, verify, info):
+for command in (convert, preprocess, split, train, evaluate, report, play, watch, export, push, inspect, verify, info):
     app.command()(command)
 
 

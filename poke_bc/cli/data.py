@@ -11,13 +11,19 @@ import typer
 from poke_bc.cli.output import SHARDS, Json, Quiet, print_json, progress_bar, seconds, show_table
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes; by default one per CPU.")]
+Engine = Annotated[str, typer.Option(help="What runs the work: local or dask.")]
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster, such as "
+                                               "tcp://10.0.0.1:8786; by default Dask starts processes here.")]
+Work = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where an output with a URL is built before it is "
+                                           "uploaded; by default in the user's cache.")]
 
 
 def convert(
     paths: Annotated[list[str], typer.Argument(help="Replays, logs, HTML pages, Parquet files, battle records, or "
-                                                    "archives of them (also .gz, .zst); files, folders, globs, or - "
-                                                    "for stdin.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="JSONL file to write (also .zst, .gz), or - for stdout.")],
+                                                    "archives of them (also .gz, .zst); files, folders, globs, URLs, "
+                                                    "or - for stdin.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="PATH",
+                                     help="JSONL file to write (also .zst, .gz), its URL, or - for stdout.")],
     formats: Annotated[list[str] | None, typer.Option("--format", help="Only this format; repeatable.")] = None,
     min_rating: Annotated[int | None, typer.Option(help="Only battles in which both players have at least this "
                                                         "rating.")] = None,
@@ -34,19 +40,23 @@ def convert(
     salt: Annotated[str | None, typer.Option(help="Secret that pseudonyms depend on; by default $POKE_BC_SALT, or a "
                                                   "random one that is stored for the next run.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N battles that match.")] = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
+    work: Work = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Convert Showdown battles to raw trajectories: both players' views, without hindsight."""
     from pipelines.convert import convert_battles
 
-    to_stdout = str(out) == "-"
+    to_stdout = out == "-"
     if to_stdout:  # which then carries the trajectories, and whatever is printed goes to stderr
         sys.stdout = sys.stderr
     with progress_bar("battles", quiet=quiet) as progress:
         result = convert_battles(
             paths, out, formats=formats or (), min_rating=min_rating, since=since, until=until, players=players or (),
-            winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, progress=progress).to_dict()
+            winner=winner, workers=workers, keep_names=keep_names, salt=salt, limit=limit, engine=engine,
+            scheduler=scheduler, work=work, progress=progress).to_dict()
     if as_json:
         return print_json(result)
     print(f"{result['converted']:,} of {result['battles']:,} battles in {seconds(result['seconds'])} "
@@ -78,14 +88,17 @@ def convert(
 
 
 def preprocess(
-    raw: Annotated[list[str], typer.Argument(help="JSONL (also .gz, .zst) or Parquet; files, folders, globs, or - for "
-                                                  "stdin.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the shards to.")] = SHARDS,
+    raw: Annotated[list[str], typer.Argument(help="JSONL (also .gz, .zst) or Parquet; files, folders, globs, URLs, or "
+                                                  "- for stdin.")],
+    out: Annotated[str, typer.Option(metavar="PATH", help="Folder to write the shards to, or its URL.")] = str(SHARDS),
     schema: Annotated[str, typer.Option(help="auto, basic, singles, or a TOML file.")] = "auto",
     workers: Workers = None,
     max_bad: Annotated[float, typer.Option(min=0, max=1, help="Maximum fraction of invalid lines.")] = 0.001,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N trajectories.")] = None,
     shard_mb: Annotated[int, typer.Option(min=1, help="Size of a full shard in MiB.")] = 256,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
+    work: Work = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -94,7 +107,7 @@ def preprocess(
 
     with progress_bar("decisions", quiet=quiet) as progress:
         done = run(raw, out, schema=schema, workers=workers, max_bad=max_bad, limit=limit, shard_bytes=shard_mb << 20,
-                   progress=progress)
+                   engine=engine, scheduler=scheduler, work=work, progress=progress)
     result = done.to_dict()
     if as_json:
         return print_json(result)
@@ -116,7 +129,7 @@ def preprocess(
               f"poke-bc inspect {out}")
     if done.advice:
         print(done.advice)
-    print(f"next: poke-bc split{'' if out == SHARDS else f' {out}'}")
+    print(f"next: poke-bc split{'' if out == str(SHARDS) else f' {out}'}")
 
 
 def split(

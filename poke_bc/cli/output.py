@@ -29,6 +29,13 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=not is_unicode(sys.stdout), allow_nan=False))
 
 
+def open_page(path: Path) -> None:
+    """Open an HTML file in the web browser."""
+    import webbrowser
+
+    webbrowser.open(path.resolve().as_uri())
+
+
 def seconds(value: float) -> str:
     """A time from which a rate can be computed again."""
     return f"{value:.2f} s" if value < 10 else f"{value:,.1f} s"

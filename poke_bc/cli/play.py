@@ -14,9 +14,10 @@ from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, seconds
 from poke_bc.contract.errors import UsageError
 
 if TYPE_CHECKING:
-    from poke_bc.play.connection import Account
     from poke_bc.play.contestant import Contestant
     from poke_bc.play.ratings import Sprt
+    from poke_bc.play.series import Score
+    from poke_bc.play.session import Account
 
 
 class Via(StrEnum):
@@ -67,11 +68,11 @@ def play(
     quiet: Quiet = False,
 ) -> None:
     """Play battles in Showdown's simulator or on a server, and count who wins. docs/play.md says what to install."""
-    from poke_bc.play.connection import SERVER
     from poke_bc.play.match import SIDE_BY_SIDE
     from poke_bc.play.opponents import BOTS, HUMAN
-    from poke_bc.play.series import Interrupted, Score, series
+    from poke_bc.play.series import Interrupted, series
     from poke_bc.play.server import play_on_server
+    from poke_bc.play.session import SERVER
 
     _check_place(via, against, {"--server": server, "--name": name, "--accept": accept, "--wait": wait},
                  {"--tournament": tournament, "--sprt": sprt is not None})
@@ -94,7 +95,7 @@ def play(
     interrupted = False
     with progress_bar("decisions", quiet=quiet) as bar:
         def progress(score: Score) -> None:
-            bar(f"{score.wins} won, {score.losses} lost, {score.ties} tied", score.battles, battles, score.decisions)
+            bar(score.told(), score.battles, battles, score.decisions)
 
         shared: dict[str, Any] = {"format_": format_, "seed": seed, "teams": teams, "save_logs": save_logs,
                                   "progress": progress} | ({"side_by_side": side_by_side} if side_by_side else {})
@@ -108,8 +109,10 @@ def play(
                     tell=lambda text: None if quiet else print(text, file=sys.stderr), **shared)
         except Interrupted as stopped:
             score, interrupted = stopped.score, True
-    result = {**score.to_dict(), "interrupted": interrupted}
-    print_json(result) if as_json else print("\n".join(_told(result, save_logs)))
+    if as_json:
+        print_json({**score.to_dict(), "interrupted": interrupted})
+    else:
+        print("\n".join(_told(score, save_logs)))
     if interrupted:
         end_interrupted(f"interrupted after {score.battles:,} battles")
 
@@ -140,7 +143,7 @@ def _check_place(via: Via, against: str | None, of_servers: dict[str, Any], of_s
 
 
 def _account(name: str | None, password: str | None) -> Account | None:
-    from poke_bc.play.connection import Account
+    from poke_bc.play.session import Account
 
     return Account(name, password or "") if name is not None else None
 
@@ -159,12 +162,12 @@ def _contestant(name: str, *, greedy: bool, temperature: float, checkpoint: str,
     return Player.load(name, checkpoint=checkpoint, device=device, greedy=greedy, temperature=temperature)
 
 
-def _told(result: dict[str, Any], save_logs: Path | None) -> list[str]:
+def _told(score: Score, save_logs: Path | None) -> list[str]:
+    result = score.to_dict()
     low, high = result["interval"]
     answers = result["decisions"] + result["refused"] + result["unavailable"]
     lines = [
-        f"{result['player']} against {result['against']}, {result['format']}: {result['wins']:,} won, "
-        f"{result['losses']:,} lost, {result['ties']:,} tied",
+        f"{score.one} against {score.two}, {score.format}: {score.told()}",
         f"{result['win_rate']:.1%} won, a tie counting half (95% interval {low:.1%} to {high:.1%})",
         *_told_pairs(result["paired"]), *_told_test(result["sprt"], result["battles"]),
         f"{result['battles']:,} battles, {result['turns_per_battle']:.1f} turns each; both players made "

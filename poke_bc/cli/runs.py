@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poke_bc.cli.output import Json, Quiet, print_json, progress_bar, show
+from poke_bc.cli.output import Json, Quiet, open_page, print_json, progress_bar, show
 
 
 def train(
@@ -118,9 +118,7 @@ def report(
         written = write(runs, out, shards, split, checkpoint=checkpoint, battles=battles, device=device,
                         progress=lambda stage: progress(stage, 0, None, 0))
     if show_it:
-        import webbrowser
-
-        webbrowser.open(out.resolve().as_uri())
+        open_page(out)
     if as_json:
         from dataclasses import asdict
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from poke_bc.cli.errors import end_interrupted
 from poke_bc.cli.output import print_json, progress_bar, show_table
-from poke_bc.contract.errors import UsageError
+from poke_bc.contract.errors import PlayError, UsageError
 
 if TYPE_CHECKING:
     from poke_bc.play.contestant import Contestant
@@ -30,8 +30,7 @@ def play_tournament(names: Sequence[str], contestant: Callable[[str], Contestant
     interrupted = False
     with progress_bar("decisions", quiet=quiet) as bar:
         def progress(number: int, matches: int, score: Score) -> None:
-            bar(f"match {number} of {matches}: {score.one} {score.wins} won, {score.losses} lost, {score.ties} tied",
-                score.battles, battles, score.decisions)
+            bar(f"match {number} of {matches}: {score.one} {score.told()}", score.battles, battles, score.decisions)
 
         try:
             tournament.play(battles, progress=progress, **options)
@@ -41,6 +40,9 @@ def play_tournament(names: Sequence[str], contestant: Callable[[str], Contestant
             if not tournament.scores:
                 raise
             interrupted = True
+        except PlayError as error:
+            error.so_far = {**tournament.to_dict(), "interrupted": False}
+            raise
     if as_json:
         print_json({**tournament.to_dict(), "interrupted": interrupted})
     else:

@@ -29,14 +29,14 @@ import msgspec
 from msgspec import Meta
 
 from poke_bc.contract.actions import NUM_ACTIONS
-from poke_bc.contract.field import Field
+from poke_bc.contract.field import MAX_VALUES, Field
 
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A kind of thing that an observation describes `count` times (`count` times for each of those it belongs to)."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]+$")]
-    count: Annotated[int, Meta(ge=1)]
+    count: Annotated[int, Meta(ge=1, le=MAX_VALUES)]
     fields: tuple[str, ...] = ()
     """Fields with a value, or several, for each."""
     of: str = ""

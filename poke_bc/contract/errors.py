@@ -7,6 +7,7 @@
     ├── ShardError        3    shards, manifest or split are damaged, of another format or do not fit
     ├── RunError          3    a run or policy is damaged or does not fit
     ├── PlayError         3    battles cannot be played: no simulator, or it does not answer
+    ├── ClusterError      3    a cluster does not answer, or was lost
     └── TrainingError     4    training cannot continue (loss not finite)
 
 The command line prints two lines (error, hint) and exits with that code; a traceback always means a bug in poke-bc.
@@ -14,6 +15,7 @@ The command line prints two lines (error, hint) and exits with that code; a trac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -24,18 +26,20 @@ class PokeBCError(Exception):
     Args:
         what: what happened and where, in one line.
         hint: what to do next, in one line; a command where possible.
+        so_far: results until then, which --json prints beside the error.
     """
 
     exit_code: ClassVar[int] = 3
     """Of a command that ends with this error."""
 
-    def __init__(self, what: str, *, hint: str) -> None:
+    def __init__(self, what: str, *, hint: str, so_far: Mapping[str, Any] | None = None) -> None:
         super().__init__(what)
         self.what = what
         self.hint = hint
+        self.so_far = so_far or {}
 
     def __reduce__(self) -> tuple[Any, ...]:  # worker processes pickle their errors
-        return partial(type(self), hint=self.hint), (self.what,)
+        return partial(type(self), hint=self.hint, so_far=self.so_far), (self.what,)
 
 
 class UsageError(PokeBCError):
@@ -68,3 +72,7 @@ class TrainingError(PokeBCError):
 
 class PlayError(PokeBCError):
     """Battles cannot be played: the simulator is missing, has ended, or does not answer."""
+
+
+class ClusterError(PokeBCError):
+    """A cluster does not answer, or was lost."""

@@ -11,6 +11,8 @@ KINDS = (CATEGORY, NUMBER, INTEGER, FLAG, BITS)
 FLAGS_A_COLUMN = 11
 """Flags of a `bits` field that share a column: float16 holds all integers of 11 bits exactly."""
 FLOAT16_MAX = 65504.0
+MAX_VALUES = 1 << 15
+"""Of all fields of a schema together; `singles` has about a thousand."""
 FLOAT16_EXACT_INTEGER = 2048
 
 
@@ -29,7 +31,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: Annotated[str, msgspec.Meta(min_length=1)]
     kind: str
     """category, number, integer, flag (JSON true/false) or bits (flags that share columns)."""
-    width: Annotated[int, msgspec.Meta(ge=1)] = 1
+    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_VALUES)] = 1
     """Number of values; above 1 the JSON value is a list of exactly that length."""
     low: float = 0.0
     high: float = 1.0

@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO, Any, TypeVar
 
 import msgspec
@@ -124,14 +124,26 @@ def checksummed(value: dict[str, Any]) -> dict[str, Any]:
 
 def checksum_holds(value: dict[str, Any]) -> bool:
     """Whether a value read back still matches the digest that `checksummed` added."""
-    return bool(value.get("xxh3")) and checksummed(value)["xxh3"] == value["xxh3"]
+    with contextlib.suppress(RecursionError):  # nested so deeply that it can be read but not written
+        return bool(value.get("xxh3")) and checksummed(value)["xxh3"] == value["xxh3"]
+    return False
+
+
+def is_inside(name: str) -> bool:
+    """Whether the path of a file, as a manifest or a list of digests names it, stays in that file's folder, anywhere.
+
+    >>> [is_inside(name) for name in ("shard-00000.arrow", "policy/config.json", "../x", "/x", "C:x", "a\\..\\..\\x")]
+    [True, True, False, False, False, False]
+    """
+    path = PureWindowsPath(name)  # takes both kinds of slashes for what they are somewhere
+    return bool(path.name) and not path.anchor and ".." not in path.parts and "\0" not in name
 
 
 def holds_json(path: Path, *keys: str) -> bool:
     """Whether a file holds a JSON object with these keys, damaged or not: so one tells files of its own from others."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and value.keys() >= set(keys)
 
@@ -156,7 +168,7 @@ def read_checksummed(path: Path, as_type: type[T], error: type[PokeBCError], *, 
         raise
     except OSError as problem:
         raise error(f"{path}: cannot be read ({problem.strerror})", hint="check the path and its permissions") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise error(f"{path}: damaged, not JSON", hint=hint) from None
     found = value.get(key) if isinstance(value, dict) else None
     if found != expected:
@@ -165,5 +177,5 @@ def read_checksummed(path: Path, as_type: type[T], error: type[PokeBCError], *, 
         raise error(f"{path}: damaged, its digest does not match", hint=hint)
     try:
         return msgspec.convert(value, as_type)
-    except msgspec.ValidationError as problem:
+    except (msgspec.ValidationError, RecursionError) as problem:
         raise error(f"{path}: damaged ({problem})", hint=hint) from None

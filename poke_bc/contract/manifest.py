@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from poke_bc.contract.errors import ShardError, UsageError
-from poke_bc.contract.files import checksum_holds, checksummed, holds_json, read_checksummed, write_json
+from poke_bc.contract.files import checksum_holds, checksummed, holds_json, is_inside, read_checksummed, write_json
 from poke_bc.contract.rows import FORMAT_VERSION
 from poke_bc.contract.schema import Schema, schema_from_dict
 
@@ -151,6 +151,9 @@ class Manifest:
                                  hint=f"if it holds trajectories: poke-bc preprocess {folder}") from None
             raise UsageError(f"{folder}: no shards here ({MANIFEST} is missing)",
                              hint=f"poke-bc preprocess RAW.jsonl --out {folder}") from None
+        names = [file.name for shard in found.shards for file in (shard.rows, shard.trajectories)]
+        if outside := [name for name in names if not is_inside(name)]:
+            raise ShardError(f"{path}: names a file outside its folder, {outside[0]!r}", hint=hint)
         schema = schema_from_dict(found.schema, str(path)).with_sizes(found.vocabulary_sizes)
         return cls(schema=schema, shards=found.shards, sources=found.sources, counts=found.counts,
                    producer=found.producer, limit=found.limit)

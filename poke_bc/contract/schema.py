@@ -52,7 +52,7 @@ import numpy as np
 from poke_bc.contract.bits import pack_bits
 from poke_bc.contract.entity import Entity, entity_problems
 from poke_bc.contract.errors import SchemaError, UsageError
-from poke_bc.contract.field import BITS, CATEGORY, Field, FieldValueError, json_type
+from poke_bc.contract.field import BITS, CATEGORY, MAX_VALUES, Field, FieldValueError, json_type
 from poke_bc.contract.settings import nearest
 from poke_bc.contract.vocabulary import MAX_ID, UNKNOWN, Vocabulary
 
@@ -214,6 +214,8 @@ def schema_from_dict(table: Mapping[str, Any], where: str, *, folder: Traversabl
             raise SchemaError(f"{where}: field {row.get('name', '?')!r}: {error}", hint=hint) from None
     if len({field.name for field in fields}) != len(fields):
         raise SchemaError(f"{where}: two fields have the same name", hint=hint)
+    if (values := sum(field.width for field in fields)) > MAX_VALUES:
+        raise SchemaError(f"{where}: {values:,} values, expected at most {MAX_VALUES:,}", hint=hint)
     vocabularies = {}
     for vocab in dict.fromkeys(field.vocab for field in fields if field.is_category):
         names = closed.get(vocab)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from poke_bc.contract.errors import SchemaError
+
 UNKNOWN = 0
 NONE = 1
 FIRST_NAME = 2
@@ -49,5 +51,11 @@ class Vocabulary:
         return {name: id_ for id_, name in enumerate(("", "none", *(self.names or ())), start=0) if name}
 
     def with_size(self, size: int) -> Vocabulary:
-        """The vocabulary with the size found in the data; closed ones keep their own."""
+        """The vocabulary with the size found in the data; closed ones keep their own.
+
+        Raises SchemaError for a size that ids of 16 bits cannot have.
+        """
+        if not 0 <= size <= MAX_ID + 1:
+            raise SchemaError(f"vocabulary {self.name!r} has size {size}: expected 0 to {MAX_ID + 1}",
+                              hint="the file that says so is damaged, or not of this poke-bc")
         return Vocabulary(self.name, None, size) if self.is_open else self

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from poke_bc.contract.errors import UsageError
-from poke_bc.play.connection import INSTALL
 from poke_bc.play.contestant import NAMES
+from poke_bc.play.session import INSTALL
 
 if TYPE_CHECKING:
     from poke_env.battle import Battle

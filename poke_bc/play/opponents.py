@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from poke_bc.contract.errors import PlayError, UsageError
-from poke_bc.play.connection import INSTALL, LOGIN, LOGIN_S, Account, Connection
+from poke_bc.play.batches import Batches
+from poke_bc.play.connection import Connection, Reconnected
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.room import Room, follow
+from poke_bc.play.session import INSTALL, LOGIN, LOGIN_S, Account
 
 if TYPE_CHECKING:
     from poke_env.player import Player
@@ -42,6 +44,9 @@ class Opponent:
 
     def __init__(self, user: Connection, format_: str, teams: Sequence[str], dice: Random, wait_s: float) -> None:
         self.user, self.format, self.teams, self.dice, self.wait_s = user, format_, teams, dice, wait_s
+        self._met = 0
+        self.gone: list[asyncio.Task[None]] = []
+        """Done when the opponent has left for good."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -51,12 +56,41 @@ class Opponent:
         """Nothing to end."""
 
     async def meet(self) -> str:
-        """The room of a battle that has begun. Raises PlayError if none does."""
+        """The room of a battle that has begun. They take turns at challenging, and who challenges is p1.
+
+        Raises PlayError if none begins.
+        """
+        self._met += 1
+        while True:
+            renewals = await self.renewals()
+            try:
+                return await (self.challenged() if self._met % 2 else self.challenge())
+            except Reconnected:
+                pass
+            except UsageError:  # nobody can challenge whose connection is lost, nor accept what was lost with it
+                if await self.renewals() == renewals:
+                    raise
+
+    async def renewals(self) -> int:
+        """How often connections have been made again; waits for those that are lost."""
+        return await self.user.renewals()
+
+    async def challenged(self) -> str:
+        """Let the user challenge it; the room."""
+        raise NotImplementedError
+
+    async def challenge(self) -> str:
+        """Challenge the user; the room."""
         raise NotImplementedError
 
     async def follow(self, room: str, number: int, id: str) -> Played | None:
         """Play the opponent's side of a battle, if it is played from here."""
         return None
+
+    @property
+    def told_gone(self) -> str:
+        """In words."""
+        return f"{self.name} has lost its connection"
 
     def team(self) -> str:
         """A packed team, or ""."""
@@ -70,22 +104,27 @@ class Person(Opponent):
 
     def __init__(self, *given: Any, accept: str = "") -> None:
         super().__init__(*given)
-        self._accept = accept
+        self._only = accept
 
     async def meet(self) -> str:
         """Wait for a challenge, and accept it."""
+        while True:
+            await self._accept()
+            with contextlib.suppress(Reconnected):  # they challenge again
+                return await self.user.next_battle(LOGIN_S)
+
+    async def _accept(self) -> None:
         try:
             async with asyncio.timeout(self.wait_s):
                 while (challenge := await self.user.challenges.get()) is not None:
                     who, format_ = challenge
-                    if format_ == self.format and self._accept in ("", who):
-                        await self.user.accept(who, self.team())
-                        break
+                    if format_ == self.format and self._only in ("", who):
+                        return await self.user.accept(who, self.team())
                     await self.user.say(f"/reject {who}")
         except TimeoutError:
             raise PlayError(f"nobody has challenged {self.user.account.name} within {self.wait_s:g} s",
                             hint="--wait gives people more time") from None
-        return await self.user.next_battle(LOGIN_S)
+        self.user.check()
 
 
 class Bot(Opponent):
@@ -120,23 +159,34 @@ class Bot(Opponent):
         except TimeoutError:
             raise PlayError(f"{self.name} cannot log in to {self.user.server}",
                             hint="a server that wants passwords has none of poke-env's players") from None
+        self.gone = [asyncio.create_task(self._player.ps_client.websocket.wait_closed())]
         self._accepting = asyncio.create_task(self._player.accept_challenges(self.user.account.id, 1 << 30))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
                         trace: TracebackType | None) -> None:
         """Log out."""
-        self._accepting.cancel()
-        with contextlib.suppress(Exception, asyncio.CancelledError):
-            await self._accepting
+        for task in (self._accepting, *self.gone):
+            task.cancel()
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await task
         with contextlib.suppress(Exception, TimeoutError):
             async with asyncio.timeout(5):
                 await self._player.ps_client.websocket.close()
 
-    async def meet(self) -> str:
-        """Challenge it."""
+    async def challenged(self) -> str:
+        """Let the user challenge it; it accepts."""
         await self.user.challenge(self._account.id, self.format, self.team())
         return await self.user.next_battle(self.wait_s)
+
+    async def challenge(self) -> str:
+        """Let it challenge the user."""
+        accepting = asyncio.create_task(self.user.accept_all(self._account.id, self.team()))
+        try:
+            await self._player.ps_client.challenge(self.user.account.id, self.format, self.team() or None)
+            return await self.user.next_battle(self.wait_s)
+        finally:
+            accepting.cancel()
 
 
 class Other(Opponent):
@@ -144,7 +194,7 @@ class Other(Opponent):
 
     def __init__(self, *given: Any, contestant: Contestant, account: Account) -> None:
         super().__init__(*given)
-        self.name, self._contestant = contestant.name, contestant
+        self.name, self._answers = contestant.name, Batches(contestant)
         self._other = Connection(self.user.server, account)
         self._stack = AsyncExitStack()
 
@@ -157,23 +207,30 @@ class Other(Opponent):
         """Log out."""
         await self._stack.aclose()
 
-    async def meet(self) -> str:
-        """Challenge it, and let it accept."""
-        accepting = asyncio.create_task(self._accept())
+    async def challenged(self) -> str:
+        """Let the user challenge it; it accepts."""
+        return await self._between(self.user, self._other)
+
+    async def challenge(self) -> str:
+        """Let it challenge the user."""
+        return await self._between(self._other, self.user)
+
+    async def renewals(self) -> int:
+        """How often either connection has been made again."""
+        return await self.user.renewals() + await self._other.renewals()
+
+    async def _between(self, one: Connection, two: Connection) -> str:
+        """The room of the battle to which one challenges two."""
+        accepting = asyncio.create_task(two.accept_all(one.account.id, self.team()))
         try:
-            await self.user.challenge(self._other.account.id, self.format, self.team())
-            room = await self.user.next_battle(self.wait_s)
+            await one.challenge(two.account.id, self.format, self.team())
+            room = await one.next_battle(self.wait_s)
         finally:
             accepting.cancel()
-        await self._other.next_battle(self.wait_s)
+        await two.meet_in(room, self.wait_s)
         return room
-
-    async def _accept(self) -> None:
-        while (challenge := await self._other.challenges.get()) is not None:
-            if challenge[0] == self.user.account.id:
-                await self._other.accept(challenge[0], self.team())
 
     async def follow(self, room: str, number: int, id: str) -> Played | None:
         """Play the other side."""
-        battle = Room(self._other.account.id, self._contestant, number, id, self.format)
+        battle = Room(self._other.account.id, self._answers, number, id, self.format)
         return await follow(self._other, room, battle, self.wait_s)

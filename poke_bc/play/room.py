@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from poke_bc.contract.errors import PlayError
 from poke_bc.dex import to_id
+from poke_bc.play.batches import Batches
 from poke_bc.play.connection import Connection
-from poke_bc.play.contestant import NAMES, Contestant
+from poke_bc.play.contestant import NAMES
 from poke_bc.play.match import Game, Played, Setup
 from poke_bc.showdown.public import PublicLines
 from poke_bc.showdown.record import SkippedBattle
@@ -41,14 +43,14 @@ class Room:
 
     Args:
         user: id of the user who plays.
-        contestant: who answers for the user.
+        answers: who answers for the user.
         number: of the battle in its series.
         id: of the battle.
         format_: its format.
     """
 
-    def __init__(self, user: str, contestant: Contestant, number: int, id: str, format_: str) -> None:
-        self._user, self._contestant = user, contestant
+    def __init__(self, user: str, answers: Batches, number: int, id: str, format_: str) -> None:
+        self._user, self._answers = user, answers
         self._number, self._id, self._format = number, id, format_
         self._sides: dict[str, str] = {}
         self._names = UserNames(lambda name: NAMES[self._side(name)])
@@ -60,6 +62,15 @@ class Room:
         self.game: Game | None = None
         self._gone: set[str] = set()
         """Ids of users who have left the room."""
+        self._lines: list[str] = []
+        """Of the battle, so far."""
+        self._place = 0
+        """How many of them the connection has brought: after a lost one, all are sent again."""
+        self._request_id: int | None = None
+        self._said = ""
+        """The last answer."""
+        self._is_unheard = False
+        """Whether the server asks again for what has been answered."""
 
     @property
     def has_opponent_left(self) -> bool:
@@ -70,34 +81,40 @@ class Room:
         """Take in a line. Raises SkippedBattle if the battle cannot be followed."""
         _, kind, *fields = [*line.split("|", 2), "", ""]
         rest = fields[0]
-        if kind == "player":
+        if kind == "init":
+            self._place = 0
+        elif kind == "noinit":
+            raise SkippedBattle("the server has no such battle any more")
+        elif kind == "player":
             player, name, *_ = [*rest.split("|"), ""]
-            if not to_id(name):  # somebody leaves
-                return
-            self._seat(player, name)
+            if to_id(name) and player not in self._sides.values():  # else somebody leaves or comes back
+                self._seat(player, name)
+                self._follow(self._names.replaced(line))
         elif kind in LEAVING:
             self._gone.add(to_id(rest))
         elif kind in ARRIVING:
             self._gone.discard(to_id(rest.split("@!")[0]))
         elif self.game is not None and kind == "request" and rest not in ("", "null"):
-            request = json.loads(rest)
-            if "side" in request:
-                request["side"]["name"] = NAMES[self.player]
-            self.game.ask(self.player, json.dumps(request))
+            self._ask(self.game, json.loads(rest))
+        elif kind == "sentchoice":
+            self._is_unheard = False
         elif self.game is not None and kind == "error" and rest.startswith(REFUSALS):
             self.game.refuse(self.player, rest)
-        if is_of_battle(line):
-            self._follow(self._names.replaced(line))
+        elif is_of_battle(line):
+            self._follow_once(line)
 
-    def answer(self) -> str:
+    async def answer(self) -> str:
         """The command that answers the open request; "" if there is none."""
+        if self._is_unheard:
+            self._is_unheard = False
+            return self._said
         if self.game is None or self.player not in self.game.open:
             return ""
-        rqid = json.loads(self.game.open[self.player]).get("rqid", "")
         stuck = self.player in self.game.stuck
-        choice = "default" if stuck else self._contestant.answer([self.game.chairs[self.player]])[0]
+        choice = "default" if stuck else await self._answers.choose(self.game.chairs[self.player])
         self.game.answer(self.player, choice)
-        return f"/choose {choice}|{rqid}"
+        self._said = f"/choose {choice}|{self._request_id}"
+        return self._said
 
     def finish(self, error: str = "") -> Played:
         """The battle as far as it went; `error`: why it was broken off, if it was."""
@@ -116,7 +133,27 @@ class Room:
         if player in NAMES and to_id(name) == self._user and self.game is None:
             self.player = player
             self._public = PublicLines(player)
-            self.game = Game(self._number, Setup(self._id, self._format, (), {player: self._contestant}, {}))
+            self.game = Game(self._number, Setup(self._id, self._format, (), {player: self._answers.contestant}, {}))
+
+    def _ask(self, game: Game, request: dict[str, Any]) -> None:
+        """Take in a request, unless it was taken in before a connection was lost."""
+        number = request.get("rqid", "")
+        if number != self._request_id:
+            self._request_id = number
+            if "side" in request:
+                request["side"]["name"] = NAMES[self.player]
+            game.ask(self.player, json.dumps(request))
+        elif self.player not in game.open:
+            self._is_unheard = self._said.endswith(f"|{number}")
+
+    def _follow_once(self, line: str) -> None:
+        """Take in a line of the battle, unless it was taken in before a connection was lost."""
+        if self._place == len(self._lines):
+            self._lines.append(line)
+            self._follow(self._names.replaced(line))
+        elif line != self._lines[self._place]:
+            raise SkippedBattle("after a lost connection, the server tells of another battle")
+        self._place += 1
 
     def _follow(self, line: str) -> None:
         if self.game is None:
@@ -149,8 +186,8 @@ async def follow(user: Connection, room: str, battle: Room, wait_s: float) -> Pl
             while battle.game is None or not battle.game.is_over:
                 for line in await user.next_lines(room, wait_s):
                     battle.take(line)
-                if command := battle.answer():
-                    await user.say(command, room)
+                if command := await battle.answer():
+                    await user.answer(command, room)
                 if battle.has_opponent_left and not is_timed:  # the server lets those lose who do not come back
                     is_timed = True
                     await user.say("/timer on", room)

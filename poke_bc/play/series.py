@@ -153,6 +153,15 @@ class Score:
         }
 
 
+class SeriesError(PlayError):
+    """A series cannot go on; raised after the logs of finished battles have been saved."""
+
+    def __init__(self, error: PlayError, score: Score) -> None:
+        super().__init__(f"{error.what}; {score.told()} before", hint=error.hint,
+                         so_far={**score.to_dict(), "interrupted": False})
+        self.score = score
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C, raised after the simulator has ended and the logs of finished battles have been saved."""
 
@@ -179,7 +188,7 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
         side_by_side: how many battles at once; changes no battle.
         progress: called after each battle.
 
-    Raises UsageError if Node, the package, the format or a team is not right, PlayError if the simulator fails,
+    Raises UsageError if Node, the package, the format or a team is not right, SeriesError if the simulator fails,
     Interrupted on Ctrl-C once a battle has been counted. The logs of battles that had ended are kept.
     """
     paired = paired and one.name != two.name
@@ -203,7 +212,7 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
                 raise
             stopped = error
     if isinstance(stopped, PlayError):
-        raise PlayError(f"{stopped.what}; {score.told()} before", hint=stopped.hint)
+        raise SeriesError(stopped, score)
     if stopped is not None:
         raise Interrupted(score)
     if not score.battles:

@@ -18,12 +18,14 @@ from typing import Any
 
 from poke_bc.contract.errors import PlayError, UsageError
 from poke_bc.dex import to_id
-from poke_bc.play.connection import INSTALL, SERVER, Account, Connection
+from poke_bc.play.batches import Batches
+from poke_bc.play.connection import Connection
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.opponents import HUMAN, Bot, Opponent, Other, Person
 from poke_bc.play.room import Room, follow
-from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Score, saved_logs, team_texts
+from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Interrupted, Score, SeriesError, saved_logs, team_texts
+from poke_bc.play.session import INSTALL, SERVER, Account
 
 SIDE_BY_SIDE = 8
 """Battles at once; servers do not let a user play many more."""
@@ -58,15 +60,16 @@ def play_on_server(
         progress: called after each battle.
         tell: called with what a person must know to challenge the user.
 
-    Raises UsageError if the server, the account, the format or a team is not right, PlayError if the connection is lost
-    or the opponent does not come; battles that were played until then are saved, and counted in the message.
+    Raises UsageError if the server, the account, the format or a team is not right, SeriesError if the connection is
+    lost or the opponent does not come, Interrupted on Ctrl-C once a battle has been counted. The logs of battles that
+    had ended are kept.
     """
     account = account or _fresh("bc")
     opponent = against if isinstance(against, str) else against.name
     score = Score(one.name, opponent, format_, seed, paired=False)
     packed = [team for _, text in team_texts(teams) for team in _packed(text)] if teams is not None else []
     begun = time.monotonic()
-    failed: PlayError | None = None
+    stopped: KeyboardInterrupt | PlayError | None = None
     with saved_logs(save_logs) as write:
         def count(played: Played, first: str) -> None:
             score.add(played, first)
@@ -84,14 +87,18 @@ def play_on_server(
                 async with _opponent(against, accept, user, format_, packed, Random(seed), wait) as met:
                     if against == HUMAN:
                         tell(f"challenge {account.name} to {format_} on {server}; waiting up to {wait:g} s")
-                    await _series(user, one, met, battles, score, count, side_by_side)
+                    await _series(user, Batches(one), met, battles, score, count, side_by_side)
 
         try:
             asyncio.run(run())
-        except PlayError as error:
-            failed = error
-    if failed is not None:
-        raise PlayError(f"{failed.what}; {score.told()} before", hint=failed.hint)
+        except (KeyboardInterrupt, PlayError) as error:
+            if isinstance(error, KeyboardInterrupt) and not score.battles:
+                raise
+            stopped = error
+    if isinstance(stopped, PlayError):
+        raise SeriesError(stopped, score)
+    if stopped is not None:
+        raise Interrupted(score)
     if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
         raise UsageError(f"{format_}: no battle could be played ({reason})",
@@ -111,7 +118,7 @@ def _opponent(against: Contestant | str, accept: str, *given: Any) -> Opponent:
     return Other(*given, contestant=against, account=_fresh("o"))
 
 
-async def _series(user: Connection, one: Contestant, opponent: Opponent, battles: int, score: Score,
+async def _series(user: Connection, one: Batches, opponent: Opponent, battles: int, score: Score,
                   count: Callable[[Played, str], None], side_by_side: int) -> None:
     """Begin battles one after the other, and play those that have begun side by side."""
     token = secrets.token_hex(4)
@@ -122,12 +129,15 @@ async def _series(user: Connection, one: Contestant, opponent: Opponent, battles
         while begun < battles or playing:
             if meeting is None and begun < battles and len(playing) < side_by_side:
                 meeting = asyncio.create_task(opponent.meet())
-            await asyncio.wait([*playing, *filter(None, [meeting])], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*playing, *filter(None, [meeting]), *opponent.gone],
+                               return_when=asyncio.FIRST_COMPLETED)
             for task in [task for task in playing if task.done()]:
                 playing.remove(task)
                 count(*task.result())
             if not score.battles and score.broken_off.total() >= HOPELESS:
                 break
+            if any(task.done() for task in opponent.gone):
+                raise PlayError(opponent.told_gone, hint="is the server still running?")
             if meeting is not None and meeting.done():
                 room = meeting.result()
                 id_ = f"{opponent.format}-{token}-{begun}"
@@ -144,12 +154,17 @@ async def _series(user: Connection, one: Contestant, opponent: Opponent, battles
     user.check()
 
 
-async def _play(user: Connection, one: Contestant, opponent: Opponent, room: str, number: int,
+async def _play(user: Connection, one: Batches, opponent: Opponent, room: str, number: int,
                 id_: str) -> tuple[Played, str]:
     """One battle -> how it went, and which player was the user."""
     battle = Room(user.account.id, one, number, id_, opponent.format)
-    wait_s = opponent.wait_s
-    mine, other = await asyncio.gather(follow(user, room, battle, wait_s), opponent.follow(room, number, id_))
+    both = asyncio.gather(follow(user, room, battle, opponent.wait_s), opponent.follow(room, number, id_))
+    awaited: list[asyncio.Future[Any]] = [both, *opponent.gone]
+    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+    if not both.done():
+        both.cancel()
+        return battle.finish(opponent.told_gone), battle.player or "p1"
+    mine, other = both.result()
     if other is not None:
         for counted, more in ((mine.decisions, other.decisions), (mine.refused, other.refused),
                               (mine.unavailable, other.unavailable)):

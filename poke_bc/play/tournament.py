@@ -11,7 +11,7 @@ from typing import Any
 from poke_bc.contract.errors import UsageError
 from poke_bc.play.contestant import Contestant
 from poke_bc.play.ratings import Rating, bradley_terry
-from poke_bc.play.series import Interrupted, Score, series
+from poke_bc.play.series import Interrupted, Score, SeriesError, series
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Tournament:
                 self.scores.append(series(
                     one, two, battles, seed=seed + number - 1, progress=told,
                     save_logs=save_logs / str(number) if save_logs is not None else None, **options))
-            except Interrupted as interrupted:
-                self.scores.append(interrupted.score)
+            except (Interrupted, SeriesError) as stopped:
+                self.scores.append(stopped.score)
                 raise
 
     def ratings(self) -> dict[str, Rating]:

@@ -18,6 +18,7 @@ import msgspec
 import safetensors
 import safetensors.torch
 import torch
+from torch.overrides import TorchFunctionMode
 
 from poke_bc.contract.errors import PokeBCError, RunError, UsageError
 from poke_bc.contract.files import atomic_write, checksummed, digest_file, read_checksummed, write_json
@@ -36,6 +37,9 @@ POLICY_FORMAT = 1
 CONFIG, WEIGHTS, SCHEMA, VOCABULARIES, CARD = (
     "config.json", "policy.safetensors", "schema.json", "vocabularies.json", "README.md")
 FILES = (WEIGHTS, SCHEMA, VOCABULARIES, CARD, CONFIG)
+_LARGEST_RATIO, _ALWAYS_TAKEN = 4, 256 << 20
+"""A network may take so many times the bytes of its weights' file, and so many more for what is not saved."""
+_HASHED = (WEIGHTS, SCHEMA, VOCABULARIES)
 _HINT = "give a policy folder, or a run folder of `poke-bc train`"
 
 
@@ -60,7 +64,7 @@ def save_policy(policy: Policy, folder: Path, card: Mapping[str, Any] | None = N
         format=POLICY_FORMAT, producer=__version__, policy=policy.options.to_dict(),
         schema={"name": policy.schema.name, "version": policy.schema.version, "hash": policy.schema.hash},
         trained_on=policy.trained_on,
-        files={name: digest_file(folder / name) for name in (WEIGHTS, SCHEMA, VOCABULARIES)})
+        files={name: digest_file(folder / name) for name in _HASHED})
     write_json(folder / CONFIG, checksummed(msgspec.to_builtins(config)))
 
 
@@ -99,12 +103,14 @@ def load_policy(path: str | Path, *, device: str | torch.device = "cpu", checkpo
     """
     folder = policy_folder(path, checkpoint)
     config = _read_config(folder)
-    for name, expected in config.files.items():
-        if not (folder / name).is_file() or digest_file(folder / name) != expected:
+    for name in _HASHED:
+        if not (folder / name).is_file() or digest_file(folder / name) != config.files.get(name):
             raise RunError(f"{folder / name}: missing, or damaged (its digest does not match)",
                            hint="use another checkpoint, or copy the policy again")
     try:
-        policy = create_policy(policy_options(config.policy), _read_schema(folder))
+        options, schema = policy_options(config.policy), _read_schema(folder)
+        with _Budget(folder / WEIGHTS):
+            policy = create_policy(options, schema)
         policy.load_state_dict(safetensors.torch.load((folder / WEIGHTS).read_bytes()))
     except (PokeBCError, RuntimeError, safetensors.SafetensorError) as error:
         raise RunError(f"{folder}: made by poke-bc {config.producer}, cannot be built by {__version__} "
@@ -174,5 +180,29 @@ def _read_config(folder: Path) -> _Config:
 
 def _read_schema(folder: Path) -> Schema:
     """The schema with its vocabularies' sizes; the digests of both files have been checked."""
-    sizes = {name: each["size"] for name, each in json.loads((folder / VOCABULARIES).read_bytes()).items()}
-    return schema_from_dict(json.loads((folder / SCHEMA).read_bytes()), str(folder / SCHEMA)).with_sizes(sizes)
+    try:
+        table, vocabularies = (json.loads((folder / name).read_bytes()) for name in (SCHEMA, VOCABULARIES))
+        sizes = {name: each["size"] for name, each in vocabularies.items()}
+        return schema_from_dict(table, str(folder / SCHEMA)).with_sizes(sizes)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"schema or vocabularies are damaged ({error})", hint="copy the policy again") from None
+
+
+class _Budget(TorchFunctionMode):
+    """Context that bounds the memory of the tensors made in it: a network is as large as config.json says, its weights
+    as large as their file. Raises RunError before anything is written to one that is too large."""
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+        self._weights, self._left = weights, _LARGEST_RATIO * weights.stat().st_size + _ALWAYS_TAKEN
+        self._seen: set[int] = set()
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), keywords: Any = None) -> Any:
+        made = function(*arguments, **(keywords or {}))
+        if isinstance(made, torch.Tensor) and (memory := made.untyped_storage()).data_ptr() not in self._seen:
+            self._seen.add(memory.data_ptr())
+            self._left -= memory.nbytes()
+            if self._left < 0:
+                raise RunError(f"{CONFIG} describes a network that is larger by far than {self._weights.name}",
+                               hint="copy the policy again")
+        return made

@@ -9,36 +9,33 @@
     RUN/last, RUN/best                links to two of them
 
 A checkpoint is written under a temporary name and renamed; then `last` is moved to it. Killed at any moment, `last`
-names a complete checkpoint. Only folders with the exact name of a checkpoint are ever removed.
+names a complete checkpoint. One that was damaged later is set aside as `step-00000500.damaged`, and the one before is
+resumed. Only folders with the exact name of a checkpoint are ever removed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import io
 import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from poke_bc.contract.errors import RunError
 from poke_bc.contract.files import (
     TEMPORARY,
-    atomic_write,
     checksum_holds,
     checksummed,
     digest,
     digest_file,
     fsync_folder,
+    is_inside,
     remove_temporaries,
     temporary_name,
     write_json,
@@ -46,36 +43,14 @@ from poke_bc.contract.files import (
 from poke_bc.policy import Policy, load_policy, save_policy
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
+from poke_bc.train.state import Progress, apply_state, read_state, write_state
+from poke_bc.train.terminal import warn
 from poke_bc.train.trackers import METRICS_FILE
 
 FOLDER, LAST, BEST = "checkpoints", "last", "best"
 STATE, DIGESTS = "training_state/state.pt", "digests.json"
-STATE_VERSION = 2
 _STEP = re.compile(r"step-(\d{8,})")
 _UNFINISHED = re.compile(rf"{re.escape(TEMPORARY)}[0-9a-f]{{8}}-(?:{_STEP.pattern}|{LAST}|{BEST})")
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """How far a run has got."""
-
-    step: int = 0
-    samples: int = 0
-    """Decisions used, of a sequence each of its steps; so the position in the order of samples, where the feeder
-    continues."""
-    seconds: float = 0.0
-    """Over all sessions."""
-    train_loss: float | None = None
-    """As in the last line of metrics."""
-    best_step: int | None = None
-    best_val: dict[str, float] | None = None
-    """Validation metrics of `best_step`."""
-    stale: int = 0
-    """Evaluations since `best_step`."""
-    lengths: list[tuple[int, int]] = field(default_factory=list)
-    """Where the run was made longer or shorter: the step, and the steps of the whole run until then."""
-    changes: list[dict[str, Any]] = field(default_factory=list)
-    """Settings that were changed on resume: {"step": 500, "epochs": [10.0, 20.0]}."""
 
 
 class Checkpoints:
@@ -105,7 +80,7 @@ class Checkpoints:
         try:
             with contextlib.nullcontext() if average is None else average.applied():
                 save_policy(policy, temporary / "policy", card)
-            _save_state(temporary / STATE, progress, optimizer, sums, average)
+            write_state(temporary / STATE, progress, optimizer, sums, average)
             config.write((temporary / STATE).parent)
             _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
@@ -125,7 +100,7 @@ class Checkpoints:
 
     def any(self) -> bool:
         """Whether this run has a checkpoint."""
-        return bool(self.steps())
+        return self._named(LAST) is not None or bool(self.steps())
 
     def last(self) -> Path:
         """The folder of the last checkpoint: what `last` names, or the newest if it names none."""
@@ -134,24 +109,44 @@ class Checkpoints:
     def settings(self) -> TrainConfig:
         """The settings of the run: of its last checkpoint, or, before the first, in its config.toml.
 
-        Raises RunError if the checkpoint is damaged or config.toml is not as it was written.
+        Raises RunError if config.toml is not as it was written.
         """
         if not self.any():
             if not TrainConfig.is_intact(self.run):
                 raise RunError(f"{self.run}: its config.toml was edited or damaged, and it has no checkpoint yet",
                                hint="nothing is lost if you start it again: leave out --resume")
             return TrainConfig.read(self.run)
-        folder = self.last()
-        if problems := damage(folder):
-            raise RunError(problems[0], hint=f"link {self.run / LAST} to another one in {self.run / FOLDER}, "
-                                             "or train again in another --run")
-        return TrainConfig.read((folder / STATE).parent)
+        return TrainConfig.read((self.last() / STATE).parent)
+
+    def set_damaged_aside(self) -> None:
+        """Make an intact checkpoint the last one, and tell of each later one, which is renamed.
+
+        Raises RunError if no checkpoint is intact.
+        """
+        if not self.any():
+            return
+        last, damaged = self.last(), []
+        for folder in (last, *reversed([path for path in self.steps().values() if _step(path) < _step(last)])):
+            if not (problems := damage(folder)):
+                break
+            damaged.append((folder, problems[0]))
+        else:
+            raise RunError(f"{damaged[0][1]}; there is no earlier checkpoint that is intact",
+                           hint="copy the run again from where it is intact, or train again in another --run")
+        with writing(self.run):
+            if damaged:
+                self._link(LAST, _step(folder))
+            for each, problem in damaged:
+                aside = each.with_name(f"{each.name}.damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                each.rename(aside)
+                warn(f"{problem}; set aside as {aside.name}, continuing from {folder.name}")
 
     def load(self, policy: Policy, optimizer: Optimizer, sums: Tensor, average: Average | None = None) -> Progress:
         """Load the last checkpoint into `policy`, `optimizer`, `sums`, `average` and torch's generators.
 
-        Later checkpoints, left by a killed session, are removed. `settings` has found it intact. Raises RunError if it
-        was trained on other data than `policy.trained_on`.
+        Later checkpoints, left by a killed session, are removed. Raises RunError if it was trained on other data than
+        `policy.trained_on`, or does not fit.
         """
         folder = self.last()
         saved = load_policy(folder / "policy")
@@ -160,25 +155,16 @@ class Checkpoints:
                    if before.get(name) != now.get(name)]
         if changed:
             raise RunError(f"{self.run}: cannot resume with other data: {'; '.join(changed)}",
-                           hint="give the --shards it was trained on, or start a new run: --run")
-        state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-        if state["version"] != STATE_VERSION:
-            raise RunError(f"{folder}: training state of version {state['version']}, "
-                           f"this poke-bc reads {STATE_VERSION}", hint="resume with the poke-bc that wrote it")
-        progress = Progress(**state["progress"])
+                           hint="give the --shards it was trained on; to learn from these with its weights, start "
+                                f"another --run with --init-from {self.run}")
+        progress, state = read_state(folder / STATE)
         self._discard_beyond(progress)
         self._link(LAST, progress.step)
         if progress.best_step is not None:
             self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
         policy.trained_on = saved.trained_on
-        if average is not None:
-            average.load(state["average"])
-        _restore(optimizer, state["optimizer"])
-        sums.copy_(state["sums"])
-        torch.set_rng_state(state["torch_rng"])
-        if len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        apply_state(folder / STATE, state, optimizer, sums, average)
         return progress
 
     def _discard_beyond(self, progress: Progress) -> None:
@@ -208,6 +194,10 @@ class Checkpoints:
 
     def _link(self, name: str, step: int) -> None:
         link = self.run / name
+        if not self._folder(step).is_dir():  # the best one so far, which gave way to a better one that is damaged now
+            if link.is_symlink():
+                link.unlink()
+            return
         if not link.is_symlink() and self._named(name) is not None:  # a copy of a checkpoint that is here as well
             _remove(link)
         temporary = temporary_name(link)
@@ -225,14 +215,19 @@ class Checkpoints:
                 _remove(path)
 
 
+def _step(folder: Path) -> int:
+    """Of the name of a checkpoint."""
+    return int(folder.name.partition("-")[2])
+
+
 def damage(folder: Path) -> list[str]:
     """What is wrong with the files of a checkpoint, one line each; empty if every digest matches."""
     try:
         digests = json.loads((folder / DIGESTS).read_bytes())
         names: dict[str, str] = digests["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return [f"{folder / DIGESTS}: missing or damaged"]
-    if not checksum_holds(digests):
+    if not checksum_holds(digests) or not all(map(is_inside, names)):
         return [f"{folder / DIGESTS}: damaged, its digest does not match"]
     return [f"{folder / name}: missing, or damaged (its digest does not match)" for name, expected in names.items()
             if not (folder / name).is_file() or digest_file(folder / name) != expected]
@@ -252,34 +247,6 @@ def writing(run: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{run}: cannot be written ({error.strerror})",
                        hint="free some space or check its permissions, then continue with --resume") from None
-
-
-def _save_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor,
-                average: Average | None) -> None:
-    buffer = io.BytesIO()
-    torch.save({
-        "version": STATE_VERSION,
-        "progress": dataclasses.asdict(progress),
-        "optimizer": optimizer.state_dict(),
-        "sums": sums.cpu(),
-        "average": None if average is None else average.state(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }, buffer)
-    path.parent.mkdir()
-    with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
-
-
-def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Load the moments and step counts of a checkpoint; the optimizer keeps its own settings.
-
-    A learning rate on the device, for captured steps, stays there, so a captured run can continue an eager one.
-    """
-    own = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(saved)
-    for group, settings in zip(optimizer.param_groups, own, strict=True):
-        group.update(settings)
 
 
 def _write_digests(folder: Path, metrics: Path) -> None:

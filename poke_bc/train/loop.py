@@ -27,7 +27,7 @@ from poke_bc.train.advice import advice
 from poke_bc.train.augment import augmentation
 from poke_bc.train.average import Average
 from poke_bc.train.calibrate import calibrate
-from poke_bc.train.checkpoint import Checkpoints, Progress, metrics_hold, writing
+from poke_bc.train.checkpoint import Checkpoints, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
 from poke_bc.train.folder import check_folder, clear, working_alone
@@ -35,6 +35,7 @@ from poke_bc.train.memory import check_memory
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
 from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on, windows_per_step
+from poke_bc.train.state import Progress
 from poke_bc.train.step import SUMS, Update, means
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
@@ -44,7 +45,12 @@ MEAN_ROWS = 1 << 20
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, raised after the step has ended and the run has been saved; `str()` says how to resume."""
+    """Ctrl-C or SIGTERM, raised after the step has ended and the run has been saved; `str()` says how to resume."""
+
+    def __init__(self, how_to_resume: str, number: int) -> None:
+        super().__init__(how_to_resume)
+        self.number = number
+        """Of the signal."""
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
@@ -69,6 +75,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
     checkpoints = Checkpoints(config.run, config.keep)
     check_folder(checkpoints, resume=resume)
     with working_alone(config.run):
+        if resume:
+            checkpoints.set_damaged_aside()
         before = checkpoints.settings() if resume else None
         config = settle(config, before)
         result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
@@ -102,8 +110,9 @@ def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainRes
             trainer.step(feeder.next_packed())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
+            assert interrupt.made is not None
             raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.schedule.total}; "
-                              f"continue with: poke-bc train --run {config.run} --resume")
+                              f"continue with: poke-bc train --run {config.run} --resume", interrupt.made)
         return trainer.finish()
 
 

@@ -49,7 +49,8 @@ class TrainResult:
     def read(cls, run: Path, last: Path) -> TrainResult | None:
         """The result of a run that is finished with its checkpoint `last`; None otherwise, or if the file is damaged:
         the run can write it again."""
-        with contextlib.suppress(OSError, ValueError, KeyError, msgspec.MsgspecError):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+                                 msgspec.MsgspecError):
             value = json.loads((run / RESULT_FILE).read_bytes())
             if checksum_holds(value) and value["checkpoint"] == digest_file(last / DIGESTS):
                 return msgspec.convert(value, cls)
@@ -59,6 +60,6 @@ class TrainResult:
 def result_holds(run: Path) -> bool:
     """Whether result.json is as it was written, or not there."""
     path = run / RESULT_FILE
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
         return not path.exists() or checksum_holds(json.loads(path.read_bytes()))
     return False

@@ -90,14 +90,15 @@ def warn(text: str) -> None:
 
 
 class InterruptRequest:
-    """Turns the first Ctrl-C or SIGTERM into a request, so that the current step can end; a second one stops
-    immediately.
+    """Turns the first Ctrl-C or SIGTERM into a request, so that the current step can end; a second one means what it
+    did before.
 
     Outside the main thread, where signals cannot be handled, both keep their usual meaning.
     """
 
     def __init__(self) -> None:
-        self.made = False
+        self.made: int | None = None
+        """The signal that came."""
 
     def __enter__(self) -> InterruptRequest:
         here = threading.current_thread() is threading.main_thread()
@@ -107,12 +108,17 @@ class InterruptRequest:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.made:
-            raise KeyboardInterrupt
-        self.made = True
+            self._give_back()
+            signal.raise_signal(number)
+            return
+        self.made = number
         # not print(): the signal may interrupt another print
         os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")
