@@ -7,7 +7,7 @@ All are sums over decisions in float64, never means of batch means.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,11 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.nll_N)
+
+    @classmethod
+    def together(cls, parts: Sequence[Scores]) -> Scores:
+        """Scores of one part after the other."""
+        return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
     def at(self, keep_N: NDArray[np.bool_]) -> Scores:
         """The scores of the decisions in a mask."""

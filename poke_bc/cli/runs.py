@@ -46,6 +46,7 @@ def train(
     """Train a policy on shards. All settings are in docs/settings.md."""
     from poke_bc.train import resolve
     from poke_bc.train import train as start
+    from poke_bc.train.ranks import is_first
 
     flags = {"shards": shards, "run": run, "init_from": init_from, "policy": policy, "where": where, "epochs": epochs,
              "steps": steps, "batch_size": batch_size, "lr": lr, "label_smoothing": label_smoothing, "seed": seed,
@@ -58,6 +59,8 @@ def train(
 
         chosen = chosen_trajectories(settings.shards, settings.where)
     result = start(settings, resume=resume, progress=not quiet, chosen=chosen).to_dict()
+    if not is_first():
+        return
     if as_json:
         return print_json(result)
     print(f"{result['steps']:,} steps, {result['samples']:,} samples in {result['seconds']:.1f} s with evaluations "

@@ -9,6 +9,7 @@ Works with this project's BatchFeeder (fast) and with torch's own DataLoader:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,19 @@ class ShardDataset(Dataset[dict[str, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def some(self, count: int) -> ShardDataset:
+        """At most so many of the selected rows, spread evenly."""
+        return self._with(self.rows[np.linspace(0, len(self) - 1, min(len(self), count), dtype=np.int64)])
+
+    def part(self, number: int, parts: int) -> ShardDataset:
+        """Part `number`, from 0, of so many equal ones: neighbours in the selection."""
+        return self._with(self.rows[len(self) * number // parts : len(self) * (number + 1) // parts])
+
+    def _with(self, rows: NDArray[Any]) -> ShardDataset:
+        other = copy.copy(self)
+        other.rows = rows
+        return other
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """One sample: the tensors of a Batch without their first dimension."""

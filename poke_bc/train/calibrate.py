@@ -15,6 +15,7 @@ from poke_bc.contract.actions import NO_LABEL
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.metrics import some_outputs_of
 from poke_bc.policy import Policy
+from poke_bc.train.ranks import ALONE, Ranks
 
 MOST_ROWS = 1 << 15
 """Decisions to fit on, spread evenly: enough to know a temperature to about a hundredth."""
@@ -23,15 +24,20 @@ _HALVINGS = 20
 
 
 @torch.inference_mode()
-def calibrate(policy: Policy, dataset: ShardDataset) -> None:
-    """Set `policy.temperature` to the one with the lowest NLL of the observed choices in `dataset`."""
+def calibrate(policy: Policy, dataset: ShardDataset, ranks: Ranks = ALONE) -> None:
+    """Set `policy.temperature` to the one with the lowest NLL of the observed choices in `dataset`.
+
+    The ranks share the decisions.
+    """
     policy.temperature.fill_(1.0)
-    found = []
-    for output, batch in some_outputs_of(policy, dataset, MOST_ROWS):
+    own, found = dataset.some(MOST_ROWS).part(ranks.rank, ranks.size), []
+    for output, batch in some_outputs_of(policy, own, MOST_ROWS):
         taken = batch.action != NO_LABEL
-        found.append((output.logits[taken], batch.action[taken].long()))
-    if sum(len(actions) for _, actions in found):
-        policy.temperature.fill_(best_temperature(*map(torch.cat, zip(*found, strict=True))))
+        found.append((output.logits[taken].cpu(), batch.action[taken].long().cpu()))
+    every = [each for part in ranks.gather(found) for each in part]
+    if sum(len(actions) for _, actions in every):
+        policy.temperature.fill_(best_temperature(*map(torch.cat, zip(*every, strict=True))))
+    ranks.share_tensors([policy.temperature])
 
 
 def best_temperature(logits_NA: Tensor, action_N: Tensor) -> float:

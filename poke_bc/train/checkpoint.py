@@ -19,7 +19,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from poke_bc.contract.files import (
 from poke_bc.policy import Policy, load_policy, save_policy
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.state import Progress, apply_state, read_state, write_state
+from poke_bc.train.state import Progress, apply_state, generators_in, random_states, read_state, write_state
 from poke_bc.train.terminal import warn
 from poke_bc.train.trackers import METRICS_FILE
 
@@ -64,9 +64,12 @@ class Checkpoints:
     def __init__(self, run: Path, keep: int = 1) -> None:
         self.run = run
         self.keep = keep
+        self.generators: Sequence[Mapping[str, Any]] = ()
+        """Random states of each rank in the checkpoint that was loaded."""
 
     def save(self, progress: Progress, policy: Policy, optimizer: Optimizer, sums: Tensor, config: TrainConfig, *,
-             card: Mapping[str, Any], average: Average | None = None) -> None:
+             card: Mapping[str, Any], average: Average | None = None,
+             generators: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write a checkpoint, move `last` and `best`, and remove old ones.
 
         Args:
@@ -74,13 +77,14 @@ class Checkpoints:
             config: the settings it was trained with.
             card: facts for the policy's model card.
             average: of the policy's weights, which is then the policy to share.
+            generators: random states of each rank; none: those of this process.
         """
         final = self._folder(progress.step)
         temporary = temporary_name(final)
         try:
             with contextlib.nullcontext() if average is None else average.applied():
                 save_policy(policy, temporary / "policy", card)
-            write_state(temporary / STATE, progress, optimizer, sums, average)
+            write_state(temporary / STATE, progress, optimizer, sums, average, generators or [random_states()])
             config.write((temporary / STATE).parent)
             _write_digests(temporary, self.run / METRICS_FILE)
             temporary.rename(final)
@@ -164,6 +168,7 @@ class Checkpoints:
             self._link(BEST, progress.best_step)
         policy.load_state_dict(saved.state_dict())
         policy.trained_on = saved.trained_on
+        self.generators = generators_in(state)
         apply_state(folder / STATE, state, optimizer, sums, average)
         return progress
 

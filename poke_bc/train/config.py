@@ -93,7 +93,7 @@ class TrainConfig(Settings, frozen=True, kw_only=True):
     """Precision of matrix products in training: "float32", "bfloat16", or "auto", decided when the run begins: bfloat16
     on a GPU, and from width 64 on also on a CPU with AVX512-BF16 or AMX. Evaluation is always in float32."""
     capture: Literal["auto", "on", "off"] = "auto"
-    """Capture the step in a CUDA graph and replay it: "auto" (on a GPU), "on" or "off"."""
+    """Capture the step in a CUDA graph and replay it: "auto" (on a GPU, in a single process), "on" or "off"."""
     order: Literal["global", "window"] = "global"
     """Order of samples: "global" shuffles all rows of an epoch; "window" shuffles within windows of random chunks, each
     read sequentially, for shards on a slow disk or a network that are larger than the memory."""

@@ -16,7 +16,7 @@ from poke_bc.train.config import CONFIG_FILE, is_ours
 from poke_bc.train.result import RESULT_FILE
 from poke_bc.train.trackers import METRICS_FILE, WANDB_FILE
 
-LOCK = ".lock"
+LOCK, LAUNCH = ".lock", ".launch"
 _WRITTEN = (CONFIG_FILE, METRICS_FILE, RESULT_FILE, LAST, BEST, WANDB_FILE)
 
 
@@ -33,6 +33,20 @@ def check_folder(checkpoints: Checkpoints, *, resume: bool) -> None:
     if not is_ours(run) and (foreign := [name for name in _WRITTEN if (run / name).exists()]):
         raise UsageError(f"{run / foreign[0]}: is there already, and not written by a run",
                          hint="choose another folder with --run")
+
+
+def is_of_launch(run: Path, launch: str) -> bool:
+    """Whether the torchrun of that name has trained this run: when it starts its processes again, they go on."""
+    path = run / LAUNCH
+    return bool(launch) and path.is_file() and path.read_text("utf-8", "replace") == launch
+
+
+def note_launch(run: Path, launch: str) -> None:
+    """Record which torchrun trains this run; "": none."""
+    if launch:
+        (run / LAUNCH).write_text(launch, "utf-8")
+    else:
+        (run / LAUNCH).unlink(missing_ok=True)
 
 
 def clear(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training, from shards to the best policy: report, save, step. `_train` shows the whole loop."""
+"""The loop of a training: report, save, step. `to_the_end` shows all of it; train/start.py calls it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from poke_bc.contract.errors import RunError, TrainingError, UsageError
+from poke_bc.contract.errors import RunError, TrainingError
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.device import accelerator_of
 from poke_bc.data.feed import BatchFeeder, PackedBatch
 from poke_bc.data.shards import Shards
 from poke_bc.decisions.baselines import compare_baselines
 from poke_bc.decisions.rows import read_rows
-from poke_bc.metrics import is_finite, score_policy
+from poke_bc.metrics import Scores, is_finite, score_policy
 from poke_bc.policy import create_policy
 from poke_bc.policy.card import BASELINES, VALIDATION
 from poke_bc.policy.store import start_from
@@ -30,12 +30,14 @@ from poke_bc.train.calibrate import calibrate
 from poke_bc.train.checkpoint import Checkpoints, metrics_hold, writing
 from poke_bc.train.clock import Clock
 from poke_bc.train.config import TrainConfig, changes_on_resume
-from poke_bc.train.folder import check_folder, clear, working_alone
+from poke_bc.train.folder import clear
+from poke_bc.train.handover import Handover
 from poke_bc.train.memory import check_memory
+from poke_bc.train.ranks import ALONE, Ranks
 from poke_bc.train.result import TrainResult
 from poke_bc.train.schedule import Schedule
-from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, settle, trained_on, windows_per_step
-from poke_bc.train.state import Progress
+from poke_bc.train.setup import captures, make_optimizer, open_train, pick_device, trained_on, windows_per_step
+from poke_bc.train.state import Progress, random_states
 from poke_bc.train.step import SUMS, Update, means
 from poke_bc.train.terminal import Display, InterruptRequest, warn
 from poke_bc.train.trackers import Trackers, drop_after
@@ -53,93 +55,61 @@ class Interrupted(KeyboardInterrupt):
         """Of the signal."""
 
 
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True,
-          chosen: NDArray[np.bool_] | None = None) -> TrainResult:
-    """Train a policy; all output goes to the run's folder.
-
-    Args:
-        config: configuration of the run.
-        resume: continue from the run's last checkpoint: on a CPU with the same number of threads, bit for bit. A
-            finished run returns its result again, or goes on if it is to last longer.
-        progress: show a progress bar on stderr.
-        chosen: for which trajectories of the shards `config.where` holds, in their order: what
-            `pipelines.split.chosen_trajectories` finds. It is not found here, since that takes Polars, which a machine
-            for training need not have.
-
-    Seeds torch's global generators. Raises UsageError, ShardError, RunError, TrainingError (loss not finite; the last
-    checkpoint is from before that), and Interrupted.
-    """
-    if config.where and chosen is None:
-        raise UsageError("where is set, but not which trajectories it holds for",
-                         hint="chosen=pipelines.split.chosen_trajectories(config.shards, config.where)")
-    checkpoints = Checkpoints(config.run, config.keep)
-    check_folder(checkpoints, resume=resume)
-    with working_alone(config.run):
-        if resume:
-            checkpoints.set_damaged_aside()
-        before = checkpoints.settings() if resume else None
-        config = settle(config, before)
-        result = TrainResult.read(config.run, checkpoints.last()) if checkpoints.any() else None
-        changed = before is not None and bool(changes_on_resume(before, config))
-        trainer = None if result and not changed else Trainer(config, checkpoints, before, chosen)
-        if result and (trainer is None or trainer.is_done):
-            warn(f"{config.run}: this run is finished, nothing to resume; --epochs makes it longer")
-            return result
-        assert trainer is not None
-        return _train(trainer, config, progress=progress)
-
-
-def _train(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
+def to_the_end(trainer: Trainer, config: TrainConfig, *, progress: bool) -> TrainResult:
     """Run the trainer to the end of the run."""
+    ranks = trainer.ranks
     with (
         Display(trainer.schedule.total, trainer.start, shown=progress) as display,
-        contextlib.closing(Trackers(config, trainer.start)) as trackers,
+        contextlib.closing(Trackers(config, trainer.start, silent=not ranks.is_first)) as trackers,
         trainer.feed() as feeder,
-        InterruptRequest() as interrupt,
+        InterruptRequest(told=ranks.is_first) as interrupt,
     ):
         display.say(trainer.summary())
         while True:
-            step = trainer.progress.step
+            step, signal_number = trainer.progress.step, ranks.agreed(interrupt.made or 0)
             if step > trainer.start:  # what was due at the start was done by the session before
                 if trainer.schedule.logs(step):
                     trainer.report(trackers, display)
-                if trainer.schedule.saves(step) or interrupt.made:
+                if trainer.schedule.saves(step) or signal_number:
                     trainer.save()
-            if trainer.is_done or interrupt.made:
+            if trainer.is_done or signal_number:
                 break
             trainer.step(feeder.next_packed())
             display.advance(trainer.progress.step)
         if not trainer.is_done:
-            assert interrupt.made is not None
             raise Interrupted(f"stopped after step {trainer.progress.step} of {trainer.schedule.total}; "
-                              f"continue with: poke-bc train --run {config.run} --resume", interrupt.made)
-        return trainer.finish()
+                              f"continue with: poke-bc train --run {config.run} --resume", signal_number)
+        return ranks.share(trainer.finish())
 
 
 class Trainer:
     """The state of a run, new or resumed from its last checkpoint, and the operations of the loop."""
 
     def __init__(self, config: TrainConfig, checkpoints: Checkpoints, before: TrainConfig | None = None,
-                 chosen_T: NDArray[np.bool_] | None = None) -> None:
-        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`."""
-        self.config, self.checkpoints = config, checkpoints
-        self.device = pick_device(config.device)
+                 chosen_T: NDArray[np.bool_] | None = None, ranks: Ranks = ALONE,
+                 given: Handover | None = None) -> None:
+        """`before`: the settings of the run that is resumed. `chosen_T`: as for `train`. `given`: by rank 0."""
+        self.config, self.checkpoints, self.ranks = config, checkpoints, ranks
+        self.device = pick_device(config.device, ranks)
         shards = Shards(config.shards)
-        check_memory(config, shards.manifest.schema, self.device)
+        if ranks.is_first:
+            check_memory(config, shards.manifest.schema, self.device, ranks)
         torch.manual_seed(config.seed)
         self.policy = create_policy(config.policy, shards.manifest.schema).to(self.device)
         steps = self.policy.steps
         self.data = open_train(config, shards, steps, chosen_T)
         self.val = ShardDataset(shards, "val", steps=steps)
-        self._windows, self._span = windows_per_step(config, steps), len(steps or (0,))
-        self.policy.trained_on = trained_on(self.data)
-        graphs = accelerator_of(self.device) if captures(config, self.device) else None
+        self._windows, self._span = windows_per_step(config, steps, ranks), len(steps or (0,))
+        self.policy.trained_on = trained_on(self.data) if ranks.is_first else None
+        graphs = accelerator_of(self.device) if captures(config, self.device, ranks) else None
         self.optimizer = make_optimizer(self.policy, config, capturable=graphs is not None)
         self.average = Average(self.policy, config.average) if config.average else None
         self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=self.device)
         """Running sums since the last line of metrics, on the device."""
         self.progress = Progress()
-        if before is not None and checkpoints.any():
+        if given is not None:
+            self.progress = given.take(self.policy, self.optimizer, self.sums, self.average, ranks.rank)
+        elif before is not None and checkpoints.any():
             self._resume(before)
         else:
             self._begin()
@@ -150,7 +120,7 @@ class Trainer:
         self._clock = Clock(self.progress.seconds, self.progress.samples)
         self._update = Update(self.policy, self.optimizer, config, self.sums,
                               bfloat16=config.precision == "bfloat16", graphs=graphs, average=self.average,
-                              augment=augmentation(config, shards.manifest.schema, self.device))
+                              augment=augmentation(config, shards.manifest.schema, self.device), ranks=ranks)
 
     def _begin(self) -> None:
         """Start a new run: record which ids the policy will see, and write the configuration."""
@@ -184,12 +154,18 @@ class Trainer:
         with writing(self.config.run):
             self.config.write(self.config.run)
 
+    def handover(self) -> Handover:
+        """What the other ranks go on from."""
+        return Handover.of(self.config, self.progress, self.policy, self.optimizer, self.sums, self.average,
+                           self.checkpoints.generators)
+
     def feed(self) -> BatchFeeder:
-        """The batches from here to the end of the run."""
+        """This rank's share of the batches from here to the end of the run."""
         self._feeder = BatchFeeder(
             self.data, self._windows, seed=self.config.seed, device=self.device,
             window=self.config.window if self.config.order == "window" else None,
-            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows)
+            start=self.progress.samples // self._span, stop=self.schedule.total * self._windows,
+            rank=self.ranks.rank, ranks=self.ranks.size)
         return self._feeder
 
     def summary(self) -> str:
@@ -229,9 +205,10 @@ class Trainer:
     def _evaluate(self) -> dict[str, Any]:
         """Metrics on the validation split; records the best, and the number of evaluations since."""
         with self._averaged():
+            self.ranks.share_tensors(each for each in self.policy.buffers() if each.is_floating_point())
             if self.config.calibrate:
-                calibrate(self.policy, self.val)
-            self._val = val = score_policy(self.policy, self.val, device=self.device).figures()
+                calibrate(self.policy, self.val, self.ranks)
+            self._val = val = self.ranks.share(self._score())
         if not all(map(math.isfinite, val.values())):
             raise self._not_finite()
         best = self.progress.best_val
@@ -241,15 +218,25 @@ class Trainer:
             self.progress.stale += 1
         return val
 
+    def _score(self) -> dict[str, Any]:
+        """Metrics on the validation split, which the ranks share; of ranks other than 0, nothing."""
+        own = self.val.part(self.ranks.rank, self.ranks.size)
+        parts = self.ranks.gather([score_policy(self.policy, own, device=self.device)] if len(own) else [])
+        return Scores.together([each for part in parts for each in part]).figures() if self.ranks.is_first else {}
+
     def save(self) -> None:
         """Write a checkpoint, but only of a policy that can be evaluated."""
         self._finite_sums()
+        generators = self.ranks.gather(random_states())
+        if not self.ranks.is_first:
+            return
         with self._clock.pause(), writing(self.config.run):
             if not self._is_good():
                 raise self._not_finite()
             self.progress.seconds = self._clock.total()
             self.checkpoints.save(
                 self.progress, self.policy, self.optimizer, self.sums, self.config, average=self.average,
+                generators=generators,
                 card={"trained on": msgspec.to_builtins(self.policy.trained_on), "step": self.progress.step,
                       "samples": self.progress.samples, "training loss": self.progress.train_loss,
                       VALIDATION: self._val, BASELINES: self._baselines,
@@ -282,8 +269,9 @@ class Trainer:
             **self._clock.rates(self.progress.samples, self._feeder.wait_seconds, of_session=True),
             train_loss=self.progress.train_loss, val=self.progress.best_val, run=str(self.config.run),
             precision=self.config.precision)
-        with writing(self.config.run):
-            result.write(self.config.run, self.checkpoints.last())
+        if self.ranks.is_first:
+            with writing(self.config.run):
+                result.write(self.config.run, self.checkpoints.last())
         return result
 
     def _finite_sums(self) -> list[float]:

@@ -26,7 +26,11 @@ class LossSum(NamedTuple):
 
     def mean(self) -> Tensor:
         """The mean; 0, with zero gradients, where no row counts."""
-        return self.total / self.weight.clamp_min(torch.finfo(self.weight.dtype).tiny)
+        return self.over(self.weight)
+
+    def over(self, weight: Tensor) -> Tensor:
+        """This sum's share of a mean over rows of that weight, some of which may be elsewhere."""
+        return self.total / weight.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def imitation_loss(logits_BA: Tensor, legal_B: Tensor, action_B: Tensor, candidates_B: Tensor, weight_B: Tensor,

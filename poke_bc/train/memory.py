@@ -13,27 +13,30 @@ from poke_bc.contract.schema import Schema
 from poke_bc.data.shards import memory_bytes
 from poke_bc.policy import create_policy
 from poke_bc.train.config import TrainConfig
+from poke_bc.train.ranks import ALONE, Ranks
 
 _COPIES = 4
 """Float32 numbers for each weight: itself, its gradient, and two moments."""
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_memory(config: TrainConfig, schema: Schema, device: torch.device) -> None:
-    """Raises UsageError if the weights and one batch need more than `device` has free.
+def check_memory(config: TrainConfig, schema: Schema, device: torch.device, ranks: Ranks = ALONE) -> None:
+    """Raises UsageError if the weights and one batch, of all ranks on `device`, need more than it has free.
 
     A lower bound: what a network computes in between is left out, apart from its input and the gradient of that.
     """
     options = config.policy
     weights = 4 * _COPIES * _parameters(config, schema)
     row = 3 * row_bytes(schema) + 8 * (schema.category_width * options.embedding + schema.number_width)
-    needed, free = weights + config.batch_size * row, free_memory(device)
+    copies = 1 if device.type == "cuda" else ranks.local_size
+    weights, batch = copies * weights, copies * config.batch_size * row // ranks.size
+    needed, free = weights + batch, free_memory(device)
     if needed > free:
         sizes = {name: value for name, value in options.to_dict().items() if isinstance(value, int)}
         named = ", ".join(f"policy.{name} = {value}" for name, value in sizes.items() if not isinstance(value, bool))
         raise UsageError(
             f"{named}, batch_size = {config.batch_size}: the weights need {weights / 1e9:,.1f} GB and a batch "
-            f"{config.batch_size * row / 1e9:,.1f} GB, but {device} has {free / 1e9:,.1f} GB free",
+            f"{batch / 1e9:,.1f} GB, but {device} has {free / 1e9:,.1f} GB free",
             hint="make the network or the batch smaller")
 
 

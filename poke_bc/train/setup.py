@@ -20,14 +20,20 @@ from poke_bc.data.shards import Shards
 from poke_bc.policy import Policy, TrainedOn
 from poke_bc.train.config import TrainConfig
 from poke_bc.train.emphasis import emphasis
+from poke_bc.train.ranks import ALONE, Ranks
 
 _WIDE_ENOUGH = 64  # from this width on a CPU's bfloat16 was 1.3 to 2 times as fast; at 32 it was slower or equal
 
 
-def pick_device(name: str) -> torch.device:
-    """ "auto" takes a GPU if there is one. Raises UsageError for a device that cannot be used."""
+def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
+    """ "auto" takes a GPU if there is one; of several ranks, each takes its own.
+
+    Raises UsageError for a device that cannot be used.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if ranks.size > 1 and name.startswith("cuda"):
+        name = _own_gpu(name, ranks)
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
         raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:1",
@@ -41,7 +47,18 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def settle(config: TrainConfig, before: TrainConfig | None) -> TrainConfig:
+def _own_gpu(name: str, ranks: Ranks) -> str:
+    """The GPU of a rank, made the current one. Raises UsageError where a GPU was named, or they are too few."""
+    there = torch.cuda.device_count()
+    if name != "cuda" or there < ranks.local_size:
+        raise UsageError(f"device {name!r}: {ranks.local_size} processes, each of which takes a GPU of its own, but "
+                         f"{there} of them on this machine", hint='device = "cuda", and torchrun --nproc-per-node with '
+                                                                  "at most as many processes as there are GPUs")
+    torch.cuda.set_device(ranks.local_rank)
+    return f"cuda:{ranks.local_rank}"
+
+
+def settle(config: TrainConfig, before: TrainConfig | None, ranks: Ranks = ALONE) -> TrainConfig:
     """`config` with what depends on this machine replaced by what the run will keep on any other.
 
     Paths become absolute, so that `evaluate` finds the shards from any folder. A precision of "auto"
@@ -53,7 +70,7 @@ def settle(config: TrainConfig, before: TrainConfig | None) -> TrainConfig:
         return config
     if before is not None:
         return replace(config, precision=before.precision)
-    device = pick_device(config.device)
+    device = pick_device(config.device, ranks)
     faster = (_multiplies_bfloat16(device) if device.type == "cuda"
               else config.policy.width >= _WIDE_ENOUGH and cpu_has_bfloat16())
     return replace(config, precision="bfloat16" if faster else "float32")
@@ -73,25 +90,36 @@ def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
 
 
-def windows_per_step(config: TrainConfig, steps: range | None) -> int:
+def windows_per_step(config: TrainConfig, steps: range | None, ranks: Ranks = ALONE) -> int:
     """Samples that an update takes: rows, or so many sequences that they have `batch_size` steps.
 
     A sequence of S steps has a loss on each of them, so an update takes batch_size // S of them, and an epoch is as
-    many updates as with single rows. Raises UsageError if not even one fits.
+    many updates as with single rows. Raises UsageError if not even one fits, or `ranks` cannot share them evenly.
     """
     windows = config.batch_size // len(steps or (0,))
     if not windows:
         raise UsageError(f"batch_size = {config.batch_size}: less than the {len(steps or ())} steps of one sequence, "
                          "each of which counts as a decision", hint="make batch_size larger")
+    if windows % ranks.size:
+        of_sequences = "" if steps is None else f" of {len(steps)} steps, so {windows:,} sequences,"
+        shares = ", ".join(str(each) for each in range(1, min(windows, 128) + 1) if windows % each == 0)
+        raise UsageError(f"batch_size = {config.batch_size}:{of_sequences} cannot be shared by {ranks.size} processes "
+                         "evenly", hint=f"torchrun --nproc-per-node with one of {shares}, or another batch_size")
     return windows
 
 
-def captures(config: TrainConfig, device: torch.device) -> bool:
-    """Whether steps are captured in a CUDA graph. Raises UsageError if `capture = "on"` without a GPU."""
+def captures(config: TrainConfig, device: torch.device, ranks: Ranks = ALONE) -> bool:
+    """Whether steps are captured in a CUDA graph: not with several ranks, between which each step has to travel.
+
+    Raises UsageError if `capture = "on"` and cannot be.
+    """
+    if config.capture == "on" and ranks.size > 1:
+        raise UsageError('capture = "on": with several processes, steps are not captured',
+                         hint='capture = "auto" captures where it can')
     if config.capture == "on" and device.type != "cuda":
         raise UsageError(f'capture = "on" needs a CUDA device, and this run is on {device}',
                          hint='capture = "auto" captures where it can')
-    return config.capture != "off" and device.type == "cuda"
+    return config.capture != "off" and device.type == "cuda" and ranks.size == 1
 
 
 def open_train(config: TrainConfig, shards: Shards, steps: range | None = None,

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import pickle
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from poke_bc.contract.errors import RunError
-from poke_bc.contract.files import atomic_write
+from poke_bc.contract.files import atomic_write, digest
 from poke_bc.train.average import Average
 
 STATE_VERSION = 2
@@ -49,8 +50,15 @@ class Progress:
     """Settings that were changed on resume: {"step": 500, "epochs": [10.0, 20.0]}."""
 
 
-def write_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor, average: Average | None) -> None:
-    """Write state.pt; `sums` are the running sums of the metrics."""
+def pack(progress: Progress, optimizer: Optimizer, sums: Tensor, average: Average | None,
+         generators: Sequence[Mapping[str, Any]]) -> bytes:
+    """The whole state.
+
+    Args:
+        progress, optimizer, sums: of the run; `sums` are the running sums of the metrics.
+        average: of the policy's weights; with it, the state has those of the last step.
+        generators: what `random_states` returns, of each rank.
+    """
     buffer = io.BytesIO()
     torch.save({
         "version": STATE_VERSION,
@@ -58,12 +66,30 @@ def write_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tens
         "optimizer": optimizer.state_dict(),
         "sums": sums.cpu(),
         "average": None if average is None else average.state(),
-        "torch_rng": torch.get_rng_state(),
-        "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        **generators[0],
+        "generators_of_further_ranks": list(generators[1:]),
     }, buffer)
+    return buffer.getvalue()
+
+
+def random_states() -> dict[str, Any]:
+    """The states of torch's generators."""
+    return {"torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+
+
+def generators_in(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The `generators` of a state; of one that was written before there were ranks, rank 0's."""
+    return [state, *state.get("generators_of_further_ranks", ())]
+
+
+def write_state(path: Path, progress: Progress, optimizer: Optimizer, sums: Tensor, average: Average | None,
+                generators: Sequence[Mapping[str, Any]]) -> None:
+    """Write what `pack` makes as state.pt."""
+    packed = pack(progress, optimizer, sums, average, generators)
     path.parent.mkdir()
     with atomic_write(path) as file:
-        file.write(buffer.getbuffer())
+        file.write(packed)
 
 
 def read_state(path: Path) -> tuple[Progress, dict[str, Any]]:
@@ -88,19 +114,31 @@ def read_state(path: Path) -> tuple[Progress, dict[str, Any]]:
                        hint=hint) from None
 
 
-def apply_state(path: Path, state: dict[str, Any], optimizer: Optimizer, sums: Tensor, average: Average | None) -> None:
-    """Load what `read_state` read into `optimizer`, `sums`, `average` and torch's generators. Raises RunError."""
+def apply_state(path: Path, state: Mapping[str, Any], optimizer: Optimizer, sums: Tensor, average: Average | None, *,
+                seed: int = 0, rank: int = 0) -> None:
+    """Load what `read_state` read into `optimizer`, `sums`, `average` and torch's generators. Raises RunError.
+
+    A rank that had no part in the state draws from a generator of its own, which follows from `seed`, rank and step.
+    """
     try:
         if average is not None:
             average.load(state["average"])
         _restore(optimizer, state["optimizer"])
         sums.copy_(state["sums"])
-        torch.set_rng_state(state["torch_rng"])
-        if len(state["cuda_rng"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        _seed(generators_in(state)[rank:], f"{seed} {rank} {state['progress']['step']}")
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path}: does not fit this run ({str(error).partition(chr(10))[0]})",
                        hint="start a new run, with --init-from to take the weights") from None
+
+
+def _seed(generators: Sequence[Mapping[str, Any]], otherwise: str) -> None:
+    """Set torch's generators to the first of these states, or by a text."""
+    if not generators:
+        torch.manual_seed(int(digest(otherwise.encode()), 16))
+        return
+    torch.set_rng_state(generators[0]["torch_rng"])
+    if len(generators[0]["cuda_rng"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(generators[0]["cuda_rng"])
 
 
 def _restore(optimizer: Optimizer, saved: dict[str, Any]) -> None:

@@ -22,7 +22,8 @@ from poke_bc.policy import Policy, PolicyOutput
 from poke_bc.train.augment import Augment
 from poke_bc.train.average import Average
 from poke_bc.train.config import TrainConfig
-from poke_bc.train.loss import Losses, LossSum, all_losses
+from poke_bc.train.loss import Losses, all_losses
+from poke_bc.train.ranks import ALONE, Ranks
 
 SUMS = ("loss", "grad_norm", "steps", "policy", "policy_rows", "value", "value_rows", "gimmick", "gimmick_rows")
 """What `train_step` returns: loss, gradient norm before clipping, and 1; then for each loss its sum over the rows that
@@ -31,8 +32,12 @@ WARM_UP = 3
 """Steps before the capture: in the first ones libraries allocate their workspaces, which a capture must not record."""
 
 
-def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool) -> Tensor:
+def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: TrainConfig, *, bfloat16: bool,
+               ranks: Ranks = ALONE) -> Tensor:
     """One update; returns SUMS as float64 that stays on the device.
+
+    With several ranks, `batch` is this one's slice. The weights of all slices are added up before backward, so that
+    each rank computes its part of the loss of the whole batch, and the gradients of the parts after it.
 
     It never waits for the device or branches on its values, so it can be captured. Gradients are None before and after:
     in a captured step, backward then writes them afresh with each replay.
@@ -44,18 +49,21 @@ def train_step(policy: Policy, optimizer: Optimizer, batch: Batch, config: Train
         output: PolicyOutput = policy(batch)
     losses = all_losses(output, batch, label_smoothing=config.label_smoothing, censored=config.censored == "marginal",
                         value=config.value_weight > 0, gimmick=config.gimmick_weight > 0)
-    loss = losses.policy.mean()
+    nothing = torch.zeros_like(losses.policy.weight)
+    weight, value_weight = ranks.sum(torch.stack([
+        losses.policy.weight, nothing if losses.value is None else losses.value.weight]))
+    loss = losses.policy.over(weight)
     if losses.value is not None:
-        loss = loss + config.value_weight * losses.value.mean()
+        loss = loss + config.value_weight * losses.value.over(value_weight)
     if losses.gimmick is not None:
-        loss = loss + config.gimmick_weight * LossSum(losses.gimmick.total, losses.policy.weight).mean()
+        loss = loss + config.gimmick_weight * losses.gimmick.over(weight)
     loss.backward()  # type: ignore[no-untyped-call]
+    sums = [each.detach() for head in losses for each in (head or (nothing, nothing))]
+    loss_and_sums = ranks.sum_gradients(policy.parameters(), torch.stack([loss.detach(), *sums]))
     norm = clip_grad_norm_(policy.parameters(), config.grad_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    nothing = torch.zeros_like(norm)
-    sums = [each for head in losses for each in (head or (nothing, nothing))]
-    return torch.stack([loss.detach(), norm, torch.ones_like(norm), *(each.detach() for each in sums)]).double()
+    return torch.cat([loss_and_sums[:1], torch.stack([norm, torch.ones_like(norm)]), loss_and_sums[1:]]).double()
 
 
 def means(sums: Sequence[float]) -> dict[str, float]:
@@ -88,15 +96,16 @@ class Update:
         augment: what is varied about each batch.
         average: of the policy's weights, updated after each step.
         graphs: if given, steps are captured and replayed; the optimizer must then be capturable.
+        ranks: the processes that share each batch.
     """
 
     def __init__(self, policy: Policy, optimizer: Optimizer, config: TrainConfig, sums: Tensor, *, bfloat16: bool,
                  augment: Augment | None = None, average: Average | None = None,
-                 graphs: Accelerator | None = None) -> None:
+                 graphs: Accelerator | None = None, ranks: Ranks = ALONE) -> None:
         self._policy, self._optimizer, self._config = policy, optimizer, config
         self._sums, self._bfloat16 = sums, bfloat16
         self._augment, self._average = augment, average
-        self._graphs = graphs
+        self._graphs, self._ranks = graphs, ranks
         self._warm = 0
         self._replay: Callable[[], None] | None = None
 
@@ -117,7 +126,8 @@ class Update:
     def _step(self, batch: Batch) -> None:
         if self._augment is not None:
             batch = self._augment(batch)
-        self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16)
+        self._sums += train_step(self._policy, self._optimizer, batch, self._config, bfloat16=self._bfloat16,
+                                 ranks=self._ranks)
         if self._average is not None:
             self._average.update()
 

@@ -94,9 +94,13 @@ class InterruptRequest:
     did before.
 
     Outside the main thread, where signals cannot be handled, both keep their usual meaning.
+
+    Args:
+        told: whether to say on stderr what happens now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, told: bool = True) -> None:
+        self._told = told
         self.made: int | None = None
         """The signal that came."""
 
@@ -120,5 +124,5 @@ class InterruptRequest:
             signal.raise_signal(number)
             return
         self.made = number
-        # not print(): the signal may interrupt another print
-        os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")
+        if self._told:  # not print(): the signal may interrupt another print
+            os.write(2, b"\nfinishing this step and saving; once more stops immediately\n")

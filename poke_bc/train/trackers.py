@@ -84,10 +84,15 @@ Tracker = MetricsFile | TensorBoard | WeightsAndBiases
 
 
 class Trackers:
-    """The trackers that `config` selects, for a run that continues after `step`. Their errors are never raised."""
+    """The trackers that `config` selects, for a run that continues after `step`; with `silent`, none.
 
-    def __init__(self, config: TrainConfig, step: int) -> None:
+    Their errors are never raised.
+    """
+
+    def __init__(self, config: TrainConfig, step: int, *, silent: bool = False) -> None:
         self._active: dict[str, Tracker] = {}
+        if silent:
+            return
         makers: dict[str, Callable[[], Tracker]] = {METRICS_FILE: lambda: MetricsFile(config.run)}
         if config.tensorboard:
             makers["tensorboard"] = lambda: TensorBoard(config.run, step)

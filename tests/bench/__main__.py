@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 MODULES = {"decode": "decode", "preprocess": "preprocess", "loaders": "loaders", "feeding": "feeding", "gpu": "gpu",
-           "growth": "growth", "convert": "converting", "sizes": "sizes"}
+           "growth": "growth", "convert": "converting", "sizes": "sizes", "ranks": "ranks"}
 ENVIRONMENT = {"decode": {"POLARS_MAX_THREADS": "1"}}
 """Variables to set for a group before anything is imported."""
 

@@ -49,7 +49,8 @@ def _write_shard(folder: Path, stem: str, schema: Schema, first: int, count: int
     for field, (name, (dtype, shape)) in zip(arrow, row_dtypes(schema).items(), strict=True):
         flat = pa.array(values.get(name, np.zeros(count)).astype(dtype).reshape(-1))
         arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=field.type) if shape else flat)
-    table = pa.table({"player": ["p1"] * (int(values["trajectory"][-1]) - first // ROWS_OF_A_TRAJECTORY + 1)})
+    rows_T = np.unique(values["trajectory"], return_counts=True)[1].astype(np.uint32)
+    table = pa.table({"player": ["p1"] * len(rows_T), "rows": rows_T})
     return ShardEntry(rows=_write(folder / f"{stem}.arrow", pa.RecordBatch.from_arrays(arrays, schema=arrow)),
                       trajectories=_write(folder / f"{stem}.trajectories.arrow", table.to_batches()[0]),
                       row_count=count, trajectory_count=table.num_rows)

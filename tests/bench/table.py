@@ -31,6 +31,7 @@ GROUPS = {
     "growth": "Growth: 4 and 16 times as much; 1.00 means linear time, constant memory",
     "convert": "`convert`",
     "sizes": "Sizes",
+    "ranks": "Training on two processes",
 }
 """Title of each group, in the order of the page."""
 
