@@ -34,6 +34,7 @@ if __name__ == "__main__":
     convert_battles([sys.argv[1]], sys.argv[2] + "/raw.jsonl.zst", workers=int(sys.argv[3]), salt="s")
 """
 PREPROCESS_COMMAND = """
+import signal
 import sys
 
 import pipelines.preprocess
@@ -42,15 +43,18 @@ from poke_bc.__main__ import main
 preprocess = pipelines.preprocess.preprocess
 pipelines.preprocess.preprocess = lambda *inputs, **options: preprocess(
     *inputs, **options | {"block_bytes": 5000, "shard_bytes": 3000})
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script left in the background
 raw, out, workers = sys.argv[1:]
 sys.argv = ["poke-bc", "preprocess", raw, "--out", out, "--workers", workers, "--max-bad", "0.5", "--quiet"]
 main()
 """
 CONVERT_COMMAND = """
+import signal
 import sys
 
 from poke_bc.__main__ import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a script left in the background
 raw, out, workers = sys.argv[1:]
 sys.argv = ["poke-bc", "convert", raw, "--out", out + "/raw.jsonl.zst", "--workers", workers, "--salt", "s", "--quiet"]
 main()

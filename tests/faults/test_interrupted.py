@@ -155,7 +155,9 @@ def test_who_waits_for_the_compiler_is_interrupted_at_once(name: str, tmp_path: 
     """It would take ten seconds more; and neither the compiler nor what it wrote stays."""
     pytest.importorskip("numba")
     raw, cache = write_raw(tmp_path / "raw.jsonl", make_trajectories(3)), tmp_path / "poke-bc"
-    command = [sys.executable, "-m", "poke_bc", "preprocess", raw, "--out", tmp_path / "out", "--workers", "1"]
+    script = tmp_path / "script.py"
+    script.write_text(PREPROCESS_COMMAND)
+    command = [sys.executable, script, raw, tmp_path / "out", "1"]
     env = environment() | {"POKE_BC_DECODER": "scanner", "NUMBA_CACHE_DIR": str(tmp_path)}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, start_new_session=True) as process:
         while not list(cache.glob("compiling-*")):
