@@ -34,6 +34,10 @@ demo: setup
 test *arguments: setup
     OMP_NUM_THREADS=1 {{bin}}/pytest -n 2 -m 'not soak' {{arguments}}
 
+# the long tests, one after the other: faults at every call and at random times, much mutated input
+soak *arguments: setup
+    OMP_NUM_THREADS=1 {{bin}}/pytest -m soak {{arguments}}
+
 # install the npm package pokemon-showdown in ./node_modules, where `poke-bc play` looks for it
 showdown-setup:
     [ -d node_modules/pokemon-showdown ] || npm install --prefix . --no-save --no-package-lock --omit=optional --no-audit --no-fund pokemon-showdown@0.11.11

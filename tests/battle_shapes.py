@@ -151,7 +151,7 @@ def fake_first_pass(record: BattleRecord) -> FakeFirstPass:
     return FakeFirstPass([line.split("|")[3].split(",")[0] for line in record.lines if line.startswith("|switch|")])
 
 
-def fake_convert(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass) -> list[dict[str, Any]]:
+def fake_convert(record: BattleRecord, corpus: FakeConsultation, first: FakeFirstPass) -> list[dict[str, Any]]:
     """A step for each move; everything that the record holds stands in it, so that nothing can hide."""
     if any("Late" in line for line in record.lines):
         raise KeyError("late")
@@ -185,4 +185,25 @@ def fake_convert(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass)
     ]
 
 
-FAKE = Conversion(fake_first_pass, fake_convert, FakeCorpus)
+class FakeConsultation:
+    """Of the corpus, it can be asked how often each species was shown."""
+
+    def __init__(self, corpus: FakeCorpus) -> None:
+        self._corpus, self._answers = corpus, dict[str, int]()
+
+    @property
+    def shown(self) -> FakeConsultation:
+        return self
+
+    def __getitem__(self, species: str) -> int:
+        return self._answers.setdefault(species, self._corpus.shown[species])
+
+    def answers(self) -> bytes:
+        return json.dumps(self._answers).encode()
+
+
+def fake_agrees(corpus: FakeCorpus, answers: bytes) -> bool:
+    return all(corpus.shown[species] == count for species, count in json.loads(answers).items())
+
+
+FAKE = Conversion(fake_first_pass, fake_convert, FakeCorpus, list[str], FakeConsultation, fake_agrees)

@@ -9,15 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from battle_shapes import FakeCorpus, FakeFirstPass, fake_convert, fake_first_pass
+from battle_shapes import FAKE, FakeConsultation, FakeFirstPass, fake_convert
 from command_line import REPOSITORY, environment
 from distributed import Client
 
-from pipelines.convert.trajectories import Conversion
 from poke_bc.showdown.record import BattleRecord
 
 FATAL = "FATAL"
@@ -70,7 +69,7 @@ def started(folder: Path) -> Iterator[Cluster]:
             process.wait()
 
 
-def convert_or_die(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPass) -> list[dict[str, Any]]:
+def convert_or_die(record: BattleRecord, corpus: FakeConsultation, first: FakeFirstPass) -> list[dict[str, Any]]:
     """Like fake_convert; but the first to find the fatal file removes it, and kills its process."""
     if record.id.endswith("7"):
         with contextlib.suppress(FileNotFoundError):
@@ -79,4 +78,4 @@ def convert_or_die(record: BattleRecord, corpus: FakeCorpus, first: FakeFirstPas
     return fake_convert(record, corpus, first)
 
 
-DYING = Conversion(fake_first_pass, convert_or_die, FakeCorpus)
+DYING = replace(FAKE, convert=convert_or_die)

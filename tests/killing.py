@@ -1,4 +1,4 @@
-"""Runs a command to its end or until SIGKILL, at any call with which it changes files; see kill_hook/sitecustomize.py.
+"""Runs a command to its end or until a signal at any call with which it changes files; see kill_hook/sitecustomize.py.
 
 Nothing here knows a function of the project: a command killed at each of its calls is killed in every state in which
 its files can be.
@@ -38,7 +38,7 @@ class Ran:
         return self.code == -signal.SIGKILL
 
 
-def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = False) -> Ran:
+def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = False, by: str = "SIGKILL") -> Ran:
     """Run `python ARGUMENTS` to its end; afterwards no process of it is left.
 
     Args:
@@ -46,13 +46,12 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
         folder: whose changes are counted.
         kill_at: kill before this call, 1: the first; 0: never.
         alone: kill the process that makes the call; else that and all others of the command.
+        by: the signal, or "ENOSPC" for a disk that is full from this call on.
     """
     with tempfile.TemporaryDirectory() as place:
         counted, errors = Path(place, "counted"), Path(place, "stderr")
         counted.touch()
-        env = environment()
-        env |= {"PYTHONPATH": os.pathsep.join([str(HOOK), env["PYTHONPATH"]]), "WATCHED": str(folder.resolve()),
-                "COUNTED": str(counted), "KILL_AT": str(kill_at), "KILL_ALONE": "1" if alone else ""}
+        env = with_hook(folder, counted, kill_at, alone=alone, by=by)
         with errors.open("wb") as stderr:
             process = subprocess.Popen([sys.executable, *arguments], env=env, stdin=subprocess.DEVNULL,
                                        stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
@@ -64,6 +63,14 @@ def run(arguments: list[str], folder: Path, *, kill_at: int = 0, alone: bool = F
                     os.killpg(process.pid, signal.SIGKILL)
         calls = [line.split(maxsplit=1)[1].strip() for line in counted.read_text("utf-8", "replace").splitlines()]
         return Ran(process.returncode, errors.read_text("utf-8", "replace"), calls)
+
+
+def with_hook(folder: Path, counted: Path, kill_at: int, *, alone: bool, by: str) -> dict[str, str]:
+    """The environment of a command that is run so; `counted`: the file for its calls."""
+    env = environment()
+    return env | {"PYTHONPATH": os.pathsep.join([str(HOOK), env["PYTHONPATH"]]), "WATCHED": str(folder.resolve()),
+                  "COUNTED": str(counted), "KILL_AT": str(kill_at), "KILL_ALONE": "1" if alone else "",
+                  "KILL_WITH": by}
 
 
 def wait_for_the_others(group: int, seconds: float = 30) -> None:

@@ -68,12 +68,14 @@ def test_pages_follow_from_the_figures_that_are_kept() -> None:
 
 def test_scale_is_worked_out_from_the_figures() -> None:
     figures = scale.Figures(convert=(50.0, 100.0), preprocess=(1e5, 1e5), text=1000, packed=50, row=200,
-                            memory=(150, 300), growth=1.0, receipt=8388.608, train=1e5)
+                            memory=(150, 300), growth=1.0, memos=(10, 1), part=2e6, battle=500, train=1e5)
     page = scale._page(figures, dict.fromkeys(table.GROUPS, group(LINE)))
     assert "| `convert` | 13.9 | 1.74 | 1.74 | 0.17 to 0.17 |" in page  # 5e6 / 100 / 3600, and an eighth
     assert "| `preprocess` | 0.88 | 0.88 | 0.11 | 0.011 to 0.0882 |" in page  # two were no faster than one
     assert "| trajectories, `.jsonl.zst` | 50.0 | 16 GB | 2 GB |" in page  # 317.7 million decisions
-    assert "| kept for each block: 37,871 x 8,389 bytes | 0.32 |" in page
+    assert "| kept for each part: 2,495 x 2,000,000 bytes | 4.99 |" in page
+    assert "| memo of `convert`, for the next run | 10.0 | 3 GB | 0 GB |" in page
+    assert "other records of it: 2.50 GB." in page
 
 
 def test_scale_names_the_group_that_is_missing() -> None:

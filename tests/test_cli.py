@@ -84,6 +84,9 @@ def test_preprocess_tells_its_result_as_json(raw: Path, tmp_path: Path) -> None:
         "decoder",
         "schema",
         "legal_masks",
+        "kept",
+        "shards_untouched",
+        "all_again",
     ]
     counts = Manifest.read(tmp_path / "out").counts
     assert done.json["trajectories"] == counts.trajectories == 60

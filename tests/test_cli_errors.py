@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bad_lines import BAD
-from command_line import Finished, assert_told_in_two_lines, run_cli
+from command_line import assert_told_in_two_lines, run_cli
 from trajectories import make_trajectories, make_trajectory, to_text, write_raw
 
 from pipelines.preprocess import preprocess
@@ -138,57 +136,6 @@ def test_a_folder_that_cannot_be_written(out: str, raw: Path, tmp_path: Path) ->
     assert_told_in_two_lines(run_cli("preprocess", raw, "--out", out, cwd=tmp_path), out)
     assert (tmp_path / "file").read_text() == "mine"
     assert everything(tmp_path) == ["file"]
-
-
-WITH_SMALL_FILES = (
-    sys.executable,
-    "-c",
-    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
-    "os.execv(sys.argv[1], sys.argv[1:])",
-)
-"""Every write beyond 20,000 bytes of a file fails, as it does on a full disk."""
-
-
-def no_data_set(names: list[str]) -> bool:
-    return not any(name.startswith("shard-") or name == MANIFEST or name.startswith(".tmp-") for name in names)
-
-
-def test_a_disk_without_room_by_file_size(raw: Path, tmp_path: Path) -> None:
-    done = run_cli("preprocess", raw, "--out", tmp_path / "out", "--workers", "1", prefix=WITH_SMALL_FILES)
-    assert_told_in_two_lines(done, "File too large")
-    assert no_data_set(everything(tmp_path / "out") if (tmp_path / "out").exists() else [])
-    done = run_cli("preprocess", raw, "--out", tmp_path / "out")
-    assert done.code == 0, done.stderr
-
-
-def test_a_disk_without_room_for_a_split_file(raw: Path, tmp_path: Path) -> None:
-    (tmp_path / "raw.jsonl").write_bytes(raw.read_bytes())
-    assert_told_in_two_lines(run_cli("split", tmp_path / "raw.jsonl", prefix=WITH_SMALL_FILES), "File too large")
-    assert everything(tmp_path) == ["raw.jsonl"]
-
-
-def run_on_small_disk(folder: Path, size: str, *command: object) -> tuple[Finished, list[str]]:
-    """With a file system of `size` mounted at `folder`, in a mount namespace of its own; and what was left there."""
-    unshare = ("unshare", "--mount", "--map-root-user")
-    mount = f"mount -t tmpfs -o size={size} tmpfs {folder}"
-    tried = subprocess.run([*unshare, "sh", "-c", mount], capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
-        pytest.skip(f"A FULL DISK IS NOT TESTED HERE: no tmpfs can be mounted ({tried.stderr.strip()})")
-    listing = folder.with_name("listing")
-    script = f'{mount} && "$@"; code=$?; find {folder} -type f -printf "%P\\n" > {listing}; exit $code'
-    done = run_cli(*map(str, command), prefix=(*unshare, "sh", "-c", script, "sh"))
-    return done, listing.read_text().splitlines()
-
-
-@pytest.mark.parametrize("size", ["4k", "100k", "180k"])
-def test_a_full_disk(size: str, raw: Path, tmp_path: Path) -> None:
-    (tmp_path / "disk").mkdir()
-    for workers in ("1", "2"):
-        done, left = run_on_small_disk(
-            tmp_path / "disk", size, "preprocess", raw, "--out", tmp_path / "disk" / "out", "--workers", workers
-        )
-        assert_told_in_two_lines(done, "No space left on device")
-        assert no_data_set([Path(name).name for name in left]), left
 
 
 # --- shards and runs ----------------------------------------------------------------------------------------

@@ -75,7 +75,11 @@ def test_both_commands_write_the_bytes_of_one_process(
     assert Path("raw.jsonl.zst").read_bytes() == trajectories
     make_shards(raw, Path("shards"), engine="dask", scheduler=cluster.address)
     assert files(tmp_path / "shards") == shards
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.jsonl.zst", "shards"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw.jsonl.zst", "raw.jsonl.zst.memo", "shards"]
+    convert_battles(battles, "raw.jsonl.zst", conversion=FAKE, salt="s", engine="dask", scheduler=cluster.address)
+    done = make_shards(raw, Path("shards"), engine="dask", scheduler=cluster.address)
+    assert done.kept == done.manifest.counts.decisions
+    assert (Path("raw.jsonl.zst").read_bytes(), files(tmp_path / "shards")) == (trajectories, shards)
 
 
 def test_a_worker_that_is_killed_in_the_middle_of_a_task_of_convert(
@@ -87,7 +91,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_task_of_convert(
                     scheduler=cluster.address)
     assert not cluster.fatal.exists()
     assert cluster.workers() != before
-    assert files(tmp_path) == {"raw.jsonl.zst": trajectories}
+    left = files(tmp_path)
+    assert left.keys() == {"raw.jsonl.zst", "raw.jsonl.zst.memo"}
+    assert left["raw.jsonl.zst"] == trajectories
 
 
 def test_all_workers_killed_in_the_middle_of_preprocess(

@@ -269,6 +269,28 @@ def test_the_command_says_which_decoder_ran(tmp_path: Path) -> None:
     assert files(tmp_path / "arrow") == files(tmp_path / "scanner")
 
 
+class Interrupts:
+    """An attribute that is there when Ctrl-C comes while its class is created."""
+
+    def __set_name__(self, *_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_while_numba_is_imported_is_not_lost(tmp_path: Path) -> None:
+    """Python 3.11 makes a RuntimeError of it, which Numba raises too where it does not work."""
+    def importing() -> Path:
+        type("Made", (), {"attribute": Interrupts()})
+        return tmp_path
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with (mock.patch("pipelines.decode.decoder.compiled_folder", importing), Decoder(LARGE) as owner,
+              pytest.raises(KeyboardInterrupt)):
+            owner.update()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 RUN = """
 import signal, time
 from pipelines.decode import Decoder

@@ -39,6 +39,17 @@ def test_links_in_documents_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
+def test_every_promise_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| (?!promise)[^-]", line)]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, name in named:
+            assert f"def {name}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file}::{name}"
+
+
 def test_defaults_in_the_help_of_train_are_those_of_the_configuration() -> None:
     from poke_bc.train import TrainConfig
 

@@ -18,6 +18,7 @@ FLOORS = {
     "poke_bc.showdown": 1,
     "pipelines.decode": 1,
     "pipelines.jobs": 1,
+    "pipelines.jobs.interrupts": 0,
     "poke_bc.policy": 2,
     "pipelines.convert": 2,
     "pipelines.preprocess": 2,

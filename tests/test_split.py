@@ -242,6 +242,25 @@ def test_a_split_of_other_shards_is_not_used(raws: list[Raw], tmp_path: Path) ->
     assert json.loads((out / "split.json").read_bytes())["seed"] == 42
 
 
+@pytest.mark.parametrize("what", ["shards", "raw.jsonl"])
+def test_without_options_a_split_is_made_as_the_last_time(what: str, raws: list[Raw], tmp_path: Path) -> None:
+    def write(raws: list[Raw]) -> None:
+        raw = write_raw(tmp_path / "raw.jsonl", raws)
+        preprocess([raw], tmp_path / "shards", workers=1)
+
+    write(raws)
+    path = tmp_path / what
+    first = split(path, val_ratio=0.3, test_ratio=0.2, seed=5, where="rating >= 1500")
+    assert first.as_before is None
+    assert split(path).counts == first.counts
+    write(raws + make_trajectories(60)[-8:])
+    grown = split(path)
+    assert str(grown.as_before) == "by battle, val 0.3, test 0.2, seed 5, where rating >= 1500"
+    assert grown.counts == split(path, val_ratio=0.3, test_ratio=0.2, seed=5, where="rating >= 1500").counts
+    assert grown.counts != first.counts
+    assert split(path, val_ratio=0.3).counts == split(path, val_ratio=0.3, test_ratio=0.0, seed=42).counts
+
+
 def test_a_file_split_anew_leaves_no_part_of_the_old_split(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw.jsonl", make_trajectories(40))
     split(raw, val_ratio=0.2, test_ratio=0.2)

@@ -21,6 +21,7 @@ from trajectories import make_trajectories, to_text
 from pipelines.jobs.store import PartStore
 from pipelines.jobs.task_size import units_per_task
 from pipelines.preprocess import preprocess
+from pipelines.preprocess.earlier import NAME
 from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
 from pipelines.preprocess.preprocess_job import STORE
 from pipelines.preprocess.tasks import tasks_of
@@ -75,9 +76,13 @@ def test_the_bytes_do_not_depend_on_what_is_in_a_task_or_on_the_workers(kind: st
     path = write(tmp_path, kind)
     with mock.patch("pipelines.preprocess.tasks.BLOCKS_PER_TASK", 1):
         preprocess([path], tmp_path / "single", **OPTIONS)
+    single = files(tmp_path / "single")
+    memo = single.pop(NAME)  # which lists the tasks
     for workers in (1, 2):
         preprocess([path], tmp_path / str(workers), **OPTIONS | {"workers": workers})
-        assert files(tmp_path / str(workers)) == files(tmp_path / "single")
+        found = files(tmp_path / str(workers))
+        assert found.pop(NAME) != memo
+        assert found == single
 
 
 @pytest.mark.parametrize("limit", [100, 201, 202, 279])

@@ -23,6 +23,7 @@ from trajectories import make_trajectories, to_text
 from pipelines.convert import convert_battles
 from pipelines.jobs import urls
 from pipelines.preprocess import Preprocessed, preprocess
+from pipelines.preprocess.earlier import NAME
 from poke_bc.contract.errors import InputError, UsageError
 
 RAW = to_text(make_trajectories(60))
@@ -38,8 +39,8 @@ def convert(battles: Any, out: Any, **options: Any) -> None:
 
 
 def rows(folder: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the manifest, which names the inputs."""
-    return {name: data for name, data in folder.items() if name != "manifest.json"}
+    """Without the manifest, which names the inputs, and the memo, which names the manifest."""
+    return {name: data for name, data in folder.items() if name not in ("manifest.json", NAME)}
 
 
 @pytest.fixture(scope="module")

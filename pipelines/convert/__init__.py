@@ -6,7 +6,7 @@
     recorded_requests.py   requests and choices in a player's log    pseudonyms.py    user names -> salted hashes
     copies.py              records of one battle                     kept.py          between the passes
     passes.py              both passes over a task                   trajectories.py  a chosen battle -> lines
-    summary.py             counts of a run
+    earlier.py             what the next run takes over             summary.py      counts of a run
     convert_job.py         the job: two passes, one output
 """
 

@@ -5,6 +5,7 @@
 
     OUT.parts/     finished tasks, for a run that continues this one; removed at the end
     OUT            appears when it is complete
+    OUT.memo       what the next run into the same output takes over (earlier.py)
 
 The bytes of OUT depend on the input and the options alone. If the run is killed at any moment, OUT is unchanged.
 """
@@ -12,7 +13,7 @@ The bytes of OUT depend on the input and the options alone. If the run is killed
 from __future__ import annotations
 
 import contextlib
-import shutil
+import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
+import xxhash
 
 from pipelines.convert.battle_files import BATTLE_FILES
 from pipelines.convert.copies import Copies, Copy
+from pipelines.convert.earlier import Earlier, EarlierWriter, Written, find_earlier, memo_path
 from pipelines.convert.filters import Filters
 from pipelines.convert.passes import CHOSEN, RENAMED, ConvertJob, ConvertReceipt, ConvertTask, raw_tasks
 from pipelines.convert.pseudonyms import Pseudonyms, find_salt
@@ -33,18 +36,20 @@ from pipelines.convert.trajectories import Conversion
 from pipelines.jobs.engines import LOCAL, check_engine, make_executor
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import STDIN, Inputs, find_inputs, is_same_file, stored_bytes, total_bytes
+from pipelines.jobs.memo import check_ours
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.streams import COMPRESSION, by_ending
 from pipelines.jobs.urls import as_path, built_locally, is_url, upload
 from poke_bc.contract.errors import InputError, UsageError
 from poke_bc.contract.files import atomic_write, digest_file, fsync_folder
+from poke_bc.showdown.consulted import Consultation, agrees
 from poke_bc.showdown.convert import convert, first_pass
-from poke_bc.showdown.corpus import Corpus
+from poke_bc.showdown.corpus import Corpus, RevealedSets
 
 ENDINGS = tuple(f"{plain}{packed}" for plain in (".jsonl", ".ndjson") for packed in ("", *COMPRESSION))
 CODE = ("poke_bc.showdown", "poke_bc.dex", "poke_bc.contract", "pipelines.convert")
 """Code that determines the output: a change discards the parts of earlier runs."""
-SHOWDOWN = Conversion(first_pass, convert, Corpus)
+SHOWDOWN = Conversion(first_pass, convert, Corpus, RevealedSets, Consultation, agrees)
 
 ProgressCallback = Callable[[str, int, int | None, int], None]
 """Called with the stage, bytes of input done, total bytes (None: unknown), and battles so far."""
@@ -108,17 +113,21 @@ def convert_battles(inputs: Inputs, out: str | Path, *, formats: Sequence[str] =
     with _store(target) as store:
         compression = (by_ending(target) if target is not None else None) or "zstd"
         job = ConvertJob(store, compression, pseudonyms, filters, conversion)
-        store.follow(_plan(job))
-        run = _Run(job, names, limit, progress)
-        with make_executor(engine, scheduler, workers, store.folder, conversion.corpus) as executor:
-            tasks = run.first_pass(executor)
-            if not tasks:
-                raise _no_results(run.summary, names, job)
-            run.second_pass(executor, tasks, target)
-        if not run.summary.trajectories:
-            raise _no_results(run.summary, names, job)
+        plan = _plan(job)
+        store.follow(plan)
+        again = ""
         if target is not None:
-            _publish(store.job_file("output"), target)
+            earlier, again = find_earlier(target, plan, is_packed=by_ending(target) is not None,
+                                          revealed=conversion.revealed)
+            job = replace(job, earlier=earlier)
+        run = _Run(job, names, limit, progress)
+        run.summary.all_again = again
+        with (make_executor(engine, scheduler, workers, store.folder, conversion.corpus) as executor,
+              atomic_write(store.job_file("memo")) as file):
+            run.both_passes(executor, EarlierWriter(file, plan), target)
+        if target is not None:
+            Earlier.close()
+            _publish(store, target)
     run.summary.seconds = time.monotonic() - started
     return run.summary
 
@@ -130,6 +139,7 @@ def _check_output(target: Path | None) -> None:
         raise UsageError(f"{target}: a folder, but the output is one file", hint=f"--out {target / 'raw.jsonl.zst'}")
     if not target.name.endswith(ENDINGS):
         raise UsageError(f"{target}: unknown ending for the output", hint=f"one of {', '.join(ENDINGS)}")
+    check_ours(memo_path(target))
 
 
 def _no_results(summary: ConvertSummary, names: Sequence[str], job: ConvertJob) -> InputError:
@@ -178,7 +188,16 @@ class _Run:
     def _report(self, stage: str, done: int, battles: int) -> None:
         self._progress(stage, done, None if self._total is None else 2 * self._total, battles)
 
-    def first_pass(self, executor: Executor) -> list[ConvertTask]:
+    def both_passes(self, executor: Executor, memo: EarlierWriter, target: Path | None) -> None:
+        """Raises InputError for a run without any trajectory."""
+        tasks = self._first_pass(executor, memo)
+        if tasks:
+            self._second_pass(executor, tasks, memo, target)
+        if not self.summary.trajectories:
+            raise _no_results(self.summary, self._names, self._job)
+        memo.finish()
+
+    def _first_pass(self, executor: Executor, memo: EarlierWriter) -> list[ConvertTask]:
         """Read all battles and save the corpus. Returns the tasks in which battles were chosen."""
         corpus = self._job.conversion.corpus()
         copies, chosen_battles = Copies(), 0
@@ -186,6 +205,7 @@ class _Run:
         raw = raw_tasks(self._names, [stored_bytes(name) for name in self._names])
         with contextlib.closing(executor.run_in_order(self._job.first_pass, raw)) as results:
             for task, battles in results:
+                memo.add_reports(task.keys, self._job.take_reports(task.number))
                 chosen = bytearray(len(battles))
                 needed_by = -1
                 for place, battle in enumerate(battles):
@@ -196,7 +216,8 @@ class _Run:
                     if battle.identity is None:
                         self.summary.leave_out(battle.reason, battle.detail, battle.place)
                     elif first is not None:
-                        copies.add(first, Copy(task.number, place, battle.place, battle.players, task.xxh3, task.kept))
+                        copies.add(first, Copy(task.number, place, battle.place, battle.players, task.keys[place],
+                                                task.kept))
                         needed_by = max(needed_by, first[0])
                     else:
                         is_new = copies.choose(battle.identity, (task.number, place))
@@ -216,21 +237,27 @@ class _Run:
         xxh3 = digest_file(self._job.corpus_path)
         return [replace(task, corpus=xxh3, copies=copies.of_task(task.number)) for task in tasks]
 
-    def second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], target: Path | None) -> None:
+    def _second_pass(self, executor: Executor, tasks: Sequence[ConvertTask], memo: EarlierWriter,
+                     target: Path | None) -> None:
         """Write the trajectories in order, to standard output or to a file of the store."""
-        plain = target is None or by_ending(target) is None
+        plain, offset = target is None or by_ending(target) is None, 0
         with (contextlib.closing(executor.run_in_order(self._job.second_pass, tasks)) as results,
               atomic_write(self._job.store.job_file("output")) if target is not None else _stdout() as output):
             for task, (receipt, progress) in zip(tasks, results, strict=True):
-                _append(self._job.store.body(task.number), output, unpack=plain)
+                body = self._job.store.body(task.number)
+                length, xxh3 = _append(body, output, unpack=plain)
+                memo.add_written(task.number, Written(offset, length, xxh3, receipt.outcomes))
+                offset += length
                 for done in (task, *self._needed.get(task.number, ())):
                     self._job.forget(done)
                 self.summary.add(receipt.summary)
                 self._report("converting", (self._total or 0) + progress, self.summary.converted)
 
 
-def _publish(output: Path, target: Path) -> None:
-    output.replace(target)
+def _publish(store: PartStore[ConvertReceipt], target: Path) -> None:
+    """OUT first: the memo is not trusted where it does not fit OUT."""
+    store.job_file("output").replace(target)
+    store.job_file("memo").replace(memo_path(target))
     fsync_folder(target.parent)
 
 
@@ -240,10 +267,15 @@ def _stdout() -> Iterator[IO[bytes]]:
         yield output
 
 
-def _append(body: bytes, output: IO[bytes], *, unpack: bool) -> None:
-    """Add a part to the output; compressed parts are added as they are, since frames can be concatenated."""
-    if not unpack:
-        output.write(body)
-    elif body:
-        with pa.CompressedInputStream(pa.BufferReader(body), "zstd") as text:
-            shutil.copyfileobj(text, output, 1 << 20)
+def _append(body: bytes, output: IO[bytes], *, unpack: bool) -> tuple[int, str]:
+    """Add a part to the output; compressed parts are added as they are, since frames can be concatenated.
+
+    Returns the bytes added, and their digest.
+    """
+    length, state = 0, xxhash.xxh3_64()
+    with pa.CompressedInputStream(pa.BufferReader(body), "zstd") if unpack and body else io.BytesIO(body) as text:
+        while chunk := text.read(1 << 20):
+            output.write(chunk)
+            state.update(chunk)
+            length += len(chunk)
+    return length, state.hexdigest()

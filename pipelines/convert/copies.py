@@ -58,7 +58,8 @@ class Copy(NamedTuple):
     """For messages: `replays/a.jsonl.zst:12`."""
     players: frozenset[str]
     """Whose requests it holds."""
-    xxh3: str
+    key: int
+    """RawBattle.key."""
     kept: str
     """As in the ConvertTask that it belongs to."""
 

@@ -10,30 +10,30 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections import Counter
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import msgspec
-import xxhash
 
 from pipelines.convert.battle_files import read_raw_battles
 from pipelines.convert.copies import Copy, Identity
+from pipelines.convert.earlier import Earlier, Known, Outcomes, Report, frame_of
 from pipelines.convert.filters import Filters
-from pipelines.convert.kept import KeptBattles, keep, kept_path
+from pipelines.convert.kept import KeptBattles, keep, kept_path, reports_path
 from pipelines.convert.pseudonyms import Pseudonyms
 from pipelines.convert.raw_battles import RawBattle
 from pipelines.convert.records import read_battle
 from pipelines.convert.summary import ConvertSummary
-from pipelines.convert.trajectories import Conversion, attempts, trajectory_lines, why
+from pipelines.convert.trajectories import Conversion, Outcome, attempts, trajectory_lines, why
+from pipelines.jobs.memo import pack
 from pipelines.jobs.store import PartStore
 from pipelines.jobs.streams import Packer
 from pipelines.jobs.task_size import units_per_task
-from poke_bc.contract.actions import LABELS
 from poke_bc.contract.files import digest
 
 UNIT_BATTLES = 16
@@ -58,14 +58,6 @@ class RawTask:
         first, last = self.battles[0].place, self.battles[-1].place
         return first if first == last else f"battles {first} to {last}"
 
-    @property
-    def xxh3(self) -> str:
-        """Digest of the raw battles."""
-        state = xxhash.xxh3_64()
-        for raw in self.battles:
-            state.update(f"{raw.form}\0{PurePath(raw.source).name}\0{len(raw.data)}\0".encode(errors="replace"))
-            state.update(raw.data)
-        return state.hexdigest()
 
 
 def raw_tasks(inputs: Sequence[str], sizes: Sequence[int | None]) -> Iterator[RawTask]:
@@ -100,6 +92,11 @@ class BattleReport:
     detail: str = ""
     revealed: Any = None
 
+    def stored(self) -> Report:
+        """What a later run needs to know."""
+        return Report(self.identity, tuple(sorted(self.players)), self.reason, self.detail,
+                      msgspec.Raw(msgspec.json.encode(self.revealed)))
+
 
 @dataclass(frozen=True)
 class ConvertTask:
@@ -107,8 +104,8 @@ class ConvertTask:
 
     number: int
     name: str
-    xxh3: str
-    """Digest of the raw battles."""
+    keys: array[int]
+    """RawBattle.key of each battle."""
     kept: str
     """Digest of what the first pass kept of them."""
     progress: int
@@ -120,10 +117,18 @@ class ConvertTask:
     """Digest of the corpus file."""
 
     @property
+    def xxh3(self) -> str:
+        """Digest of the raw battles."""
+        return digest(self.keys.tobytes())
+
+    @property
     def choice(self) -> str:
         """Digest of what is converted."""
-        others = [(place, copy.xxh3, copy.place) for place, copies in self.copies.items() for copy in copies]
-        return digest(self.chosen + repr(others).encode())
+        return digest("".join(self.choice_of(place) for place in range(len(self.chosen))).encode())
+
+    def choice_of(self, place: int) -> str:
+        """Digest of how a battle is converted."""
+        return digest(repr((self.chosen[place], [copy.key for copy in self.copies.get(place, ())])).encode())
 
     def __str__(self) -> str:
         return self.name
@@ -136,6 +141,7 @@ class ConvertReceipt(msgspec.Struct, frozen=True, kw_only=True):
     chosen: str
     corpus: str
     summary: ConvertSummary
+    outcomes: Outcomes
 
     @property
     def trajectories(self) -> int:
@@ -153,6 +159,8 @@ class ConvertJob:
     pseudonyms: Pseudonyms
     filters: Filters
     conversion: Conversion
+    earlier: Earlier | None = None
+    """What an earlier run into the same output left."""
 
     @property
     def corpus_path(self) -> Path:
@@ -162,9 +170,24 @@ class ConvertJob:
     def first_pass(self, _number: int, task: RawTask) -> tuple[ConvertTask, list[BattleReport]]:
         """Read the battles, and decide which of them the options exclude."""
         with _cycles_left_alone():
-            read = [self._read(raw) for raw in task.battles]
+            keys = array("Q", [raw.key for raw in task.battles])
+            read = [self._known(raw, key) or self._read(raw) for raw, key in zip(task.battles, keys, strict=True)]
             kept = keep(self.store, task.number, [battle for _, battle in read])
-            return ConvertTask(task.number, str(task), task.xxh3, kept, task.progress), [report for report, _ in read]
+            reports = [report for report, _ in read]
+            with self.store.replaced(reports_path(self.store, task.number)) as file:
+                file.write(pack([report.stored() for report in reports]))
+            return ConvertTask(task.number, str(task), keys, kept, task.progress), reports
+
+    def _known(self, raw: RawBattle, key: int) -> tuple[BattleReport, bytes] | None:
+        """As `_read`, of a battle in which an earlier run found the same."""
+        found = self.earlier.report(key) if self.earlier is not None else None
+        if self.earlier is None or found is None:
+            return None
+        if found.identity is None:
+            return BattleReport(raw.place, reason=found.reason, detail=found.detail), b""
+        report = BattleReport(raw.place, Identity(*found.identity), frozenset(found.players),
+                              revealed=self.earlier.decode_revealed(found))
+        return report, pickle.dumps((raw, None), protocol=5)
 
     def _read(self, raw: RawBattle) -> tuple[BattleReport, bytes]:
         """The report on a battle, and what the second pass needs of it, pickled; empty if it is excluded."""
@@ -190,34 +213,60 @@ class ConvertJob:
         with _cycles_left_alone():
             return self.store.reuse(task.number, same) or self._convert(task), task.progress
 
+    def take_reports(self, number: int) -> bytes:
+        """What the first pass found in a task, packed; removed from the store."""
+        path = reports_path(self.store, number)
+        packed = path.read_bytes()
+        path.unlink()
+        return packed
+
     def forget(self, task: ConvertTask) -> None:
         """Remove what the first pass kept of a task, once it is no longer needed."""
         kept_path(self.store, task.number, task.kept).unlink(missing_ok=True)
 
     def _convert(self, task: ConvertTask) -> ConvertReceipt:
-        summary, labels = ConvertSummary(), Counter[str]()
         corpus = _load_corpus(self.conversion.corpus.load, self.corpus_path, task.corpus)
-        kept = KeptBattles(self.store)
-        packer = Packer(self.compression)
+        places = [place for place, chosen in enumerate(task.chosen) if chosen]
+        summary, kept = ConvertSummary(), KeptBattles(self.store, self.pseudonyms)
+        known = {place: found for place in places if (found := self._still_known(task, place, corpus, summary))}
+        frame = frame_of([*known.values()]) if len(known) == len(places) else None
+        packer, outcomes = Packer(self.compression), Outcomes()
         with self.store.create(task.number) as part:
-            for place, chosen in enumerate(task.chosen):
-                if chosen:
-                    record, first = kept.read(task.number, task.kept, place)
-                    if chosen == RENAMED:
-                        name = f"{record.id}-{Identity.of(record).lines:016x}"[:len(record.id) + 9]
-                        record = replace(record, id=name, original_id=record.id)
-                    copies = task.copies.get(place, ())
-                    ways = attempts(record, first, copies, kept)
-                    for line in trajectory_lines(self.conversion, ways, copies, corpus, summary, labels):
-                        packer.write(line)
-                        summary.bytes += len(line)
+            for place in places:
+                if place in known:
+                    outcome, text = known[place].outcome, b"" if frame else known[place].text()
+                    summary.kept += 1
+                else:
+                    outcome, text = self._trajectories(task, place, corpus, kept)
+                packer.write(text)
+                outcomes[place] = task.choice_of(place), outcome
+                copies = task.copies.get(place, ())
+                own = kept.source(task.number, task.kept, place) if outcome.failed else ""
+                outcome.count(summary, [own, *(copy.source for copy in copies)])
             if summary.bytes:
-                part.write(packer.finish())
-            summary.decisions = labels.total()
-            summary.labelled, summary.censored, summary.unlabelled = (labels[name] for name in LABELS)
-            receipt = ConvertReceipt(xxh3=task.xxh3, chosen=task.choice, corpus=task.corpus, summary=summary)
+                part.write(frame or packer.finish())
+            receipt = ConvertReceipt(xxh3=task.xxh3, chosen=task.choice, corpus=task.corpus, summary=summary,
+                                     outcomes=outcomes)
             part.commit(receipt)
         return receipt
+
+    def _still_known(self, task: ConvertTask, place: int, corpus: Any, summary: ConvertSummary) -> Known | None:
+        """Where the earlier output has a battle's trajectories, if they would be the same now."""
+        if self.earlier is None or (found := self.earlier.known(task.keys[place], task.choice_of(place))) is None:
+            return None
+        if self.conversion.agrees(corpus, bytes(found.outcome.answers)):
+            return found
+        summary.refilled += 1
+        return None
+
+    def _trajectories(self, task: ConvertTask, place: int, corpus: Any, kept: KeptBattles) -> tuple[Outcome, bytes]:
+        """Convert a battle."""
+        record, first = kept.read(task.number, task.kept, place)
+        if task.chosen[place] == RENAMED:
+            name = f"{record.id}-{Identity.of(record).lines:016x}"[:len(record.id) + 9]
+            record = replace(record, id=name, original_id=record.id)
+        ways = attempts(record, first, task.copies.get(place, ()), kept)
+        return trajectory_lines(self.conversion, ways, corpus)
 
 
 @lru_cache(maxsize=1)

@@ -8,10 +8,12 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from pipelines.convert import public_rows
 from pipelines.jobs.streams import Stream
@@ -44,6 +46,14 @@ class RawBattle:
     """For messages: `replays/a.jsonl.zst:12`."""
     consumed: int = 0
     """Bytes of the file on disk that had been read when the battle was complete."""
+
+    @property
+    def key(self) -> int:
+        """Digest of the content; of forms that hold no id, of the file's name too, which may be one."""
+        name = "" if self.form == "json" else PurePath(self.source).name
+        state = xxhash.xxh3_64(f"{self.form}\0{name}\0".encode(errors="replace"))
+        state.update(self.data)
+        return state.intdigest()
 
 
 def problem(reason: str, source: str, *, place: str = "", consumed: int = 0, detail: str = "") -> RawBattle:

@@ -21,6 +21,12 @@ class ConvertSummary(msgspec.Struct, kw_only=True):
     battles: int = 0
     """All battles found in the input."""
     converted: int = 0
+    kept: int = 0
+    """Battles whose trajectories were in the output already, and are as they would be made now."""
+    refilled: int = 0
+    """Battles that were in the output, and converted again: others changed what fills their gaps."""
+    all_again: str = ""
+    """Why nothing of the output that was there could be kept; empty if something could, or none was there."""
     joined: int = 0
     """Battles that were joined with an earlier one: the same battle with the other player's requests."""
     trajectories: int = 0

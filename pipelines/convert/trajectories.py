@@ -15,6 +15,7 @@ import msgspec
 from pipelines.convert.copies import Copy, join
 from pipelines.convert.kept import KeptBattles
 from pipelines.convert.summary import DUPLICATE, ConvertSummary, most_frequent
+from poke_bc.contract.actions import LABELS
 from poke_bc.showdown.record import BattleRecord, SkippedBattle
 
 INTERNAL = "internal error"
@@ -29,16 +30,22 @@ class Conversion:
     first_pass: Callable[[BattleRecord], Any]
     """Its result is small and picklable, and has `revealed` and `passed_over`."""
     convert: Callable[[BattleRecord, Any, Any], list[dict[str, Any]]]
-    """Takes a record, the corpus, and the result of the first pass."""
+    """Takes a record, a consultation of the corpus, and the result of the first pass."""
     corpus: type[Any]
     """Has add(revealed), save(path) and load(path)."""
+    revealed: Any
+    """Type of what is added to it."""
+    consult: Callable[[Any], Any]
+    """The corpus as `convert` takes it, which has `answers() -> bytes`: JSON of what was asked and answered."""
+    agrees: Callable[[Any, bytes], bool]
+    """Whether a corpus still gives these answers."""
 
 
 class Attempt(NamedTuple):
     """One way to make a battle's trajectories."""
 
-    sources: Sequence[str]
-    """The records that it is made of."""
+    records: Sequence[int]
+    """Numbers of the records that it is made of: 0 the battle's own, the others as in its copies from 1 on."""
     record: BattleRecord
     first: Any
     """Result of the first pass; None: it is still to be done."""
@@ -54,49 +61,73 @@ def attempts(record: BattleRecord, first: Any, copies: Sequence[Copy], kept: Kep
         other, result = kept.read(copy.task, copy.kept, copy.place)
         return replace(other, id=record.id, original_id=record.original_id), result
 
-    partners: list[Copy] = []
+    partners: list[int] = []
     covered: frozenset[str] = frozenset(record.requests)
-    for copy in copies:
+    for number, copy in enumerate(copies, 1):
         if not copy.players <= covered:
-            partners.append(copy)
+            partners.append(number)
             covered |= copy.players
     if partners:
-        joined = reduce(join, [load(copy)[0] for copy in partners], record)
-        yield Attempt([record.source, *(copy.source for copy in partners)], joined, None)
-    yield Attempt([record.source], record, first)
-    for copy in copies:
-        yield Attempt([copy.source], *load(copy))
+        joined = reduce(join, [load(copies[number - 1])[0] for number in partners], record)
+        yield Attempt([0, *partners], joined, None)
+    yield Attempt([0], record, first)
+    for number, copy in enumerate(copies, 1):
+        yield Attempt([number], *load(copy))
 
 
-def trajectory_lines(conversion: Conversion, ways: Iterator[Attempt], copies: Sequence[Copy], corpus: Any,
-                     summary: ConvertSummary, labels: Counter[str]) -> list[bytes]:
-    """The lines of the first attempt that succeeds; none if all fail. Counts the battle's records in `summary`."""
-    failed: dict[str, tuple[str, str]] = {}
-    used: Sequence[str] = ()
-    lines: list[bytes] = []
-    for sources, record, first in ways:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a chosen battle and of the other records of it. Records are numbered, the battle's own as 0."""
+
+    used: tuple[int, ...] = ()
+    """Records that the trajectories are made of; none if all attempts failed."""
+    failed: dict[int, tuple[str, str]] = {}
+    """Record -> reason and detail."""
+    trajectories: int = 0
+    bytes: int = 0
+    """Size of their lines."""
+    labels: dict[str, int] = {}
+    exact_views: int = 0
+    passed_over: dict[str, int] = {}
+    answers: msgspec.Raw
+    """What was asked of the corpus, as Conversion.consult records it."""
+
+    def count(self, summary: ConvertSummary, sources: Sequence[str]) -> None:
+        """Add it to the counts of a task; `sources` says where each record is."""
+        if self.used:
+            summary.converted += 1
+            summary.joined += len(self.used) - 1
+            summary.trajectories += self.trajectories
+            summary.bytes += self.bytes
+            summary.passed_over = most_frequent(summary.passed_over, self.passed_over)
+            summary.exact_views += self.exact_views
+            summary.decisions += sum(self.labels.values())
+            for name, counter in zip(LABELS, ("labelled", "censored", "unlabelled"), strict=True):
+                setattr(summary, counter, getattr(summary, counter) + self.labels.get(name, 0))
+        for number in [*self.failed, *(each for each in range(1, len(sources)) if each not in self.failed)]:
+            if number not in self.used:
+                summary.leave_out(*self.failed.get(number, (DUPLICATE, "")), sources[number])
+
+
+def trajectory_lines(conversion: Conversion, ways: Iterator[Attempt], corpus: Any) -> tuple[Outcome, bytes]:
+    """The lines of the first attempt that succeeds; none if all fail."""
+    failed: dict[int, tuple[str, str]] = {}
+    consultation = conversion.consult(corpus)
+    for records, record, first in ways:
         try:
             found = first or conversion.first_pass(record)
-            views = conversion.convert(record, corpus, found)
-            lines = [_ENCODE(view) + b"\n" for view in views]
-            counted = Counter(step.get("label", "observed") for view in views for step in view["steps"])
+            views = conversion.convert(record, consultation, found)
+            text = b"".join([_ENCODE(view) + b"\n" for view in views])
+            labels = Counter(step.get("label", "observed") for view in views for step in view["steps"])
         except MemoryError:
             raise
         except Exception as error:
-            failed |= dict.fromkeys(sources, why(error))
+            failed |= dict.fromkeys(records, why(error))
             continue
-        used = sources
-        labels += counted
-        summary.converted += 1
-        summary.joined += len(used) - 1
-        summary.trajectories += len(lines)
-        summary.passed_over = most_frequent(summary.passed_over, found.passed_over)
-        summary.exact_views += sum(bool(record.requests.get(view["player"])) for view in views)
-        break
-    for source in dict.fromkeys([*failed, *(copy.source for copy in copies)]):
-        if source not in used:
-            summary.leave_out(*failed.get(source, (DUPLICATE, "")), source)
-    return lines
+        return Outcome(
+            used=tuple(records), failed=failed, trajectories=len(views), bytes=len(text), labels=dict(labels),
+            exact_views=sum(bool(record.requests.get(view["player"])) for view in views),
+            passed_over=dict(found.passed_over), answers=msgspec.Raw(consultation.answers())), text
+    return Outcome(failed=failed, answers=msgspec.Raw(consultation.answers())), b""
 
 
 def why(error: Exception) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from pipelines.decode.decoded import Bad, Decoded, concat
 from pipelines.decode.exact import decode_exact
 from pipelines.decode.scan.cache import compiled_folder, load
 from pipelines.decode.text import Text
+from pipelines.jobs.interrupts import interrupts_deferred
 from poke_bc.contract.schema import Schema
 
 WORTH_LOADING = 64 << 20
@@ -80,27 +81,26 @@ class Decoder:
 
     def update(self, read: int = 0) -> None:
         """Load the scanner, or start compiling it, if that pays off; `read` is the bytes of text decoded so far."""
-        wanted = os.environ.get("POKE_BC_DECODER")
-        size = sys.maxsize if wanted == "scanner" else read if self._expected is None else self._expected
-        self._size = size
+        self._update(read)
+        if self._compiler is not None and os.environ.get("POKE_BC_DECODER") == "scanner":
+            self._compiler.wait()
+            self._update(read)
+
+    @interrupts_deferred()  # LLVM's callbacks would swallow Ctrl-C, and Numba's classes make a RuntimeError of it
+    def _update(self, read: int) -> None:
+        size = read if self._expected is None else self._expected
+        self._size = size = sys.maxsize if os.environ.get("POKE_BC_DECODER") == "scanner" else size
         if self.scanning or self.advice or size < WORTH_LOADING or not is_wanted():
             return
         try:
             if self._compiler is None:
                 self._folder = compiled_folder()
-                if self._load(read):
-                    return
-                if size < WORTH_COMPILING * self._processes:
-                    return
-                self._compiler = self._start_compiler()
-                if wanted != "scanner":
-                    return
-                self._compiler.wait()
-            if self._compiler.poll() is None:
-                return
-            _, messages = self._compiler.communicate()
-            if not self._load(read):
-                self._give_up((messages.decode(errors="replace").splitlines() or ["the compiler was killed"])[-1])
+                if not self._load(read) and size >= WORTH_COMPILING * self._processes:
+                    self._compiler = self._start_compiler()
+            elif self._compiler.poll() is not None:
+                _, messages = self._compiler.communicate()
+                if not self._load(read):
+                    self._give_up((messages.decode(errors="replace").splitlines() or ["the compiler was killed"])[-1])
         except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: no home folder
             self._give_up(str(error))
 

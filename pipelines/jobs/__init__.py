@@ -11,4 +11,5 @@
     dask_cluster.py the executor for a Dask cluster
     interrupts.py   Ctrl-C and SIGTERM at moments in which they would do harm
     store.py        finished parts with their receipts, so that an interrupted job can resume
+    memo.py         what a finished job leaves, so that the next one does only what is new
 """

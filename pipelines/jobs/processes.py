@@ -34,6 +34,7 @@ ATTEMPTS = 3
 """A task whose process dies this many times is an error."""
 PATIENCE = 30.0
 """Seconds without a result after which a process that was stopped is told of."""
+_GRACE = 0.5  # seconds that tasks may go on once nobody wants their results: Ctrl-C is answered soon
 _DELAY = 1.0
 _UNDERWAY = 2  # tasks per process: one running, one queued; with more, one process may finish long after the others
 _MOST_PROCESSES = 16  # for each processor
@@ -120,15 +121,24 @@ class _Process:
                 print(f"waiting for process {child.pid}, which was stopped while it works on {task}: "
                       f"`kill -CONT {child.pid}` lets it go on", file=sys.stderr, flush=True)
 
-    def forget(self) -> None:
-        """Drop the tasks of a run that is over, so that they are not tried again."""
+    def abandon(self, until: float) -> None:
+        """Drop the tasks of a run that is over; kill the process if it still works on one at that time."""
+        running = [attempt.future for attempt, _ in self._underway if not attempt.future.cancel()]
         self._underway.clear()
+        if wait(running, max(0.0, until - time.monotonic())).not_done:
+            self._kill()
+            wait(running)
 
-    def stop(self) -> None:
-        """End the process after the task that it is running; at once if it is still starting, which takes a second."""
-        for child in () if self.started.done() else self._children:
-            child.kill()
+    def stop(self, *, at_once: bool) -> None:
+        """End the process; at once also if it is still starting, which takes a second."""
+        if at_once or not self.started.done():
+            self._kill()
         self._pool.shutdown(cancel_futures=True)
+
+    def _kill(self) -> None:
+        """Kill the process: a part without its receipt does not count, and the next task starts another process."""
+        for child in self._children:
+            child.kill()
 
 
 class LocalProcesses:
@@ -157,9 +167,9 @@ class LocalProcesses:
             self._start_others()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         for process in self._others:
-            process.stop()
+            process.stop(at_once=error is not None)
 
     def _start_others(self) -> None:
         try:
@@ -189,11 +199,9 @@ class LocalProcesses:
             while attempts:
                 yield _result(attempts.popleft())
         finally:
-            for attempt in attempts:
-                if not attempt.future.cancel():
-                    _wait(attempt)
+            until = time.monotonic() + _GRACE
             for process in self._others:
-                process.forget()
+                process.abandon(until)
 
     def _available(self) -> list[_Process]:
         """The further processes, if it is time for them."""

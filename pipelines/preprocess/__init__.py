@@ -6,6 +6,8 @@
     beginnings.py       what the inputs begin with              battles_given.py    battles in place of trajectories
     detect_schema.py    which schema the observations have
     parts.py            a task -> a part: rows, trajectories and quarantined lines
+    receipts.py         what a part was made from, and what is in it
+    earlier.py          what the next run takes over            kept_rows.py        rows that are there already
     tally.py            counts of rows, labels, keys and quarantined lines
     totals.py           sums over all parts
     shard_writer.py     parts -> shards, never splitting a battle

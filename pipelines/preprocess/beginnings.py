@@ -14,6 +14,7 @@ from pipelines.decode.text import Text
 from pipelines.jobs.inputs import stored_bytes
 from pipelines.jobs.streams import BOM, open_stream
 from pipelines.preprocess.battles_given import are_battles, battles_given
+from pipelines.preprocess.earlier import KeptTask
 from pipelines.preprocess.parquet_blocks import is_parquet, parquet_blocks
 from pipelines.preprocess.tasks import Task
 from pipelines.preprocess.text_blocks import BLOCK_BYTES
@@ -26,7 +27,10 @@ Keys = dict[str, set[str]]
 """Input -> keys with a value in its first observations; empty where none can be read."""
 
 
-def observation_keys(names: list[str], tasks: Iterator[Task]) -> tuple[Keys, Iterator[Task]]:
+AnyTask = Task | KeptTask
+
+
+def observation_keys(names: list[str], tasks: Iterator[AnyTask]) -> tuple[Keys, Iterator[AnyTask]]:
     """The keys of each input that can be read twice, and of the first one in any case; and all tasks.
 
     Raises InputError naming battles, or a text that is not JSONL, and how to make it that.
@@ -47,9 +51,10 @@ def observation_keys(names: list[str], tasks: Iterator[Task]) -> tuple[Keys, Ite
             refuse_other_texts(name, head)
             keys[name] = _keys(Text(head, 0).first())
     if names and names[0] not in keys:  # a pipe, which can only be read once
-        taken: list[Task] = []
+        taken: list[AnyTask] = []
         for task in islice(tasks, 2):
             taken.append(task)
+            assert isinstance(task, Task), "a pipe is never there already"
             data = task.blocks[0].read()
             if isinstance(data, Text) and are_battles(data.data):
                 raise battles_given(names[0])

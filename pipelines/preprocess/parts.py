@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,7 +20,9 @@ import pyarrow as pa
 
 from pipelines.decode import Bad, Decoder
 from pipelines.jobs.store import PartStore, PartWriter
+from pipelines.preprocess.earlier import Earlier, KeptTask
 from pipelines.preprocess.parquet_blocks import TableRows
+from pipelines.preprocess.receipts import BlockReceipt, PreprocessReceipt, key_of
 from pipelines.preprocess.tally import Tally, most_common, tally_rows
 from pipelines.preprocess.tasks import BlockData, Task
 from poke_bc.contract.rows import row_bytes, row_dtypes
@@ -28,35 +31,14 @@ from poke_bc.contract.schema import Schema
 _INDEX = re.compile(r"\[\d+\]")
 
 
-class BlockReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """One block of a part."""
+class Done(NamedTuple):
+    """A finished task."""
 
-    byte: int | None
-    """Offset of the block in its input; None for tables."""
-    size: int
-    lines: int
-    xxh3: str
-    """Digest of the block's input."""
-    rows: int
-    trajectories: int
-    table_bytes: int
-    bad_bytes: int
-
-
-class PreprocessReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of preprocess."""
-
-    source: int
-    """Index of the input."""
-    index: int
-    """Index of the first block within the input."""
-    blocks: tuple[BlockReceipt, ...]
-    tally: Tally
-
-    @property
-    def trajectories(self) -> int:
-        """Number of trajectories in all blocks."""
-        return self.tally.trajectories
+    receipt: PreprocessReceipt
+    progress: int
+    """Bytes of the input on disk that are done after it."""
+    kept: int | None
+    """The part of the earlier run that it is; None: there is a part of this run."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +48,23 @@ class DecodeJob:
     store: PartStore[PreprocessReceipt]
     schema: Schema
     decoder: Decoder = field(default_factory=Decoder)
+    earlier: Earlier | None = None
+    """What an earlier run left whose data set is there."""
 
-    def run(self, number: int, task: Task) -> tuple[PreprocessReceipt, int]:
-        """The receipt of a task's part, made now or by an earlier run, and the progress after it."""
-        kept = self.store.reuse(number, lambda receipt: _is_of(receipt, task))
-        return kept or self.make(number, task, (block.read() for block in task.blocks)), task.progress
+    def run(self, number: int, task: Task | KeptTask) -> Done:
+        """A task's part: of the data set that is there, or finished by an interrupted run, or made now."""
+        if isinstance(task, KeptTask):
+            return self._kept(task.part, task.source, task.progress)
+        if self.earlier is not None and (part := self.earlier.find(_key(task))) is not None:
+            return self._kept(part, task.source, task.progress, task.index)
+        reused = self.store.reuse(number, lambda receipt: _is_of(receipt, task))
+        return Done(reused or self.make(number, task, (block.read() for block in task.blocks)), task.progress, None)
+
+    def _kept(self, part: int, source: int, progress: int, index: int | None = None) -> Done:
+        assert self.earlier is not None
+        receipt = self.earlier.content(part).receipt
+        index = receipt.index if index is None else index
+        return Done(msgspec.structs.replace(receipt, source=source, index=index), progress, part)
 
     def make(self, number: int, task: Task, contents: Iterable[BlockData]) -> PreprocessReceipt:
         """Make the part of a task from what its blocks hold, replacing an earlier part."""
@@ -126,8 +120,11 @@ class DecodeJob:
         start = self.offsets(receipt)[place] + block.rows * row_bytes(self.schema)
         return pa.ipc.open_stream(pa.BufferReader(self._read(number, start, block.table_bytes))).read_all()
 
-    def read_bad(self, number: int) -> Iterator[Bad]:
-        """Quarantined lines of a part in order, numbered from its first line."""
+    def read_bad(self, number: int, kept: int | None = None) -> Iterator[Bad]:
+        """Quarantined lines of a part in order, numbered from its first line; `kept` as in Done."""
+        if kept is not None and self.earlier is not None:
+            yield from self.earlier.content(kept).bad
+            return
         receipt = self.store.find(number)
         for block, end in zip(receipt.blocks, self.offsets(receipt)[1:], strict=True) if receipt is not None else ():
             for line in self._read(number, end - block.bad_bytes, block.bad_bytes).splitlines():
@@ -137,6 +134,11 @@ class DecodeJob:
         with open(self.store.path(number), "rb") as file:
             file.seek(start)
             return file.read(size)
+
+
+def _key(task: Task) -> str:
+    """PreprocessReceipt.key of the part that the task would make."""
+    return key_of(block.read() for block in task.blocks)
 
 
 def _is_of(receipt: PreprocessReceipt, task: Task) -> bool:

@@ -4,6 +4,7 @@
     out/quarantine.jsonl   lines that are not trajectories: file, line, byte, path, reason
     out/shard-*.arrow      rows
     out/manifest.json      the commit
+    out/shards.memo        what the next run into the same folder takes over (earlier.py)
 
 Killed at any moment, the folder holds the data set it held before, or the new one.
 """
@@ -24,14 +25,17 @@ from pipelines.decode import Decoder
 from pipelines.jobs.engines import LOCAL, check_engine, make_executor
 from pipelines.jobs.executor import Executor
 from pipelines.jobs.inputs import Inputs, find_inputs, stored_bytes, total_bytes
-from pipelines.jobs.interrupts import interrupts_deferred
+from pipelines.jobs.memo import check_ours
 from pipelines.jobs.store import STORE_SUFFIX, PartStore, code_digest, open_store
 from pipelines.jobs.urls import as_path, is_url
 from pipelines.preprocess.beginnings import observation_keys
 from pipelines.preprocess.detect_schema import choose_schema
+from pipelines.preprocess.earlier import NAME, Earlier, EarlierWriter, KeptTask, StoredInputs, find_earlier
+from pipelines.preprocess.kept_rows import KeptRows
 from pipelines.preprocess.own_files import QUARANTINE, OwnFiles
 from pipelines.preprocess.parquet_blocks import is_parquet
-from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
+from pipelines.preprocess.parts import DecodeJob
+from pipelines.preprocess.receipts import PreprocessReceipt
 from pipelines.preprocess.shard_writer import ShardWriter
 from pipelines.preprocess.tally import most_common
 from pipelines.preprocess.tasks import TRAJECTORY_FILES, Task, check_tables, expected_bytes, tasks_of
@@ -64,6 +68,12 @@ class Preprocessed:
     """The reader that decoded the text: "arrow", "scanner" or "arrow, then scanner". The rows are the same."""
     advice: str | None = None
     """What the user can do if the scanner was not used."""
+    kept: int = 0
+    """Decisions that were in the data set already, and did not have to be decoded again."""
+    shards_untouched: int = 0
+    """Shards that were there already."""
+    all_again: str = ""
+    """Why nothing of the data set that was there could be kept; empty if something could, or none was there."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -83,6 +93,9 @@ class Preprocessed:
             "decoder": self.decoder,
             "schema": self.manifest.schema.name,
             "legal_masks": self.manifest.legal_masks,
+            "kept": self.kept,
+            "shards_untouched": self.shards_untouched,
+            "all_again": self.all_again,
         }
 
 
@@ -124,62 +137,85 @@ def preprocess(inputs: Inputs, out: str | Path = "data/shards", *, schema: str |
     check_engine(engine, scheduler, workers)
     names = find_inputs(inputs, TRAJECTORY_FILES)
     check_tables(names)
+    check_ours(out / NAME)
     with open_store(out / STORE, PreprocessReceipt, out, ShardError) as store:
         own = OwnFiles(out, store.job_file("shards"))
         own.check()
         own.sweep()
+        kept: dict[int, list[KeptTask]] = {}
         try:
-            with contextlib.closing(tasks_of(names, block_bytes)) as all_tasks, contextlib.ExitStack() as stack:
+            with contextlib.closing(tasks_of(names, block_bytes, kept)) as all_tasks, contextlib.ExitStack() as stack:
                 keys, tasks = observation_keys(names, all_tasks)
                 table = choose_schema(schema, keys)
-                store.follow({"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes,
-                              "inputs": names})
+                plan = {"code": code_digest(*CODE), "schema": table.hash, "block_bytes": block_bytes}
+                store.follow(plan | {"inputs": names})
+                earlier, again = find_earlier(out, plan) if limit is None else (None, "")
+                stored = StoredInputs(names)
+                kept |= earlier.kept_inputs(stored.digests) if earlier else {}
+                memo = EarlierWriter(stack.enter_context(atomic_write(store.job_file("memo"))), plan)
                 executor = make_executor(engine, scheduler, workers, store.folder)
-                texts = [name for name in names if not is_parquet(name)]
-                decoder = stack.enter_context(Decoder(expected_bytes(texts), executor.count))
-                job = DecodeJob(store, table, decoder)
+                decoder = stack.enter_context(Decoder(_bytes_to_decode(names, earlier), executor.count))
+                job = DecodeJob(store, table, decoder, earlier)
                 threads = executor.count if executor.count > 1 else 0
-                with ShardWriter(own, job, max(1, shard_bytes // row_bytes(table)), threads) as shards:
+                rows = KeptRows(out, earlier.parts) if earlier else None
+                with ShardWriter(own, job, max(1, shard_bytes // row_bytes(table)), threads, rows) as shards:
                     with executor:
-                        totals = _run_tasks(job, tasks, names, executor, limit, shards, progress)
+                        totals = _run_tasks(job, tasks, names, executor, limit, shards, memo, progress)
                     _quarantine(out, job, totals, max_bad)
                     manifest = _commit(own, job, totals, limit, shards, progress)
+                memo.finish(manifest.identity, stored.unchanged())
+            _replace_memo(store, out, whole=limit is None)
         finally:
             own.sweep()
-    return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice)
+    return Preprocessed(manifest, time.monotonic() - started, decoder.name, decoder.advice, totals.kept_rows,
+                        shards.untouched, again)
 
 
-def _run_tasks(job: DecodeJob, tasks: Iterator[Task], names: Sequence[str], executor: Executor, limit: int | None,
-               shards: ShardWriter, progress: ProgressCallback) -> Totals:
+def _bytes_to_decode(names: Sequence[str], earlier: Earlier | None) -> int | None:
+    """Estimated bytes of text that no earlier run has decoded; None if an input is a pipe."""
+    expected = expected_bytes([name for name in names if not is_parquet(name)])
+    there = sum(part.size for part in earlier.parts) if earlier else 0
+    return None if expected is None else max(0, expected - there)
+
+
+def _replace_memo(store: PartStore[PreprocessReceipt], out: Path, *, whole: bool) -> None:
+    """After the manifest, which alone says what there is; of a run with a limit there is no memo."""
+    Earlier.forget()
+    if whole:
+        store.job_file("memo").replace(out / NAME)
+    else:
+        (out / NAME).unlink(missing_ok=True)
+
+
+def _run_tasks(job: DecodeJob, tasks: Iterator[Task | KeptTask], names: Sequence[str], executor: Executor,
+               limit: int | None, shards: ShardWriter, memo: EarlierWriter, progress: ProgressCallback) -> Totals:
     """Run the tasks and pass the parts on to `shards`; with a limit, the last part is cut after the last trajectory."""
     sizes = [stored_bytes(name) for name in names]
     total = total_bytes(names)
     before = [0, *accumulate(size or 0 for size in sizes)]
-    underway: deque[Task | None] = deque()  # None without a limit, which alone needs them: they may carry data
+    underway: deque[Task | KeptTask | None] = deque()  # None without a limit, which alone needs them: they carry data
 
-    def remembered() -> Iterator[Task]:
+    def remembered() -> Iterator[Task | KeptTask]:
         for task in tasks:
             underway.append(task if limit is not None else None)
             yield task
 
-    def update_decoder(decoded: int) -> None:
-        with interrupts_deferred():  # callbacks of LLVM would swallow Ctrl-C
-            job.decoder.update(decoded)
-
     totals, decoded = Totals(names), 0
-    update_decoder(decoded)
+    job.decoder.update(decoded)
     with contextlib.closing(executor.run_in_order(job.run, remembered())) as results:
-        for number, (receipt, read) in enumerate(results):
+        for number, (receipt, read, kept) in enumerate(results):
             task = underway.popleft()
             enough = limit is not None and totals.tally.trajectories + receipt.trajectories >= limit
-            if enough and limit is not None and task is not None:
+            if enough and limit is not None and isinstance(task, Task):
                 receipt = job.cut(number, task, receipt, limit - totals.tally.trajectories)
-            shards.add(number, receipt, totals.add(receipt))
+            place = totals.add(receipt, kept)
+            shards.add(number, receipt, place)
+            memo.add(receipt, job.read_bad(number, kept), place, read)
             if enough:
                 break
             progress("reading", before[receipt.source] + read, total, totals.tally.rows)
-            decoded += sum(block.size for block in receipt.blocks)
-            update_decoder(decoded)
+            decoded += sum(block.size for block in receipt.blocks) if kept is None else 0
+            job.decoder.update(decoded)
     return totals
 
 
@@ -196,7 +232,7 @@ def _quarantine(out: Path, job: DecodeJob, totals: Totals, max_bad: float) -> No
     if bad:
         with atomic_write(path) as file:
             for number, part in enumerate(totals.parts):
-                for line in job.read_bad(number) if part.bad else ():
+                for line in job.read_bad(number, part.kept) if part.bad else ():
                     place = {"file": totals.inputs[part.source], "line": part.first_line + line.line}
                     byte = {} if line.byte is None else {"byte": line.byte}
                     entry = {**place, **byte, "path": line.path, "reason": line.reason}

@@ -10,17 +10,19 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import accumulate
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from functools import partial
+from itertools import accumulate, groupby
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
+from pipelines.preprocess.kept_rows import KeptRows, Slice
 from pipelines.preprocess.own_files import OwnFiles
-from pipelines.preprocess.parts import DecodeJob, PreprocessReceipt
+from pipelines.preprocess.parts import DecodeJob
+from pipelines.preprocess.receipts import PreprocessReceipt
 from pipelines.preprocess.totals import PartPlace
 from poke_bc.contract.files import fsync_folder, temporary_name
 from poke_bc.contract.manifest import FileEntry, ShardEntry
@@ -29,26 +31,6 @@ from poke_bc.contract.schema import Schema
 from poke_bc.contract.trajectory import battle_hash
 
 Columns = dict[tuple[int, int], Iterator[memoryview]]
-
-
-class Slice(NamedTuple):
-    """Consecutive trajectories of a block, and their rows."""
-
-    path: Path
-    """Path of the part."""
-    offset: int
-    """Offset of the block's rows in the part."""
-    rows: int
-    """Rows of the block."""
-    source: int
-    first_line: int
-    """Number of the block's first line in its input, from 1."""
-    first: int
-    """Index of the first trajectory within the block."""
-    table: pa.Table
-    """The trajectories: about a fiftieth of the rows' bytes."""
-    row_start: int
-    row_stop: int
 
 
 class ShardWriter:
@@ -60,12 +42,16 @@ class ShardWriter:
         own: the files of the data set's folder.
         job: the job that made the parts.
         shard_rows: number of rows that fill a shard.
+        kept: rows of the data set that is there.
         threads: number of threads that write shards while more parts are made: copying, hashing and fsync release the
             interpreter lock. 0: the calling thread writes them.
     """
 
-    def __init__(self, own: OwnFiles, job: DecodeJob, shard_rows: int, threads: int) -> None:
-        self._own, self._job, self._shard_rows = own, job, shard_rows
+    def __init__(self, own: OwnFiles, job: DecodeJob, shard_rows: int, threads: int,
+                 kept: KeptRows | None = None) -> None:
+        self._own, self._job, self._shard_rows, self._kept = own, job, shard_rows, kept
+        self.untouched = 0
+        """Shards that were there already."""
         self._pool = ThreadPoolExecutor(threads) if threads else None
         self._most_underway = 2 * threads
         self._battles: list[NDArray[np.uint64]] = []  # with _views, 16 bytes per trajectory, kept until the end
@@ -87,11 +73,18 @@ class ShardWriter:
         """Add the next part; waits if writing has fallen behind. Raises OSError if an earlier shard was not written."""
         while self._underway and (self._underway[0].done() or len(self._underway) > self._most_underway):
             self._entries.append(self._underway.popleft().result())
+        made = self._made if place.kept is None or self._kept is None else partial(self._kept.slices, place.kept)
+        for block in made(number, receipt, place):
+            self._add_block(block)
+
+    def _made(self, number: int, receipt: PreprocessReceipt, place: PartPlace) -> Iterator[Slice]:
+        """The blocks of a part of this run."""
         path, line = self._job.store.path(number), place.first_line
         for at, (block, offset) in enumerate(zip(receipt.blocks, self._job.offsets(receipt), strict=False)):
             if block.trajectories:
                 table = self._job.read_table(number, receipt, at)
-                self._add_block(Slice(path, offset, block.rows, receipt.source, line, 0, table, 0, block.rows))
+                columns = _offsets(self._job.schema, offset, block.rows)
+                yield Slice(path, columns, 0, block.rows, 0, (number, at), receipt.source, line, table)
             line += block.lines
 
     def _add_block(self, block: Slice) -> None:
@@ -104,8 +97,9 @@ class ShardWriter:
 
         def take(stop: int) -> None:
             if stop > start:
-                self._slices.append(block._replace(first=start, table=block.table.slice(start, stop - start),
-                                                   row_start=ends_T[start], row_stop=ends_T[stop]))
+                self._slices.append(block._replace(
+                    numbered=block.numbered + start, table=block.table.slice(start, stop - start),
+                    row_start=block.row_start + ends_T[start], row_stop=block.row_start + ends_T[stop]))
 
         for place, battle in enumerate(battle_T):
             if self._filled >= self._shard_rows and battle != self._last_battle:
@@ -119,7 +113,12 @@ class ShardWriter:
     def _write(self) -> None:
         """Write the current shard and begin another."""
         arguments = self._own, self._job.schema, self._shards, self._slices, self._trajectories
-        if self._pool is not None:
+        there = self._kept and self._kept.whole_shard(self._shards, self._slices, self._trajectories)
+        if there:
+            self._underway.append(Future())
+            self._underway[-1].set_result(there)
+            self.untouched += 1
+        elif self._pool is not None:
             self._underway.append(self._pool.submit(_write_shard, *arguments))
         else:
             self._underway.append(Future())
@@ -177,25 +176,28 @@ def _write_rows(own: OwnFiles, stem: str, schema: Schema, slices: Sequence[Slice
 
 def _column(name: str, schema: Schema, slices: Sequence[Slice], first_trajectory: int) -> Iterator[memoryview]:
     """The values of one column, a slice at a time."""
-    before = 0
-    for each, (dtype, shape) in row_dtypes(schema).items():
-        width = dtype.itemsize * int(np.prod(shape, dtype=int))
-        if each == name:
-            break
-        before += width
+    dtype, shape = row_dtypes(schema)[name]
+    width = dtype.itemsize * int(np.prod(shape, dtype=int))
     for piece in slices:
         with open(piece.path, "rb", buffering=0) as file:
             wanted = (piece.row_stop - piece.row_start) * width
-            file.seek(piece.offset + piece.rows * before + piece.row_start * width)
+            file.seek(piece.columns[name] + piece.row_start * width)
             data = file.read(wanted)
         if len(data) < wanted:
             raise OSError(None, "damaged during this run", str(piece.path))
         if name == "trajectory":
-            shift = np.uint32((first_trajectory - piece.first) % (1 << 32))  # the difference may be negative
+            shift = np.uint32((first_trajectory - piece.numbered) % (1 << 32))  # the difference may be negative
             yield (np.frombuffer(data, dtype) + shift).view(np.uint8).data
         else:
             yield memoryview(data)
         first_trajectory += piece.table.num_rows
+
+
+def _offsets(schema: Schema, offset: int, rows: int) -> dict[str, int]:
+    """Where the columns of a block are in its part, one after the other from `offset` on."""
+    layout = row_dtypes(schema)
+    sizes = (rows * dtype.itemsize * int(np.prod(shape, dtype=int)) for dtype, shape in layout.values())
+    return dict(zip(layout, accumulate(sizes, initial=offset), strict=False))
 
 
 def _write_trajectories(own: OwnFiles, stem: str, slices: Sequence[Slice]) -> FileEntry:
@@ -204,9 +206,11 @@ def _write_trajectories(own: OwnFiles, stem: str, slices: Sequence[Slice]) -> Fi
         lines = piece.table["line"].to_numpy() + piece.first_line
         sources = np.full(piece.table.num_rows, piece.source, np.uint16)
         table = piece.table.set_column(piece.table.column_names.index("line"), "line", pa.array(lines))
-        return table.append_column("source", pa.array(sources)).combine_chunks()
+        return table.append_column("source", pa.array(sources))
 
-    return _save(own, stem, "trajectories.arrow", [table(piece) for piece in slices], {})
+    blocks = [pa.concat_tables(map(table, pieces)).combine_chunks()
+              for _, pieces in groupby(slices, lambda piece: piece.block)]  # which two old shards may have shared
+    return _save(own, stem, "trajectories.arrow", blocks, {})
 
 
 def _save(own: OwnFiles, stem: str, ending: str, tables: Sequence[pa.Table], columns: Columns) -> FileEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.decode.text import Text
@@ -11,6 +11,7 @@ from pipelines.jobs.prefetch import prefetch
 from pipelines.jobs.streams import COMPRESSION
 from pipelines.jobs.task_size import units_per_task
 from pipelines.preprocess.battles_given import ENDINGS, hint
+from pipelines.preprocess.earlier import KeptTask
 from pipelines.preprocess.parquet_blocks import TableBlock, TableRows, check_parquet, is_parquet, parquet_blocks
 from pipelines.preprocess.text_blocks import TextBlock, is_plain, text_blocks
 from poke_bc.contract.errors import InputError
@@ -49,13 +50,16 @@ class Task:
         return self.blocks[0].where(self.blocks[-1])  # type: ignore[arg-type]  # blocks of one input are of one kind
 
 
-def tasks_of(inputs: Sequence[str], block_bytes: int) -> Generator[Task]:
-    """All tasks of all inputs in order.
+def tasks_of(inputs: Sequence[str], block_bytes: int, kept: Mapping[int, Sequence[KeptTask]] | None = None,
+             ) -> Generator[Task | KeptTask]:
+    """All tasks of all inputs in order; `kept` holds those of inputs that are there already.
 
     Blocks of a file that cannot be read independently are prefetched, so that decompression overlaps with decoding.
     """
     for source, name in enumerate(inputs):
-        if is_parquet(name):
+        if kept is not None and source in kept:
+            yield from kept[source]
+        elif is_parquet(name):
             yield from prefetch(_grouped(source, parquet_blocks(name, block_bytes)))
         elif stored_bytes(name) is not None and not is_plain(name):
             yield from prefetch(_grouped(source, text_blocks(name, block_bytes)))

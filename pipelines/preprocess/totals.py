@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import xxhash
 
-from pipelines.preprocess.parts import PreprocessReceipt
+from pipelines.preprocess.receipts import PreprocessReceipt
 from pipelines.preprocess.tally import Tally
 from poke_bc.contract.manifest import Source
 from poke_bc.contract.schema import Schema
@@ -20,6 +20,8 @@ class PartPlace(NamedTuple):
     first_line: int
     """Number of its first line in the input, from 1."""
     bad: int
+    kept: int | None = None
+    """The part of the earlier run that it is."""
 
 
 class Totals:
@@ -29,17 +31,20 @@ class Totals:
         self.inputs = inputs
         self.parts: list[PartPlace] = []
         self.tally = Tally()
+        self.kept_rows = 0
+        """Rows of parts of the earlier run."""
         self._bytes, self._lines = [0] * len(inputs), [0] * len(inputs)
         self._trajectories, self._decisions, self._bad = [0] * len(inputs), [0] * len(inputs), [0] * len(inputs)
         self._present: list[set[str]] = [set() for _ in inputs]
         self._xxh3 = [xxhash.xxh3_64() for _ in inputs]
 
-    def add(self, receipt: PreprocessReceipt) -> PartPlace:
-        """Add the next part."""
+    def add(self, receipt: PreprocessReceipt, kept: int | None = None) -> PartPlace:
+        """Add the next part; `kept` as in PartPlace."""
         source = receipt.source
-        place = PartPlace(source, 1 + self._lines[source], receipt.tally.bad)
+        place = PartPlace(source, 1 + self._lines[source], receipt.tally.bad, kept)
         self.parts.append(place)
         self.tally.add(receipt.tally)
+        self.kept_rows += receipt.tally.rows if kept is not None else 0
         self._trajectories[source] += receipt.tally.trajectories
         self._decisions[source] += receipt.tally.rows
         self._bad[source] += receipt.tally.bad

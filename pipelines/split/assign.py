@@ -50,6 +50,10 @@ class Way:
             raise UsageError(f"--val-ratio {val:g} and --test-ratio {test:g} leave nothing to train on",
                              hint="both must be at least 0, and together below 1")
 
+    def __str__(self) -> str:
+        where = f", where {self.where}" if self.where else ""
+        return f"by {self.by}, val {self.val_ratio:g}, test {self.test_ratio:g}, seed {self.seed}{where}"
+
     @property
     def ratios(self) -> dict[int, float]:
         """Expected fraction of the battles in val and test; train takes the rest."""
@@ -63,6 +67,8 @@ class SplitDone:
     counts: Counts
     files: tuple[Path, ...]
     unreadable: int = 0
+    as_before: Way | None = None
+    """How it was split, if that was taken from the split that was there."""
 
     def to_dict(self) -> dict[str, Any]:
         """For `--json`."""

@@ -9,6 +9,7 @@ next one.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from pipelines.split.assign import Counts, Way
 from poke_bc.contract.errors import UsageError
 from poke_bc.contract.files import (
     TEMPORARY,
+    checksum_holds,
     checksummed,
     exclusively,
     fsync_folder,
@@ -29,7 +31,7 @@ from poke_bc.contract.files import (
     remove_temporaries,
     write_json,
 )
-from poke_bc.contract.split import SPLIT_NAMES, TEST, TRAIN, VAL
+from poke_bc.contract.split import SPLIT, SPLIT_NAMES, TEST, TRAIN, VAL
 
 RECORD = ".split.json"
 _VERSION = 1
@@ -46,6 +48,17 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     """Name of each part -> bytes."""
     unfinished: list[str] | None
     """While the parts are being exchanged: names of the old ones that have no successor."""
+
+
+def recorded_way(path: Path) -> Way | None:
+    """How shards or a JSONL file were split the last time; None if they were not, or if that cannot be read."""
+    of_folder = path.is_dir()
+    record = path / SPLIT if of_folder else Parts(path).path(RECORD)
+    try:
+        value = json.loads(record.read_bytes())
+        return msgspec.convert(value if of_folder else value["way"], Way) if checksum_holds(value) else None
+    except (OSError, ValueError, KeyError, TypeError, UsageError):
+        return None
 
 
 class Parts:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipelines.jobs.inputs import STDIN
 from pipelines.preprocess.parquet_blocks import is_parquet
 from pipelines.split.assign import SplitDone, Way
 from pipelines.split.lines import split_lines
+from pipelines.split.parts import recorded_way
 from pipelines.split.shards import split_shards
 from poke_bc.contract.errors import UsageError
 
 
-def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, seed: int = 42,
-          by: str = "battle", where: str = "") -> SplitDone:
+def split(path: str | Path, *, val_ratio: float | None = None, test_ratio: float | None = None,
+          seed: int | None = None, by: str | None = None, where: str | None = None) -> SplitDone:
     """Split shards (a folder) or a JSONL file.
+
+    With no option at all, it is split as it was the last time, so that a data set that has grown keeps the split of the
+    battles that were there (by date it does not: the latest are another tenth then). Otherwise what is not given is as
+    in `Way`: by battle, a tenth for val, none for test, seed 42.
 
     Args:
         path: a folder of shards, which gets a split.json next to its manifest; or a JSONL file (.gz, .zst too), next to
@@ -26,8 +33,15 @@ def split(path: str | Path, *, val_ratio: float = 0.1, test_ratio: float = 0.0, 
 
     Killed at any moment, it leaves the earlier split or the new one. Raises UsageError, ShardError, InputError.
     """
-    way = Way(by=by, seed=seed, val_ratio=val_ratio, test_ratio=test_ratio, where=where)
     path = Path(path)
+    options: dict[str, Any] = {"by": by, "seed": seed, "val_ratio": val_ratio, "test_ratio": test_ratio, "where": where}
+    given = {name: value for name, value in options.items() if value is not None}
+    earlier = None if given else recorded_way(path)
+    done = _split(path, earlier or Way(**given))
+    return replace(done, as_before=earlier)
+
+
+def _split(path: Path, way: Way) -> SplitDone:
     if path.is_dir():
         return split_shards(path, way)
     if not path.exists() and str(path) != STDIN:

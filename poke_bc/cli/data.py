@@ -64,6 +64,11 @@ def convert(
           f"{result['decisions']:,} decisions)")
     print(f"labelled {result['labelled']:,} · censored {result['censored']:,} · unlabelled "
           f"{result['unlabelled']:,} · exact views {result['exact_views']:,}")
+    if result["kept"] or result["refilled"]:
+        again = f"; {result['refilled']:,} converted again, since others fill their gaps now" * (result["refilled"] > 0)
+        print(f"kept {result['kept']:,} battles of the output that was there{again}")
+    if result["all_again"]:
+        print(f"nothing of the output that was there could be kept: {result['all_again']}")
     if result["joined"]:
         print(f"joined: {result['joined']:,} records of battles whose other player's record is there too")
     if result["passed_over"]:
@@ -112,6 +117,11 @@ def preprocess(
           f"{result['bytes'] / 1e6:.1f} MB, {result['bytes_per_decision']:.0f} bytes per decision)")
     print(f"schema {result['schema']} · labelled {result['labelled']:,} · legal masks: {result['legal_masks']} · "
           f"duplicates {result['duplicates']:,} · quarantined {result['quarantined']:,} · decoder: {result['decoder']}")
+    if done.kept:
+        print(f"kept {done.kept:,} decisions of the data set that was there, and left {done.shards_untouched:,} of its "
+              "shards as they are")
+    if done.all_again:
+        print(f"nothing of the data set that was there could be kept: {done.all_again}")
     counts = done.manifest.counts
     absent = len(done.manifest.schema.fields) - len(counts.present)
     if absent or counts.unknown_keys:
@@ -124,15 +134,15 @@ def preprocess(
 
 def split(
     path: Annotated[Path, typer.Argument(help="Folder of shards, or a JSONL file.")] = SHARDS,
-    val_ratio: Annotated[float, typer.Option(help="Fraction of the battles for val.")] = 0.1,
-    test_ratio: Annotated[float, typer.Option(help="Fraction of the battles for test.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the hash that assigns battles to splits.")] = 42,
-    by: Annotated[str, typer.Option(help="Split by battle, player or date.")] = "battle",
-    where: Annotated[str, typer.Option(metavar="CONDITION", help="Only trajectories for which this holds, such as "
-                                       "\"rating >= 1500 and format == 'gen9ou'\"; the others are left out.")] = "",
+    val_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for val; 0.1.")] = None,
+    test_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for test; 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the hash that assigns battles to splits; 42.")] = None,
+    by: Annotated[str | None, typer.Option(help="Split by battle (the default), player or date.")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Only trajectories for which this holds, such "
+                                       "as \"rating >= 1500 and format == 'gen9ou'\"; others are left out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Assign battles to train, val and test; a battle never spans two splits."""
+    """Assign battles to train, val and test; a battle never spans two splits. Without options: as the last time."""
     from pipelines.split import split as run
 
     done = run(path, val_ratio=val_ratio, test_ratio=test_ratio, seed=seed, by=by, where=where)
@@ -140,6 +150,8 @@ def split(
         return print_json(done.to_dict())
     show_table(["split", "battles", "trajectories", "decisions"],
                [[name, *(f"{count:,}" for count in counts.values())] for name, counts in done.counts.items()])
+    if done.as_before:
+        print(f"as before: {done.as_before}")
     if done.unreadable:
         print(f"{done.unreadable:,} lines were skipped: not trajectories")
     print(f"wrote {', '.join(map(str, done.files))}")

@@ -9,22 +9,29 @@ change again without its time changing. Without a cache, every use hashes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import mmap
 import os
+import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from poke_bc.contract.errors import ShardError
-from poke_bc.contract.files import digest, digest_file, user_cache, write_json
+from poke_bc.contract.files import digest, digest_file, remove_temporaries, user_cache, write_json
 from poke_bc.contract.manifest import FileEntry
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _YOUNG_NS = 2_000_000_000
+_UNTRACKED: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+"""Before Python 3.13, a mapped file stays open."""
+_OTHER_FILES = 256
+"""What a process opens besides the files it maps."""
 Mark = list[int | str]
 
 
@@ -54,6 +61,7 @@ def check_files(folder: Path, entries: Iterable[FileEntry],
     if fresh and cache is not None:
         with contextlib.suppress(OSError):
             cache.parent.mkdir(parents=True, exist_ok=True)
+            remove_temporaries(cache.parent, re.escape(cache.name))
             write_json(cache, {name: mark for name, mark in known.items() if (folder / name).exists()} | fresh)
 
 
@@ -84,13 +92,34 @@ def _read(cache: Path | None) -> dict[str, Mark]:
     return value if isinstance(value, dict) else {}
 
 
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files, where it may, to what it takes to map `count` files."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    if _UNTRACKED:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _OTHER_FILES if hard == resource.RLIM_INFINITY else min(count + _OTHER_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # a system's own limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def open_arrow(path: Path) -> pa.ipc.RecordBatchFileReader:
     """A reader of an Arrow file, memory-mapped, whatever the bytes of its name. Raises ShardError."""
     import pyarrow as pa
 
     try:
         with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped: mmap.mmap = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, **_UNTRACKED)
         return pa.ipc.open_file(pa.py_buffer(mapped))
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise ShardError(f"{path}: too many open files for one process",
+                             hint="raise the limit (ulimit -n), or write fewer, larger shards") from None
+        raise ShardError(f"{path}: cannot be mapped ({error.strerror or error})",
+                         hint=f"poke-bc verify {path.parent}") from None
+    except (ValueError, pa.ArrowException) as error:
         raise ShardError(f"{path}: not an Arrow file ({error})", hint=f"poke-bc verify {path.parent}") from None

@@ -1,7 +1,8 @@
 """Memory-mapped columns of a data set.
 
 Opening compares every file with the manifest, and looks at every value: a file is hashed and examined before its first
-use, and remembered (poke_bc.contract.intact), so that later only its size and times are looked at.
+use, and remembered (poke_bc.contract.intact), so that later only its size and times are looked at. All files stay
+mapped: when preprocess replaces the data set, who has opened it goes on with the old one.
 
     N rows   D width of a packed matrix
 """
@@ -20,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from poke_bc.contract.errors import ShardError
-from poke_bc.contract.intact import check_files, open_arrow
+from poke_bc.contract.intact import allow_open_files, check_files, open_arrow
 from poke_bc.contract.manifest import FileEntry, Manifest, ShardEntry
 from poke_bc.contract.rows import row_dtypes
 from poke_bc.data.examine import first_problem
@@ -39,8 +40,10 @@ class Shards:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
         self.layout = row_dtypes(self.manifest.schema)
+        allow_open_files(2 * len(self.manifest.shards))
         self._check()
         self._shards = [self._map(entry) for entry in self.manifest.shards]
+        self._tables = [open_arrow(self.folder / entry.trajectories.name) for entry in self.manifest.shards]
         self._joined: dict[str, Array] = {}
         self.starts = np.cumsum([0, *(entry.row_count for entry in self.manifest.shards)])
 
@@ -48,7 +51,7 @@ class Shards:
         return int(self.starts[-1])
 
     def __reduce__(self) -> tuple[Any, ...]:  # a DataLoader's worker maps the files itself
-        return Shards, (self.folder,)
+        return _opened_again, (self.folder, self.manifest.identity)
 
     def _check(self) -> None:
         """Raises ShardError where a file is damaged, or holds what the contract does not allow."""
@@ -59,7 +62,8 @@ class Shards:
         def examine(file: FileEntry) -> None:
             if file.name in by_rows:
                 entry, first = by_rows[file.name]
-                rows_T = np.array(self._table(entry, "rows"), np.int64)
+                table = open_arrow(self.folder / entry.trajectories.name)
+                rows_T = np.array(self._values(entry, table, "rows"), np.int64)
                 if problem := first_problem(self._map(entry), self.manifest.schema, first, rows_T):
                     raise ShardError(f"{self.folder / file.name}: {problem}", hint=_AGAIN.format(self.folder))
 
@@ -100,14 +104,14 @@ class Shards:
 
     def trajectories(self, name: str) -> list[Any]:
         """One column of the trajectory tables, in manifest order; None where a trajectory has no value."""
-        return [value for entry in self.manifest.shards for value in self._table(entry, name)]
+        return [value for entry, table in zip(self.manifest.shards, self._tables, strict=True)
+                for value in self._values(entry, table, name)]
 
-    def _table(self, entry: ShardEntry, name: str) -> list[Any]:
-        path = self.folder / entry.trajectories.name
+    def _values(self, entry: ShardEntry, table: pa.ipc.RecordBatchFileReader, name: str) -> list[Any]:
         try:
-            return list(open_arrow(path).read_all().column(name).to_pylist())
+            return list(table.read_all().column(name).to_pylist())
         except (pa.ArrowException, KeyError) as error:
-            raise ShardError(f"{path}: not a table of trajectories ({error})",
+            raise ShardError(f"{self.folder / entry.trajectories.name}: not a table of trajectories ({error})",
                              hint=_AGAIN.format(self.folder)) from None
 
     def read_through(self, first: int, last: int, names: Iterable[str]) -> None:
@@ -142,6 +146,15 @@ class Shards:
             for shard, span in spans:
                 self._shards[shard][name].take(local_B[span], axis=0, out=gathered[span], mode="clip")
             gathered.take(place_B, axis=0, out=array, mode="clip")
+
+
+def _opened_again(folder: Path, identity: str) -> Shards:
+    """The same shards in another process. Raises ShardError if they were replaced: other rows have their places now."""
+    shards = Shards(folder)
+    if shards.manifest.identity != identity:
+        raise ShardError(f"{folder}: replaced by other shards since they were opened",
+                         hint="start again, or preprocess into another folder while shards are in use")
+    return shards
 
 
 def _as_numpy(column: pa.Array, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

@@ -12,7 +12,7 @@
     silence     first pass: what never showed       tells        what shows itself, and when
     attack      silence about a move                exclusion    what a Pokémon was not brought with
     corpus      sets that all battles showed        impute       own sets where no request tells them
-    team        own sets from requests
+    team        own sets from requests              consulted    what a conversion asked of the corpus
     own_pokemon what a player knows of one          legal        the ten actions
     requests    recorded requests and choices       labels       the label of a decision
     observe     the singles observation             observed_teams  its fields of each Pokémon

@@ -9,6 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.jobs.task_size import units_per_task
+from pipelines.preprocess.tasks import BLOCKS_PER_TASK
+from pipelines.preprocess.text_blocks import BLOCK_BYTES
 from tests.bench.common import Line
 from tests.bench.table import Group, figure, read
 
@@ -16,7 +19,6 @@ BATTLES = 5_000_000
 REPLAYS = (26_722, 1_697_844)
 """Human battles that were converted, and decisions in them: docs/experiments.md, 2026-11-23."""
 DECISIONS = BATTLES * REPLAYS[1] / REPLAYS[0]
-BLOCK = 8 << 20
 CORES, MACHINES = 16, 10
 
 
@@ -50,8 +52,12 @@ class Figures:
     """Peak of preprocess in MB with one process and with two."""
     growth: float
     """Peak with two processes on the largest input measured : on a sixteenth of it."""
-    receipt: float
-    """Bytes of memory for each block."""
+    memos: tuple[float, float]
+    """Bytes per decision of the memos of convert and preprocess."""
+    part: float
+    """Bytes of memory that preprocess keeps for each part."""
+    battle: float
+    """Bytes of memory that convert keeps for each battle."""
     train: float
     """Decisions/s of `train`, on processors."""
 
@@ -70,7 +76,10 @@ class Figures:
             memory=(line(groups, "growth", "peak memory of preprocess, 1 process, 16 x").ours,
                     line(groups, "growth", "peak memory of preprocess, 2 processes, 16 x").ours),
             growth=line(groups, "growth", "peak memory of preprocess, 2 processes, 16 x").ratio,
-            receipt=line(groups, "sizes", "memory of a block's receipt").ours,
+            memos=(line(groups, "sizes", "bytes of convert's memo").ours,
+                   line(groups, "sizes", "bytes of preprocess's memo").ours),
+            part=line(groups, "sizes", "memory of preprocess for a part").ours,
+            battle=line(groups, "sizes", "memory of convert for a battle").ours,
             train=line(groups, "feeding", "training, default network, singles").ours)
 
 
@@ -92,6 +101,18 @@ def hours(amount: float, rate: float) -> float:
     return amount / rate / 3600
 
 
+def parts_of(blocks: float) -> int:
+    """How many parts preprocess makes of so many blocks of one input.
+
+    >>> [parts_of(blocks) for blocks in (1, 64, 66, 128, 1_000_000)]
+    [1, 64, 65, 96, 62620]
+    """
+    done = parts = 0
+    while done < blocks:
+        done, parts = done + units_per_task(done, BLOCKS_PER_TASK), parts + 1
+    return parts
+
+
 def page(groups: dict[str, Group]) -> str:
     """docs/scale.md."""
     try:
@@ -101,8 +122,8 @@ def page(groups: dict[str, Group]) -> str:
 
 
 def _page(f: Figures, groups: dict[str, Group]) -> str:
-    blocks = DECISIONS * f.text / BLOCK
-    receipts = blocks * f.receipt / 1e9
+    parts = parts_of(DECISIONS * f.text / BLOCK_BYTES)
+    receipts = parts * f.part / 1e9
     index = 2 * BATTLES * 16 / 1e9
     two, worst, best = rates(f.convert)
     quick = any(group.quick for group in groups.values())
@@ -143,7 +164,9 @@ def _page(f: Figures, groups: dict[str, Group]) -> str:
         "| | bytes per decision, measured | 5 million battles | each of ten machines |", "|---|--:|--:|--:|",
         _bytes("trajectories, `.jsonl`", f.text),
         _bytes("trajectories, `.jsonl.zst`", f.packed),
-        _bytes("rows in shards", f.row), "",
+        _bytes("rows in shards", f.row),
+        _bytes("memo of `convert`, for the next run", f.memos[0]),
+        _bytes("memo of `preprocess`", f.memos[1]), "",
         f"Bytes = {DECISIONS:,.0f} decisions x bytes per decision. While `preprocess` runs, its finished parts take as",
         "much space again as the shards that are written from them. A plain `.jsonl` is never needed on disk:",
         "`convert` writes `.jsonl.zst`, and `preprocess` reads it.", "",
@@ -153,18 +176,22 @@ def _page(f: Figures, groups: dict[str, Group]) -> str:
         f"| measured peak, two processes together | {f.memory[1] / 1e3:.2f} |",
         f"| 16 processes: 8 x the peak of two | {8 * f.memory[1] / 1e3:.2f} |",
         f"| kept for each trajectory: 10,000,000 x 16 bytes | {index:.2f} |",
-        f"| kept for each block: {blocks:,.0f} x {figure(f.receipt)} bytes | {receipts:.2f} |",
+        f"| kept for each part: {parts:,} x {figure(f.part)} bytes | {receipts:.2f} |",
         f"| total, two processes | {f.memory[1] / 1e3 + index + receipts:.2f} |",
         f"| total, 16 processes | {8 * f.memory[1] / 1e3 + index + receipts:.2f} |",
         f"| each of ten machines, 16 processes | {8 * f.memory[1] / 1e3 + (index + receipts) / MACHINES:.2f} |", "",
-        f"Blocks are 8 MiB of text. With 16 times the input, the peak of two processes was {figure(f.growth)} times as",
-        "high. What is kept for each trajectory and block is too small to show up there, so it is added from its",
-        "size.", "",
+        f"A part is made from up to {BLOCKS_PER_TASK} blocks of 8 MiB of text. With 16 times the input, the peak of",
+        f"two processes was {figure(f.growth)} times as high. What is kept for each trajectory and part is too small",
+        "to show up there, so it is added from its size.", "",
+        f"`convert` keeps {figure(f.battle)} bytes for each battle, by which it finds other records of it: "
+        f"{BATTLES * f.battle / 1e9:.2f} GB.", "",
         "## Training", "",
         f"One epoch over all decisions, at the {figure(f.train)} decisions/s of the default network on two cores:",
         f"{DECISIONS:,.0f} / {figure(f.train)} / 3,600 = {figure(hours(DECISIONS, f.train))} hours. Rows without a",
-        "choice are left out, so this is an upper bound. Feeding from a memory map needs no memory of its own;",
-        "rows that do not fit into the page cache come from the disk, which was not measured at this size.", "",
+        "choice are left out, so this is an upper bound. Feeding needs 4 bytes of memory for each row that is",
+        f"selected, {4 * DECISIONS / 1e9:.2f} GB; the rows stay in the files. 100 million rows were really fed once:",
+        "[experiments.md](experiments.md).",
+        "Rows that do not fit into the page cache come from the disk, which was not measured at this size.", "",
     ])
 
 

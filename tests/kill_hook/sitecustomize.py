@@ -2,7 +2,8 @@
 
 Inert unless WATCHED is set. Then every call to the operating system that changes something below that folder, of this
 process and of all that it starts, is a line of the file COUNTED; and before the KILL_AT-th is made (of a write: when
-half of it is made) SIGKILL ends all of them, or with KILL_ALONE the one that calls.
+half of it is made) SIGKILL ends all of them, or with KILL_ALONE the one that calls. KILL_WITH names another signal, or
+ENOSPC: the disk is full then, from that call on, for all that makes files or writes into them.
 
 Paths are watched by audit events, which no Python code gets around, whichever function it calls; what works on open
 files is wrapped. Libraries that open files without Python (Arrow, Polars, safetensors) are not seen, but what is
@@ -12,6 +13,7 @@ done with their files afterwards is.
 from __future__ import annotations
 
 import _io
+import errno
 import io
 import os
 import signal
@@ -21,6 +23,7 @@ from typing import Any
 
 WATCHED, COUNTED = os.environ.get("WATCHED", ""), os.environ.get("COUNTED", "")
 KILL_AT, KILL_ALONE = int(os.environ.get("KILL_AT", "0")), bool(os.environ.get("KILL_ALONE"))
+KILL_WITH = os.environ.get("KILL_WITH", "SIGKILL")
 WIDTH = 128
 """Bytes of a line of COUNTED."""
 PATHS = {"os.rename": (0, 1), "os.remove": (0,), "os.rmdir": (0,), "os.mkdir": (0,), "os.link": (0, 1),
@@ -30,6 +33,7 @@ FOLDERS = {"os.rename": (2, 3), "os.remove": (1,), "os.rmdir": (1,), "os.mkdir":
            "os.symlink": (2,), "os.chmod": (2,), "os.utime": (3,)}
 """Audit event -> which of its arguments are the folders that those paths are relative to, -1: none."""
 WRITES = ("write", "writev", "pwrite", "pwritev")
+NEEDS_ROOM = (*WRITES, "open", "mkdir", "symlink", "file.write", "fsync", "posix_fallocate", "copy_file_range")
 OTHERS = ("fsync", "fdatasync", "posix_fallocate", "copy_file_range", "sendfile")
 _write, _readlink, _open = os.write, os.readlink, os.open  # as they were
 counted = -1
@@ -63,11 +67,22 @@ def count(name: str, path: str, half: Callable[[], Any] = lambda: None) -> None:
     try:
         line = f"{os.getpid()} {name} {path[len(WATCHED) + 1:]}".encode()[:WIDTH - 1]
         _write(counted, line.ljust(WIDTH - 1) + b"\n")
-        if os.lseek(counted, 0, os.SEEK_CUR) == KILL_AT * WIDTH:
-            half()
-            os.kill(os.getpid(), signal.SIGKILL) if KILL_ALONE else os.killpg(0, signal.SIGKILL)
+        if 0 < KILL_AT * WIDTH <= (place := os.lseek(counted, 0, os.SEEK_CUR)):
+            strike(name, path, half, is_first=place == KILL_AT * WIDTH)
     finally:
         inside = False
+
+
+def strike(name: str, path: str, half: Callable[[], Any], *, is_first: bool) -> None:
+    """Do the harm that was asked for to a call that is about to be made."""
+    if KILL_WITH == "ENOSPC":
+        if name in NEEDS_ROOM:
+            half() if is_first else None
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    elif is_first:
+        half() if KILL_WITH == "SIGKILL" else None  # a call goes on or fails after any other
+        number = signal.Signals[KILL_WITH]
+        os.kill(os.getpid(), number) if KILL_ALONE else os.killpg(0, number)
 
 
 def audited(event: str, arguments: tuple[Any, ...]) -> None:

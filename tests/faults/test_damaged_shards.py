@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -14,16 +16,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_fixtures import make_shards, small_config
 from trajectories import make_trajectories, write_raw
 
 from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc.contract.errors import ShardError, UsageError
-from poke_bc.contract.files import digest_file
+from poke_bc.contract.files import checksummed, digest_file
 from poke_bc.contract.manifest import Manifest
 from poke_bc.data.dataset import ShardDataset
 from poke_bc.data.shards import Shards
 from poke_bc.inspect import inspect_shards
+from poke_bc.train import train
 from poke_bc.verify import verify
 
 
@@ -143,6 +147,121 @@ def test_a_file_is_hashed_once_and_again_when_it_has_changed(damaged: Path) -> N
         (damaged / path.name).write_bytes(flipped)
         with pytest.raises(ShardError, match="damaged"):
             Shards(damaged)
+
+
+# --- one bit in each part of each file ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards, split."""
+    folder = make_shards(tmp_path_factory.mktemp("flipped") / "shards", battles=12)
+    raw = folder.with_suffix(".jsonl")
+    preprocess([raw], folder, workers=1, shard_bytes=15_000)
+    split(folder, val_ratio=0.3)
+    assert len(Manifest.read(folder).shards) == 2
+    return folder
+
+
+def parts_of_rows(path: Path) -> dict[str, range]:
+    """Where in a shard its header, its columns and its footer are."""
+    content = pa.py_buffer(path.read_bytes())
+    batch = pa.ipc.open_file(content).get_batch(0)
+    places = {}
+    for name, array in zip(batch.schema.names, batch.columns, strict=True):
+        buffer = (array.values if pa.types.is_fixed_size_list(array.type) else array).buffers()[1]
+        start = buffer.address - content.address
+        places[name] = range(start, start + buffer.size)
+    begin, end = min(each.start for each in places.values()), max(each.stop for each in places.values())
+    return {"header": range(begin), "footer": range(end, content.size), **places}
+
+
+def file_and_place(folder: Path, part: str) -> tuple[Path, range]:
+    """The file that a part is in, and where."""
+    shard = Manifest.read(folder).shards[1]
+    name = {"trajectories": shard.trajectories.name}.get(part, part)
+    if (folder / name).exists():
+        return folder / name, range((folder / name).stat().st_size)
+    return folder / shard.rows.name, parts_of_rows(folder / shard.rows.name)[part]
+
+
+def first_message(use: Callable[[], object]) -> str:
+    """What an error names, and nothing less."""
+    with pytest.raises(ShardError) as caught:
+        use()
+    return caught.value.what
+
+
+@pytest.mark.parametrize("part", ["header", "category", "number", "legal", "action", "gimmick", "battle", "footer",
+                                  "trajectories", "manifest.json", "split.json", "split.bin"])
+def test_a_bit_of_any_part_is_found_by_verify_and_before_the_first_step(part: str, trained_on: Path,
+                                                                        tmp_path: Path) -> None:
+    path, place = file_and_place(trained_on, part)
+    content = path.read_bytes()
+    with mock.patch("poke_bc.contract.intact.time.time_ns", return_value=time.time_ns() + 10**10):
+        ShardDataset(trained_on, "train")  # which is remembered
+    try:
+        for at in (place[0], place[len(place) // 2], place[-1]):
+            flipped = bytearray(content)
+            flipped[at] ^= 1 << at % 8
+            with path.open("r+b") as file:  # in place, and with its old time
+                file.write(flipped)
+            os.utime(path, ns=(path.stat().st_atime_ns, 10**18))
+            found = first_message(lambda: verify(trained_on)) if part == "manifest.json" else "\n".join(
+                verify(trained_on).differences)
+            assert path.name in found, at
+            step = mock.Mock(side_effect=AssertionError("a step on a damaged shard"))
+            with mock.patch("poke_bc.train.step.train_step", step):
+                assert path.name in first_message(lambda: train(small_config(trained_on, tmp_path / "run"),
+                                                                progress=False)), at
+            assert not list(tmp_path.rglob("*.safetensors"))
+    finally:
+        path.write_bytes(content)
+    assert verify(trained_on).differences == []
+
+
+def swap(folder: Path, first: Path, second: Path) -> None:
+    first.rename(folder / "aside")
+    second.rename(first)
+    (folder / "aside").rename(second)
+
+
+@pytest.mark.parametrize("harm", ["truncated", "extended", "deleted", "swapped", "foreign"])
+@pytest.mark.parametrize("name", ["rows", "trajectories"])
+def test_a_file_that_is_not_the_one_of_the_manifest_is_named_by_verify_and_before_the_first_step(
+        harm: str, name: str, trained_on: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(trained_on, folder)
+    path, other = (folder / getattr(shard, name).name for shard in Manifest.read(folder).shards)
+    content = path.read_bytes()
+    match harm:
+        case "truncated":
+            path.write_bytes(content[:-1])
+        case "extended":
+            path.write_bytes(content + b"\0")
+        case "deleted":
+            path.unlink()
+        case "swapped":
+            swap(folder, path, other)
+        case "foreign":  # a whole Arrow file of the same size
+            table = pa.table({"x": pa.array([1], pa.uint8())})
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            path.write_bytes(path.read_bytes().ljust(len(content), b"\0")[:len(content)])
+    named = [path, other] if harm == "swapped" else [path]
+    assert [sum(each.name in line for line in verify(folder).differences) for each in named] == [1] * len(named)
+    message = first_message(lambda: train(small_config(folder, tmp_path / "run"), progress=False))
+    assert any(each.name in message for each in named)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_shards_of_an_older_and_of_a_newer_format_are_refused(version: int, trained_on: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    shutil.copytree(trained_on, folder)
+    value = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps(checksummed(value | {"format": version})))
+    for use in (lambda: verify(folder), lambda: train(small_config(folder, tmp_path / "run"), progress=False)):
+        assert f"manifest.json: format {version}, this poke-bc reads format 2" in first_message(use)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"a": 1}', b"\xff"])

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_lines import BAD
-from battle_shapes import jsonl, make_log
-from battle_shapes import replay as replay_record
 from command_line import run_python
+from fault_jobs import PREPROCESS, Job
 from file_trees import files
-from killing import WITH_SCANNER, Ran, places_to_kill, run, spread
-from trajectories import make_trajectories, make_trajectory, to_text, write_raw
+from killing import WITH_SCANNER, places_to_kill, run, spread
+from trajectories import make_trajectories, write_raw
 
-from pipelines.convert import convert_battles
 from pipelines.preprocess import preprocess
 from pipelines.split import split
 from poke_bc.contract.errors import UsageError
@@ -31,86 +26,12 @@ from poke_bc.contract.split import read_split
 
 GROUPS = 6
 """The kills of one job are spread over so many tests, which run side by side."""
-PREPROCESS = """
-import sys
-from pipelines.preprocess import preprocess
-if __name__ == "__main__":
-    done = preprocess([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), block_bytes=5000, shard_bytes=3000,
-                      max_bad=0.5)
-"""
-CONVERT = """
-import sys
-from pipelines.convert import convert_battles
-if __name__ == "__main__":
-    convert_battles([sys.argv[1]], sys.argv[2] + "/raw.jsonl.zst", workers=int(sys.argv[3]), salt="s")
-"""
 SPLIT = """
 import sys
 from pipelines.split import split
 if __name__ == "__main__":
     split(sys.argv[2] + "/{}", val_ratio=0.4, seed=5)
 """
-
-
-@dataclass
-class Job:
-    """A script that reads one file and writes into a folder."""
-
-    folder: Path
-    script: str
-    """Its arguments: the input, the folder, the number of workers."""
-    rerun: Callable[[Path], Any]
-    """What the script does, in this process, into the folder given."""
-    raw: Path
-    old: Path
-    """A folder with an earlier result, which is there before the script runs."""
-    counted: dict[int, list[str]] = field(default_factory=dict)
-    read: Callable[[Path], Any] | None = None
-    """What readers see of a result; None: its files."""
-
-    @cached_property
-    def reference(self) -> dict[str, bytes]:
-        """Files of an undisturbed run."""
-        out = self.fresh("reference")
-        self.rerun(out)
-        return files(out)
-
-    def fresh(self, name: str) -> Path:
-        """A folder with the earlier result."""
-        out = self.folder / name / "out"
-        shutil.rmtree(out.parent, ignore_errors=True)
-        shutil.copytree(self.old, out)
-        return out
-
-    def run(self, out: Path, workers: int, **how: Any) -> Ran:
-        script = out.parent.with_suffix(".py")
-        script.write_text(self.script)
-        return run([str(script), str(self.raw), str(out), str(workers)], out.parent, **how)
-
-    def calls(self, workers: int) -> list[str]:
-        """Of an undisturbed run."""
-        if workers not in self.counted:
-            out = self.fresh(f"counted-{workers}")
-            done = self.run(out, workers)
-            assert done.code == 0, done.stderr
-            assert files(out) == self.reference
-            self.counted[workers] = done.calls
-        return self.counted[workers]
-
-    def check_what_is_left(self, out: Path, where: str) -> None:
-        """The earlier result is there and whole, or the new one is; whatever else there is."""
-        if self.read is not None:
-            assert self.read(out) in (self.read(self.old), self.read(self.folder / "reference" / "out")), where
-            return
-        now = files(out)
-        whole = [all(now.get(name) == data for name, data in result.items() if name != "quarantine.jsonl")
-                 for result in (files(self.old), self.reference)]
-        assert any(whole), where
-
-    def check_rerun(self, out: Path, where: str) -> None:
-        """Run again: every file is as after an undisturbed run, and there is no other, temporary ones included."""
-        self.rerun(out)
-        assert files(out.parent) == {f"out/{name}": data for name, data in self.reference.items()}, where
 
 
 EVERY_WAY = """
@@ -156,30 +77,6 @@ def test_every_call_that_changes_a_file_is_counted_and_can_be_the_last(tmp_path:
         assert killed.killed
         assert len(killed.calls) == place
     assert sorted(path.name for path in (tmp_path / "watched").iterdir()) == ["a", "c", "d"], "all but the last call"
-
-
-@pytest.fixture(scope="module")
-def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """Five blocks, two shards, a bad line, and an earlier data set of other battles."""
-    folder = tmp_path_factory.mktemp("preprocessing")
-    raw = folder / "raw.jsonl"
-    raw.write_bytes(to_text(make_trajectories(4)) + BAD["garbage"].line + b"\n" + to_text(make_trajectories(6)[8:]))
-    options: dict[str, Any] = {"workers": 1, "block_bytes": 5000, "shard_bytes": 3000, "max_bad": 0.5}
-    old = write_raw(folder / "old.jsonl", [make_trajectory(battle) for battle in (70, 71)])
-    preprocess([old], folder / "old", **options)
-    return Job(folder, PREPROCESS, lambda out: preprocess([raw], out, **options), raw, folder / "old")
-
-
-@pytest.fixture(scope="module")
-def converting(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """66 battles of one turn, two blocks, and an earlier output."""
-    folder = tmp_path_factory.mktemp("converting")
-    raw = folder / "battles.jsonl"
-    raw.write_bytes(jsonl(replay_record(number, log="\n".join(make_log(number, turns=1))) for number in range(66)))
-    (folder / "old").mkdir()
-    (folder / "old" / "raw.jsonl.zst").write_bytes(b"old")
-    return Job(folder, CONVERT, lambda out: convert_battles([raw], out / "raw.jsonl.zst", workers=1, salt="s"), raw,
-               folder / "old")
 
 
 @pytest.fixture(scope="module")

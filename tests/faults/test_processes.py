@@ -20,7 +20,7 @@ from typing import TypeVar
 from unittest import mock
 
 import pytest
-from command_line import environment
+from command_line import REPOSITORY, environment
 from trajectories import make_trajectories, write_raw
 
 from pipelines.jobs.interrupts import interrupts_deferred
@@ -150,10 +150,32 @@ def test_a_job_that_is_ended_early_leaves_no_task_behind(tmp_path: Path) -> None
         assert list(processes.run_in_order(failing, range(7))) == list(range(7)), "the processes serve again"
 
 
+def interrupted_beside_a_long_one(folder: Path, number: int, task: int) -> None:
+    """Without end in another process; then Ctrl-C comes in this one."""
+    if multiprocessing.parent_process() is not None:
+        (folder / "begun").touch()
+        time.sleep(10_000)
+    while not (folder / "begun").exists():
+        time.sleep(0.01)
+    raise KeyboardInterrupt
+
+
+def test_what_nobody_waits_for_any_more_is_ended_and_its_process_replaced(tmp_path: Path) -> None:
+    """So Ctrl-C is answered, however long the tasks are."""
+    with LocalProcesses(2) as processes:
+        with pytest.raises(KeyboardInterrupt):
+            list(processes.run_in_order(partial(interrupted_beside_a_long_one, tmp_path), itertools.count()))
+        results, seen = processes.run_in_order(quickly, itertools.count()), {os.getpid()}
+        while len(seen) < 2:
+            seen.add(next(results))
+        results.close()
+    assert multiprocessing.active_children() == []
+
+
 ORPHANS = """
 import os, signal, sys
 from pipelines.jobs.processes import LocalProcesses
-sys.path.insert(0, TESTS)
+sys.path += PATHS
 from test_processes import quickly
 
 with LocalProcesses(3) as processes:
@@ -182,7 +204,7 @@ def test_a_plain_script_needs_no_guard_around_what_takes_processes(tmp_path: Pat
     """Which would otherwise start processes of its own in each of them, and so on."""
     script = tmp_path / "script.py"
     script.write_text(WITHOUT_A_GUARD)
-    battles = Path(__file__).parents[1] / "data" / "sample" / "battles.jsonl.zst"
+    battles = REPOSITORY / "data" / "sample" / "battles.jsonl.zst"
     done = subprocess.run([sys.executable, script, battles, tmp_path], env=environment(), capture_output=True,
                           text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
@@ -222,7 +244,7 @@ def is_there(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
 def test_processes_end_when_the_one_that_started_them_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text(ORPHANS.replace("TESTS", repr(str(Path(__file__).parent))))
+    script.write_text(ORPHANS.replace("PATHS", repr([str(Path(__file__).parent), str(REPOSITORY / "tests")])))
     done = subprocess.run([sys.executable, script], env=environment(), stdout=subprocess.PIPE, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     others = [int(process) for process in done.stdout.split()]
