@@ -118,7 +118,7 @@ def test_auto_on_a_gpu_depends_on_that_gpu_and_not_on_the_current_one(
         yield
         current.pop()
 
-    monkeypatch.setattr(setup, "pick_device", torch.device)
+    monkeypatch.setattr(setup, "pick_device", lambda name, _ranks: torch.device(name))
     monkeypatch.setattr(torch.cuda, "device", on)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported",
                         lambda including_emulation=True: including_emulation or current[-1] == able)

@@ -208,8 +208,12 @@ def _write_trajectories(own: OwnFiles, stem: str, slices: Sequence[Slice]) -> Fi
         table = piece.table.set_column(piece.table.column_names.index("line"), "line", pa.array(lines))
         return table.append_column("source", pa.array(sources))
 
-    blocks = [pa.concat_tables(map(table, pieces)).combine_chunks()
-              for _, pieces in groupby(slices, lambda piece: piece.block)]  # which two old shards may have shared
+    def copied(pieces: Iterator[Slice]) -> pa.Table:
+        """Of a slice, Arrow writes buffers of other lengths, depending on what it was cut from; not of a copy."""
+        block = pa.concat_tables(map(table, pieces)).combine_chunks()
+        return block.take(pa.array(np.arange(block.num_rows)))
+
+    blocks = [copied(pieces) for _, pieces in groupby(slices, lambda piece: piece.block)]  # that two old shards shared
     return _save(own, stem, "trajectories.arrow", blocks, {})
 
 

@@ -17,7 +17,7 @@ _LONGEST_NAME = 200
 
 
 class Tally(msgspec.Struct, kw_only=True):
-    """Counts, which can be added."""
+    """Counts, which can be added. Keys and fields are in order: readers come across them in different ones."""
 
     rows: int = 0
     trajectories: int = 0
@@ -41,10 +41,9 @@ class Tally(msgspec.Struct, kw_only=True):
         """Add the counts of other rows."""
         self.rows += other.rows
         self.trajectories += other.trajectories
-        for mine, others in ((self.labels, other.labels), (self.reasons, other.reasons), (self.unknown, other.unknown),
-                             (self.present, other.present)):
-            for name, count in others.items():
-                mine[name] = mine.get(name, 0) + count
+        for counts in ("labels", "reasons", "unknown", "present"):
+            mine, others = getattr(self, counts), getattr(other, counts)
+            setattr(self, counts, {name: mine.get(name, 0) + others.get(name, 0) for name in sorted({*mine, *others})})
         for name, largest in other.largest_ids.items():
             self.largest_ids[name] = max(self.largest_ids.get(name, -1), largest)
 
@@ -63,8 +62,8 @@ def tally_rows(decoded: Decoded, schema: Schema) -> Tally:
         here = int(rows[CATEGORY_COLUMN][:, schema.columns[field.name]].max())
         largest[field.vocab] = max(largest[field.vocab], here)
     return Tally(
-        rows=count, trajectories=decoded.trajectories.num_rows, largest_ids=largest, unknown=dict(decoded.unknown),
-        present=dict(decoded.present),
+        rows=count, trajectories=decoded.trajectories.num_rows, largest_ids=largest, unknown=dict(sorted(decoded.unknown.items())),
+        present=dict(sorted(decoded.present.items())),
         labels={"observed": observed, "censored": censored, "unlabelled": count - observed - censored,
                 "with_legal": int((rows["legal"] != 0).sum())})
 

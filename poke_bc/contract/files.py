@@ -130,7 +130,7 @@ def checksum_holds(value: dict[str, Any]) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Whether the path of a file, as a manifest or a list of digests names it, stays in that file's folder, anywhere.
+    r"""Whether the path of a file, as a manifest or a list of digests names it, stays in that file's folder, anywhere.
 
     >>> [is_inside(name) for name in ("shard-00000.arrow", "policy/config.json", "../x", "/x", "C:x", "a\\..\\..\\x")]
     [True, True, False, False, False, False]

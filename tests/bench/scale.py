@@ -105,7 +105,7 @@ def parts_of(blocks: float) -> int:
     """How many parts preprocess makes of so many blocks of one input.
 
     >>> [parts_of(blocks) for blocks in (1, 64, 66, 128, 1_000_000)]
-    [1, 64, 65, 96, 62620]
+    [1, 64, 65, 96, 62628]
     """
     done = parts = 0
     while done < blocks:
