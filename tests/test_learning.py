@@ -40,13 +40,13 @@ def test_on_the_sample_loss_falls_and_every_baseline_is_beaten(tmp_path: Path) -
     raw = tmp_path / "raw.jsonl"
     summary = convert_battles([str(SAMPLE / "battles.jsonl.zst")], raw, workers=1, keep_names=True)
     assert summary.converted == summary.battles == 1000
-    results = [judged(raw, tmp_path, seed, config=SAMPLE / "train.toml") for seed in (1, 2, 3)]
+    results = [judged(raw, tmp_path, seed, config=SAMPLE / "train.toml") for seed in (1, 2)]
     assert all("strongest_move" in result["baselines"] for result in results)
     assert all(lead(result, blind=True) > 0.3 for result in results)
     assert all(lead(result) > 0.01 for result in results)
-    assert sum(map(lead, results)) / 3 > 0.015
+    assert sum(map(lead, results)) / 2 > 0.015
     assert all(result["nll"] < min(baseline["nll"] for baseline in result["baselines"].values()) for result in results)
-    for seed in (1, 2, 3):
+    for seed in (1, 2):
         lines = [json.loads(line) for line in (tmp_path / f"run-{seed}" / "metrics.jsonl").read_text().splitlines()]
         epochs = [line["loss"] for line in lines if "val" in line]
         assert epochs[0] > epochs[len(epochs) // 2] > epochs[-1]

@@ -122,22 +122,22 @@ def kill_at_each(job: Job, group: int, *, workers: int = 1, most: int, groups: i
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_preprocess_killed_at_any_call(group: int, preprocessing: Job) -> None:
-    kill_at_each(preprocessing, group, most=60)
+    kill_at_each(preprocessing, group, most=36)
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_convert_killed_at_any_call(group: int, converting: Job) -> None:
-    kill_at_each(converting, group, most=60)
+    kill_at_each(converting, group, most=36)
 
 
 def test_a_split_of_shards_killed_at_any_call_is_the_old_one_or_the_new_one(splitting_shards: Job) -> None:
-    kill_at_each(splitting_shards, 0, most=60, groups=1)
+    kill_at_each(splitting_shards, 0, most=24, groups=1)
 
 
 def test_a_split_of_lines_killed_at_any_call_never_leaves_parts_of_two(splitting_lines: Job) -> None:
     """While they are exchanged some are missing, and the next split of the file finishes that first."""
     job = splitting_lines
-    places = places_to_kill(job.calls(1))
+    places = spread(places_to_kill(job.calls(1)), 20)
     kept = [{name: data for name, data in found.items() if name.startswith("raw.") and "split" not in name}
             for found in (files(job.old), job.reference)]
     for place in places:

@@ -158,7 +158,7 @@ def test_a_training_killed_while_it_writes_again_and_again_ends_with_equal_weigh
         folder.mkdir()
     undisturbed = run(training(data, whole), whole.parent)
     assert undisturbed.code == 0, undisturbed.stderr
-    for place in spread(list(range(5, len(undisturbed.calls) // 3)), 7):
+    for place in spread(list(range(5, len(undisturbed.calls) // 3)), 5):
         done = run(training(data, broken), broken.parent, kill_at=place)
         assert done.killed, f"not killed at call {place}: {done.stderr}"
     last = run(training(data, broken), broken.parent)
