@@ -62,8 +62,8 @@ def tally_rows(decoded: Decoded, schema: Schema) -> Tally:
         here = int(rows[CATEGORY_COLUMN][:, schema.columns[field.name]].max())
         largest[field.vocab] = max(largest[field.vocab], here)
     return Tally(
-        rows=count, trajectories=decoded.trajectories.num_rows, largest_ids=largest, unknown=dict(sorted(decoded.unknown.items())),
-        present=dict(sorted(decoded.present.items())),
+        rows=count, trajectories=decoded.trajectories.num_rows, largest_ids=largest,
+        unknown=dict(sorted(decoded.unknown.items())), present=dict(sorted(decoded.present.items())),
         labels={"observed": observed, "censored": censored, "unlabelled": count - observed - censored,
                 "with_legal": int((rows["legal"] != 0).sum())})
 
