@@ -243,6 +243,15 @@ def test_battles_that_were_there_keep_their_split(options: dict[str, str], folde
     assert len(after) > len(before)
 
 
+def test_what_follows_in_memory_is_not_written(folder: Path, tmp_path: Path) -> None:
+    """The last trajectory of a shard was the last one of its block in the old shard, and is not in the new one."""
+    for name, raws in (("d.parquet", [*RAWS[101:106], *RAWS[:8], *RAWS[:1]]), ("a.jsonl", RAWS[:38])):
+        write(folder / name, raws, bad=False)
+        done, _ = run(folder, tmp_path / "out")
+    assert done.kept > 0
+    assert_as_a_whole(folder, tmp_path / "out")
+
+
 @settings(max_examples=12)
 @given(data=st.data())
 def test_any_successive_runs_give_the_files_of_one(

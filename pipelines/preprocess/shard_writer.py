@@ -208,12 +208,13 @@ def _write_trajectories(own: OwnFiles, stem: str, slices: Sequence[Slice]) -> Fi
         table = piece.table.set_column(piece.table.column_names.index("line"), "line", pa.array(lines))
         return table.append_column("source", pa.array(sources))
 
-    def copied(pieces: Iterator[Slice]) -> pa.Table:
-        """Of a slice, Arrow writes buffers of other lengths, depending on what it was cut from; not of a copy."""
-        block = pa.concat_tables(map(table, pieces)).combine_chunks()
-        return block.take(pa.array(np.arange(block.num_rows)))
+    def block(pieces: Iterator[Slice]) -> pa.Table:
+        """The trajectories of a block, which two old shards may have shared. They are copied: of a slice, Arrow would
+        write up to 64 bytes of what follows it in memory."""
+        joined = pa.concat_tables(map(table, pieces)).combine_chunks()
+        return joined.take(np.arange(joined.num_rows)).combine_chunks()
 
-    blocks = [copied(pieces) for _, pieces in groupby(slices, lambda piece: piece.block)]  # that two old shards shared
+    blocks = [block(pieces) for _, pieces in groupby(slices, lambda piece: piece.block)]
     return _save(own, stem, "trajectories.arrow", blocks, {})
 
 
