@@ -1,6 +1,6 @@
 """Advantage-weighted regression: imitate most what turned out better than expected.
 
-    poke-bc train --set value_weight=0.5
+    poke-bc train
     python docs/examples/awr.py runs/bc data/shards runs/awr
     poke-bc evaluate runs/awr --shards data/shards
 
@@ -19,7 +19,7 @@ from poke_bc.policy import save_policy
 from poke_bc.train.loss import gimmick_loss
 
 
-def awr(run, shards, out, *, epochs=1, batch_size=512, lr=1e-4, beta=1.0, most=20.0, seed=0, device="cpu"):
+def awr(run, shards, out, *, epochs=1, batch_size=512, lr=2e-4, beta=1.0, most=20.0, seed=0, device="cpu"):
     """Continue a run that has a value head; writes the policy to OUT/policy and returns figures of each epoch.
 
     beta: temperature of the weights, in standard deviations of the advantage; without bound, it is imitation again.
@@ -74,4 +74,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("run", "shards", "out"):
         parser.add_argument(name, type=Path)
+    for name, value in (("--epochs", 1), ("--lr", 2e-4), ("--beta", 1.0), ("--seed", 0)):
+        parser.add_argument(name, type=type(value), default=value)
     awr(**vars(parser.parse_args()))

@@ -26,7 +26,10 @@ def run(folder: Path) -> Iterator[Line]:
     yield from _trackers(logs)
 
     def convert(workers: int) -> None:
-        convert_battles([str(source)], folder / "out.jsonl", workers=workers, salt="bench")
+        out = folder / "out.jsonl"
+        for path in folder.glob(f"{out.name}*"):  # or it would keep what it made before
+            path.unlink()
+        convert_battles([str(source)], out, workers=workers, salt="bench")
 
     found = rates({"two": lambda: convert(2), "one": lambda: convert(1)}, len(logs))
     yield line_of("convert, 1 process : the target of 120 battles/s", "battles/s", found["one"],

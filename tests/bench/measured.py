@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +32,7 @@ def preprocess(raw: str, out: str, workers: str) -> dict[str, float]:
 
     if workers == "1":  # what is done once a process is done by now; a parent of workers would never do it
         preprocess([SAMPLE], out, workers=1)
+    shutil.rmtree(out, ignore_errors=True)  # or it would keep what it made before
     started = time.perf_counter()
     preprocess([raw], out, workers=int(workers))
     return {"seconds": time.perf_counter() - started}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,7 +100,13 @@ def careful_way(raw: Path, out: Path) -> dict[str, NDArray[Any]]:
 def arrow_way(raw: Path, out: Path) -> None:
     """The same preprocess with pyarrow's JSON reader for decoder."""
     with arrow_only():
-        preprocess([raw], out, workers=1)
+        made_anew(raw, out, workers=1)
+
+
+def made_anew(source: Path, out: Path, workers: int) -> None:
+    """preprocess, with nothing there that it could keep."""
+    shutil.rmtree(out, ignore_errors=True)
+    preprocess([source], out, workers=workers)
 
 
 def check_equal(raw: Path, folder: Path) -> None:
@@ -138,7 +145,7 @@ def run(folder: Path) -> Iterator[Line]:
     check_equal(raw, folder)
 
     def ours(source: Path = raw, workers: int = 1) -> None:
-        preprocess([source], folder / f"ours-{workers}", workers=workers)
+        made_anew(source, folder / f"ours-{workers}", workers)
 
     theirs = {name: partial(way, raw, folder / f"theirs-{place}.npz") for place, (name, (way, _)) in
               enumerate(PEERS.items())}
