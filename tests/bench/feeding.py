@@ -135,7 +135,7 @@ def _in_precision(precision: str, config: TrainConfig, policy: Policy, batches: 
     optimizer, peer_s = make_optimizer(policy, config), plain_optimizer(peer, config)
     ours, theirs = itertools.cycle(batches), itertools.cycle(batches)
     return compare(
-        f"training, default network, {policy.schema.name}, {precision} : per-field nn.Embedding + cat, float32",
+        f"training, {policy.name}, {policy.schema.name}, {precision} : per-field nn.Embedding + cat, float32",
         "samples/s", steps * BATCH,
         lambda: [train_step(policy, optimizer, batch, config, bfloat16=bfloat16)
                  for batch in itertools.islice(ours, steps)],

@@ -59,7 +59,7 @@ class Figures:
     battle: float
     """Bytes of memory that convert keeps for each battle."""
     train: float
-    """Decisions/s of `train`, on processors."""
+    """Decisions/s of `train` on processors, in two processes of one thread."""
 
     @classmethod
     def of(cls, groups: dict[str, Group]) -> Figures:
@@ -80,7 +80,7 @@ class Figures:
                    line(groups, "sizes", "bytes of preprocess's memo").ours),
             part=line(groups, "sizes", "memory of preprocess for a part").ours,
             battle=line(groups, "sizes", "memory of convert for a battle").ours,
-            train=line(groups, "feeding", "training, default network, singles").ours)
+            train=line(groups, "ranks", "training, default network").ours)
 
 
 def rates(measured: tuple[float, float]) -> tuple[float, float, float]:
@@ -186,7 +186,7 @@ def _page(f: Figures, groups: dict[str, Group]) -> str:
         f"`convert` keeps {figure(f.battle)} bytes for each battle, by which it finds other records of it: "
         f"{BATTLES * f.battle / 1e9:.2f} GB.", "",
         "## Training", "",
-        f"One epoch over all decisions, at the {figure(f.train)} decisions/s of the default network on two cores:",
+        f"One epoch over all decisions, at the {figure(f.train)} decisions/s of the default network in two processes:",
         f"{DECISIONS:,.0f} / {figure(f.train)} / 3,600 = {figure(hours(DECISIONS, f.train))} hours. Rows without a",
         "choice are left out, so this is an upper bound. Feeding needs 4 bytes of memory for each row that is",
         f"selected, {4 * DECISIONS / 1e9:.2f} GB; the rows stay in the files. 100 million rows were really fed once:",
