@@ -73,10 +73,13 @@ def open_subject(run: str | Path, shards: str | Path | None = None, split: str =
     except RunError as error:
         raise RunError(f"{run}: {error.what}", hint=error.hint) from None
     dataset = open_rows(policy, opened, None if split == ALL else split, censored=True)
-    earlier = policy.trained_on if split != "train" else None
+    earlier, unseen = policy.trained_on if split != "train" else None, True
     while earlier is not None:
-        _check_unseen(earlier, dataset)
+        unseen &= _is_unseen(earlier, dataset)
         earlier = earlier.after
+    if not unseen:
+        print(f"warning: {opened.folder}: not the shards that the policy was trained on; if both contain the same "
+              "battles, it may have learned from some of these", file=sys.stderr)
     subject = Subject(policy, where, own or place, place.parent.name if own else "", split, dataset)
     if not len(dataset) or not subject.rows.is_observed_N.any():
         folder = opened.folder
@@ -86,15 +89,15 @@ def open_subject(run: str | Path, shards: str | Path | None = None, split: str =
     return subject
 
 
-def _check_unseen(trained_on: TrainedOn, data: ShardDataset) -> None:
-    """Raises RunError if the policy was trained on these battles; warns if that cannot be determined."""
+def _is_unseen(trained_on: TrainedOn, data: ShardDataset) -> bool:
+    """Whether it is known that the policy was not trained on these battles. Raises RunError if it was."""
     folder = data.shards.folder
     if trained_on.data != data.manifest.identity:
-        print(f"warning: {folder}: not the shards that the policy was trained on; if both contain the same battles, "
-              "it may have learned from some of these", file=sys.stderr)
-    elif data.split is None:
+        return False
+    if data.split is None:
         raise RunError(f"{folder}: the policy was trained on a split of these shards, so not all of them are unseen",
                        hint="evaluate on --split val or test, or on other --shards")
-    elif trained_on.split != read_split(folder, data.manifest.identity)[0].file_xxh3:
+    if trained_on.split != read_split(folder, data.manifest.identity)[0].file_xxh3:
         raise RunError(f"{folder}: split again since the policy was trained; it may have learned from these battles",
                        hint="restore the split (the same --seed, ratios and --by), or train on this one")
+    return True
