@@ -211,14 +211,27 @@ def series(one: Contestant, two: Contestant, battles: int = 100, *, format_: str
             if not score.battles:
                 raise
             stopped = error
+    return concluded(score, stopped,
+                     "--format is the id of a singles format; one without random teams needs --teams DIR")
+
+
+def concluded(score: Score, stopped: KeyboardInterrupt | PlayError | None, hint: str) -> Score:
+    """The tally of a series that has ended, or what its caller is to be told instead.
+
+    Args:
+        score: of the battles that were played.
+        stopped: what ended it early: Ctrl-C or a PlayError.
+        hint: where not one battle was played.
+
+    Raises SeriesError, Interrupted, and UsageError where not one battle was played.
+    """
     if isinstance(stopped, PlayError):
         raise SeriesError(stopped, score)
     if stopped is not None:
         raise Interrupted(score)
     if not score.battles:
         reason, _ = score.broken_off.most_common(1)[0]
-        raise UsageError(f"{format_}: no battle could be played ({reason})",
-                         hint="--format is the id of a singles format; one without random teams needs --teams DIR")
+        raise UsageError(f"{score.format}: no battle could be played ({reason})", hint=hint)
     return score
 
 

@@ -24,7 +24,7 @@ from poke_bc.play.contestant import Contestant
 from poke_bc.play.match import Played
 from poke_bc.play.opponents import HUMAN, Bot, Opponent, Other, Person
 from poke_bc.play.room import Room, follow
-from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Interrupted, Score, SeriesError, saved_logs, team_texts
+from poke_bc.play.series import DEFAULT_FORMAT, HOPELESS, Score, concluded, saved_logs, team_texts
 from poke_bc.play.session import INSTALL, SERVER, Account
 
 SIDE_BY_SIDE = 8
@@ -95,15 +95,7 @@ def play_on_server(
             if isinstance(error, KeyboardInterrupt) and not score.battles:
                 raise
             stopped = error
-    if isinstance(stopped, PlayError):
-        raise SeriesError(stopped, score)
-    if stopped is not None:
-        raise Interrupted(score)
-    if not score.battles:
-        reason, _ = score.broken_off.most_common(1)[0]
-        raise UsageError(f"{format_}: no battle could be played ({reason})",
-                         hint="--format is the id of a singles format; is the opponent still there?")
-    return score
+    return concluded(score, stopped, "--format is the id of a singles format; is the opponent still there?")
 
 
 def _fresh(name: str) -> Account:
