@@ -134,10 +134,11 @@ def preprocess(
 
 def split(
     path: Annotated[Path, typer.Argument(help="Folder of shards, or a JSONL file.")] = SHARDS,
-    val_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for val; 0.1.")] = None,
-    test_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for test; 0.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the hash that assigns battles to splits; 42.")] = None,
-    by: Annotated[str | None, typer.Option(help="Split by battle (the default), player or date.")] = None,
+    val_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for val.  [default: 0.1]")] = None,
+    test_ratio: Annotated[float | None, typer.Option(help="Fraction of the battles for test.  [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(
+        help="Seed of the hash that assigns battles to splits.  [default: 42]")] = None,
+    by: Annotated[str | None, typer.Option(help="Split by battle, player or date.  [default: battle]")] = None,
     where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Only trajectories for which this holds, such "
                                        "as \"rating >= 1500 and format == 'gen9ou'\"; others are left out.")] = None,
     as_json: Json = False,
